@@ -1,0 +1,1 @@
+"""The local stand-in for the part of Azure that the program uses."""
