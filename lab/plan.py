@@ -1,0 +1,54 @@
+"""What a stack would create, worked out offline: no account, no root, no lab, no trace.
+
+The engine runs in a throw-away home with the lab's stand-in providers, so that the plan of the
+Azure stack can be read, and tested, on any machine.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from lab import plugins
+from lab.environment import Workspace, environment
+from lab.project import copy_configuration, create_stack
+
+
+def plan(root: Path, engine: Path, stack: str) -> int:
+    """Write the preview of `stack` as JSON to stdout, all else to stderr; return its exit code.
+
+    Raises lab.project.ProjectError where the stack has no usable configuration.
+    """
+    with tempfile.TemporaryDirectory(prefix="plan-") as scratch:
+        workspace = Workspace(Path(scratch) / "workspace")
+        workspace.prepare()
+        plugins.install(workspace.home)
+        around = environment(workspace, engine) | {"NO_COLOR": "1"}
+        copy = copy_configuration(root, stack, Path(scratch) / "project")
+        create_stack(around, copy)
+        preview = [
+            *("pulumi", "preview", "--json", "--non-interactive", "--stack", stack),
+            *("--skip-plugin-pre-install", "--config-file", str(copy.settings)),
+        ]
+        done = subprocess.run(
+            preview, cwd=root, env=around, stdout=subprocess.PIPE, text=True, check=False
+        )
+    _report(done.stdout)
+    return done.returncode
+
+
+def _report(answer: str) -> None:
+    """Plan to stdout, and its diagnostics once more, readable, to stderr."""
+    try:
+        planned = json.loads(answer)
+    except json.JSONDecodeError:
+        sys.stderr.write(answer)
+        return
+    sys.stdout.write(answer)
+    for diagnostic in planned.get("diagnostics", []):
+        if diagnostic.get("severity") in ("warning", "error", "info#err"):
+            prefix = "" if diagnostic["severity"] == "info#err" else f"{diagnostic['severity']}: "
+            sys.stderr.write(prefix + diagnostic.get("message", "").rstrip() + "\n")
+
+

@@ -1,0 +1,145 @@
+"""The Pulumi project as the lab uses it: a copy of its configuration, and its stacks.
+
+The engine writes an encryption salt into the configuration of a stack that it creates. That
+belongs to one machine's lab, not to the repository, so the engine is given a copy.
+"""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.environment import Workspace
+
+PROJECT = "postgres-barman"
+
+_ENCRYPTION = re.compile(r"^(encryptionsalt|encryptedkey|secretsprovider):.*\n?", re.MULTILINE)
+
+
+class ProjectError(Exception):
+    """A stack that cannot be used; the text names what to do."""
+
+
+class StackBusyError(ProjectError):
+    """Another pulumi works on this stack right now."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A folder with a copy of Pulumi.yaml and of one stack's configuration."""
+
+    directory: Path
+    stack: str
+
+    @property
+    def settings(self) -> Path:
+        return self.directory / f"Pulumi.{self.stack}.yaml"
+
+
+def copy_configuration(root: Path, stack: str, into: Path) -> Copy:
+    """Copy project and stack configuration from the checkout `root`, without encryption keys.
+
+    Raises ProjectError where the stack is unknown, or holds values only its own key can read.
+    """
+    source = root / f"Pulumi.{stack}.yaml"
+    if not source.exists():
+        known = sorted(path.name[7:-5] for path in root.glob("Pulumi.*.yaml"))
+        raise ProjectError(
+            f"There is no stack {stack!r}: {source.name} does not exist. "
+            f"Stacks here: {', '.join(known) or 'none'}."
+        )
+    text = source.read_text()
+    if re.search(r"^\s*-?\s*secure:", text, re.MULTILINE):
+        raise ProjectError(
+            f"{source.name} holds encrypted values, which only that stack's own secrets provider\n"
+            "can read. The program makes all of its secrets itself: remove them with\n"
+            f"`pulumi config rm KEY --stack {stack}`."
+        )
+    into.mkdir(parents=True, exist_ok=True)
+    copy = Copy(into, stack)
+    (into / "Pulumi.yaml").write_text((root / "Pulumi.yaml").read_text())
+    copy.settings.write_text(_ENCRYPTION.sub("", text))
+    return copy
+
+
+def create_stack(around: Mapping[str, str], copy: Copy) -> None:
+    """Create the stack in the backend unless it is there. Raises ProjectError."""
+    done = subprocess.run(
+        ["pulumi", "stack", "select", "--create", "--non-interactive", "--stack", copy.stack],
+        cwd=copy.directory,
+        env=around,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ProjectError(f"The engine could not make the stack {copy.stack!r}:\n{done.stderr}")
+
+
+def remove_stack(around: Mapping[str, str], copy: Copy) -> None:
+    """Forget the stack's state, whatever it holds."""
+    subprocess.run(
+        [
+            *("pulumi", "stack", "rm", "--force", "--yes", "--preserve-config"),
+            *("--non-interactive", "--stack", copy.stack),
+        ],
+        cwd=copy.directory,
+        env=around,
+        capture_output=True,
+        check=False,
+    )
+
+
+def state_file(workspace: Workspace, stack: str) -> Path:
+    """Where the file backend keeps the state of `stack`."""
+    return workspace.backend / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
+
+
+def forget_state(workspace: Workspace, stack: str) -> None:
+    """Remove the state of `stack` without an engine, so that the next one starts from nothing."""
+    state = state_file(workspace, stack)
+    for suffix in ("", ".attrs", ".bak", ".bak.attrs"):
+        state.with_name(state.name + suffix).unlink(missing_ok=True)
+    _unlock(workspace, stack)
+
+
+def release_dead_locks(workspace: Workspace, stack: str) -> None:
+    """Remove the locks of engines that died while they worked on `stack`.
+
+    Raises StackBusyError where the engine that holds one is alive.
+    """
+    for lock in _locks(workspace, stack):
+        try:
+            pid = int(json.loads(lock.read_text())["pid"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if _alive(pid):
+            raise StackBusyError(
+                f"A pulumi (process {pid}) is at work on the stack {stack!r}. Nothing was changed.\n"
+                "Wait until it has finished, then type the same command again."
+            )
+    _unlock(workspace, stack)
+
+
+def _locks(workspace: Workspace, stack: str) -> list[Path]:
+    folder = workspace.backend / ".pulumi" / "locks" / "organization" / PROJECT / stack
+    return sorted(folder.glob("*.json"))
+
+
+def _unlock(workspace: Workspace, stack: str) -> None:
+    for lock in _locks(workspace, stack):
+        lock.unlink(missing_ok=True)
+        lock.with_name(lock.name + ".attrs").unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
