@@ -50,5 +50,3 @@ def _report(answer: str) -> None:
         if diagnostic.get("severity") in ("warning", "error", "info#err"):
             prefix = "" if diagnostic["severity"] == "info#err" else f"{diagnostic['severity']}: "
             sys.stderr.write(prefix + diagnostic.get("message", "").rstrip() + "\n")
-
-

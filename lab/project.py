@@ -5,10 +5,10 @@ belongs to one machine's lab, not to the repository, so the engine is given a co
 """
 
 import json
-import os
 import re
+import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,18 @@ def copy_configuration(root: Path, stack: str, into: Path) -> Copy:
     return copy
 
 
+def run(arguments: Sequence[str], root: Path, around: Mapping[str, str]) -> int:
+    """Run pulumi in the checkout on this terminal; return its exit code.
+
+    Ctrl-C is for the engine, which then ends in good order and releases its lock.
+    """
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return subprocess.run(["pulumi", *arguments], cwd=root, env=around, check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def create_stack(around: Mapping[str, str], copy: Copy) -> None:
     """Create the stack in the backend unless it is there. Raises ProjectError."""
     done = subprocess.run(
@@ -118,8 +130,8 @@ def release_dead_locks(workspace: Workspace, stack: str) -> None:
             continue
         if _alive(pid):
             raise StackBusyError(
-                f"A pulumi (process {pid}) is at work on the stack {stack!r}. Nothing was changed.\n"
-                "Wait until it has finished, then type the same command again."
+                f"A pulumi (process {pid}) is at work on the stack {stack!r}.\n"
+                "Nothing was changed. Wait until it has finished, then type the same command again."
             )
     _unlock(workspace, stack)
 
@@ -136,10 +148,8 @@ def _unlock(workspace: Workspace, stack: str) -> None:
 
 
 def _alive(pid: int) -> bool:
+    """Whether `pid` is a living pulumi, and not a later process that got its number."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "pulumi"
+    except OSError:
         return False
-    except PermissionError:
-        return True
-    return True

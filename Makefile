@@ -1,0 +1,63 @@
+# One door to everything; `make help` lists it. What a target needs, it installs (tools/bootstrap).
+STACK ?= lab
+PYTHON ?= python3
+BIN := .venv/bin
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postgres-barman
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+export PYTHON
+.DEFAULT_GOAL := help
+
+.PHONY: help up down shell plan test test-unit test-lab lint format bench clean-cache venv for-lab for-lint
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo "STACK=name picks another lab (default: lab)."
+
+up: for-lab ## stand up the whole stack on this machine, or bring it up to date
+	@$(BIN)/python -m lab up --stack $(STACK)
+
+down: venv ## remove it; asks first (YES_DELETE_DATA=1 answers)
+	@$(BIN)/python -m lab down --stack $(STACK) $(if $(YES_DELETE_DATA),--yes-delete-data)
+
+shell: venv ## a shell in which pulumi works on the lab
+	@$(BIN)/python -m lab shell --stack $(STACK)
+
+# stdout is the plan alone, whatever has to be installed first
+plan: venv ## the plan of a stack as JSON on stdout, offline (STACK=dev: Azure)
+	@$(BIN)/python -m lab plan $(STACK)
+
+test: for-lab lint ## lint, unit tests and the end-to-end tests on the lab
+	@$(BIN)/python -m pytest tests/unit tests/lab
+
+test-unit: venv ## the tests that need neither root nor a lab
+	@$(BIN)/python -m pytest tests/unit
+
+test-lab: for-lab ## the end-to-end tests alone
+	@$(BIN)/python -m pytest tests/lab
+
+lint: for-lint ## ruff, pyright, shellcheck
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/pyright --pythonpath $(BIN)/python >.pyright.log || { cat .pyright.log; rm .pyright.log; exit 1; }; rm .pyright.log
+	@tools/shell-scripts -z | xargs -0 --no-run-if-empty shellcheck
+	@echo "lint: ruff, pyright and shellcheck have nothing to say"
+
+format: venv ## rewrite the sources in the house layout
+	@$(BIN)/ruff check --quiet --fix . && $(BIN)/ruff format --quiet .
+
+bench: for-lab ## measurements, side by side with peers
+	@$(BIN)/python -m bench
+
+clean-cache: ## remove the cached engine and machine images
+	@chmod -R u+w "$(CACHE)" 2>/dev/null || true; rm -rf "$(CACHE)"
+
+venv:
+	@tools/bootstrap venv
+
+for-lab:
+	@tools/bootstrap lab
+
+for-lint:
+	@tools/bootstrap lint

@@ -1,0 +1,107 @@
+"""`up`: from nothing, or from whatever is there, to the stack running on this machine."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from lab import engine, image, machine, plugins
+from lab.environment import Workspace, environment
+from lab.names import Lab
+from lab.progress import Progress
+from lab.project import copy_configuration, create_stack, release_dead_locks, run, state_file
+
+IMAGE_RELEASE = "trixie"
+
+
+def up(root: Path, lab: Lab, progress: Progress) -> int:
+    """Bring the lab of the checkout `root` up to what its program says; the engine's exit code.
+
+    Raises EngineError, ProjectError. The caller holds the lab's lock.
+    """
+    workspace = Workspace(root / ".lab")
+    workspace.prepare()
+    release_dead_locks(workspace, lab.stack)
+    if state_file(workspace, lab.stack).exists():
+        progress.say(f"The lab {lab.stack!r} exists: bringing it up to date.")
+    copy = copy_configuration(root, lab.stack, lab.directory / "project")
+    with progress.step("Pulumi engine") as echo:
+        programs = engine.ensure(root, echo)
+    plugins.install(workspace.home)
+    with progress.step("Machine image") as echo:
+        image.ensure(IMAGE_RELEASE, echo)
+    around = environment(workspace, programs)
+    create_stack(around, copy)
+    wake(lab, progress)
+    update = [
+        *("up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-permalink"),
+        *("--skip-plugin-pre-install", "--stack", lab.stack, "--config-file", str(copy.settings)),
+    ]
+    code = run(update, root, around)
+    if code != 0:
+        progress.say(
+            f"\npulumi up ended with exit code {code}; what was made before that stays.\n"
+            f"Machines: {', '.join(machine.names(lab)) or 'none'}. "
+            "Their consoles: .venv/bin/python -m lab console NAME\n"
+            "Then `make up` again continues from here, and `make down` removes it all."
+        )
+        return code
+    for name in machine.names(lab):
+        image.harvest(lab, name)
+    progress.say(summary(outputs(root, around, lab.stack), lab.stack))
+    return 0
+
+
+def wake(lab: Lab, progress: Progress) -> None:
+    """Start the machines that an earlier run left switched off (a rebooted host, a `kill`).
+
+    The engine believes that they run, and would wait for their SSH in vain.
+    """
+    for name in machine.names(lab):
+        if not machine.is_running(lab, name):
+            progress.say(f"Starting {name}, which was off.")
+            machine.start(lab, name)
+
+
+def outputs(root: Path, around: Mapping[str, str], stack: str) -> dict[str, Any]:
+    """The stack's outputs, secrets in clear: for use in this process only."""
+    asked = subprocess.run(
+        ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack],
+        cwd=root,
+        env=around,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(asked.stdout)
+
+
+def summary(found: Mapping[str, Any], stack: str) -> str:
+    """What the operator wants to know after `up`, without any secret."""
+    lines = ["", f"The lab {stack!r} is up."]
+    for name, database in (found.get("databases") or {}).items():
+        lines.append(f"  database {name}: {without_password(database['uri'])}")
+    lines.append("  password: make shell, then pulumi stack output databases --show-secrets")
+    if backup := found.get("backup"):
+        lines.append(
+            f"  backup: server {backup['serverName']}, at {backup['schedule']}, "
+            f"kept for {backup['retention']}"
+        )
+    option = "" if stack == "lab" else f" STACK={stack}"
+    lines += [
+        "Next:",
+        f"  .venv/bin/python -m ops --stack {stack} status",
+        f"  make shell{option}    a shell in which pulumi works on this lab",
+        f"  make down{option}     removes it",
+    ]
+    return "\n".join(lines)
+
+
+def without_password(uri: str) -> str:
+    """A connection URI without the password in it."""
+    parts = urlsplit(uri)
+    user, _, place = parts.netloc.rpartition("@")
+    name = user.partition(":")[0]
+    return parts._replace(netloc=f"{name}@{place}" if name else place).geturl()

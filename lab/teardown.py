@@ -1,0 +1,97 @@
+"""`down`: removes one lab, by its own names, in whatever condition it is.
+
+The engine's destroy is tried first, because it exercises the program's own order. What it cannot
+do (no engine, no state, a crash half-way) is then done by name, so nothing of the lab remains.
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from lab import disks, engine, fabric, machine, plugins
+from lab.environment import Workspace, environment
+from lab.names import Lab
+from lab.progress import Progress
+from lab.project import (
+    Copy,
+    ProjectError,
+    copy_configuration,
+    forget_state,
+    release_dead_locks,
+    remove_stack,
+    run,
+    state_file,
+)
+
+
+def anything_left(root: Path, lab: Lab) -> bool:
+    """Whether there is anything of this lab to remove."""
+    return state_file(Workspace(root / ".lab"), lab.stack).exists() or any(
+        entry.name != "command.lock" for entry in _entries(lab.directory)
+    )
+
+
+def data_disks(lab: Lab) -> list[Path]:
+    """The files that are the lab's data disks."""
+    return _entries(lab.directory / "disks")
+
+
+def down(root: Path, lab: Lab, progress: Progress) -> None:
+    """Remove the lab. Raises StackBusyError while a pulumi typed by hand works on it."""
+    workspace = Workspace(root / ".lab")
+    release_dead_locks(workspace, lab.stack)
+    programs = engine.available(root)
+    if programs and workspace.passphrase.exists() and state_file(workspace, lab.stack).exists():
+        try:
+            copy = copy_configuration(root, lab.stack, lab.directory / "project")
+        except ProjectError as problem:
+            progress.say(f"{problem}\nRemoving the lab without its program.")
+        else:
+            _destroy(root, workspace, programs, copy, progress)
+    forget_state(workspace, lab.stack)
+    with progress.step("Removing machines, disks and network"):
+        remove_by_name(lab)
+
+
+def remove_by_name(lab: Lab) -> None:
+    """Remove machines, network, disks and files of this lab; fine where they are gone already."""
+    for name in machine.names(lab):
+        machine.delete(lab, name)
+    fabric.remove(lab)
+    for disk in data_disks(lab):
+        disks.detach(disk)
+    # The lock stays until the last, because this process holds it.
+    for entry in _entries(lab.directory):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != "command.lock":
+            entry.unlink()
+    (lab.directory / "command.lock").unlink(missing_ok=True)
+    if lab.directory.exists():
+        lab.directory.rmdir()
+
+
+def _destroy(
+    root: Path, workspace: Workspace, programs: Path, copy: Copy, progress: Progress
+) -> None:
+    plugins.install(workspace.home)
+    around = environment(workspace, programs)
+    stack = ("--stack", copy.stack)
+    subprocess.run(
+        ["pulumi", "state", "unprotect", "--all", "--yes", "--non-interactive", *stack],
+        cwd=root,
+        env=around,
+        capture_output=True,
+        check=False,
+    )
+    destroy = [
+        *("destroy", "--yes", "--skip-preview", "--suppress-outputs"),
+        *("--suppress-permalink", "--config-file", str(copy.settings), *stack),
+    ]
+    if run(destroy, root, around) != 0:
+        progress.say("pulumi destroy did not get to its end: removing the rest by name.")
+    remove_stack(around, copy)
+
+
+def _entries(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir()) if directory.is_dir() else []
