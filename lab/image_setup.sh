@@ -1,0 +1,46 @@
+#!/bin/sh
+# Runs inside a freshly bootstrapped Debian and makes it the lab's image: what Azure's Debian image
+# holds, so far as the program can see it.
+# usage: image_setup.sh RELEASE PACKAGE...
+set -eu
+release=$1
+shift
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+
+# The mirror is the one debootstrap has just used; security updates lie beside it.
+mirror=$(awk '$1 == "deb" {print $2; exit}' /etc/apt/sources.list)
+rm -f /etc/apt/sources.list
+cat > /etc/apt/sources.list.d/debian.sources <<SOURCES
+Types: deb
+URIs: $mirror
+Suites: $release $release-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: ${mirror%/}-security
+Suites: $release-security
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+SOURCES
+
+printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+apt-get update -q
+apt-get dist-upgrade -q -y
+apt-get install -q -y --no-install-recommends "$@"
+update-ca-certificates
+rm /usr/sbin/policy-rc.d
+
+systemctl enable systemd-networkd.service systemd-resolved.service
+# Consoles nobody sits at, and a wait for IPv6 addresses that no machine of the lab gets.
+systemctl mask console-getty.service getty.target systemd-networkd-wait-online.service
+echo LANG=C.UTF-8 > /etc/default/locale
+ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+
+# Each machine gets its own.
+rm -f /etc/ssh/ssh_host_* /etc/hostname
+: > /etc/machine-id
+rm -f /var/lib/dbus/machine-id
+apt-get clean
+rm -rf /var/lib/apt/lists/* /var/log/*.log /var/log/apt/* /var/log/journal/*
