@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lab.names import Lab
 from lab.shell import LabError, require_host, run
+from lab.spec import Hardware
 
 RELEASES = ("trixie", "forky")
 PACKAGES = (
@@ -75,7 +76,7 @@ def harvest(lab: Lab, machine: str) -> int:
     there is no new layer. Packages of the last layer that were superseded are left out.
     """
     directory = lab.directory / "machines" / machine
-    release = (directory / "release").read_text().strip()
+    release = Hardware.read(directory / "hardware.json").image_release
     upper = directory / "upper"
     with _locked(release):
         known = {deb.name for layer in layers(release) for deb in (layer / _ARCHIVES).glob("*.deb")}
@@ -90,8 +91,8 @@ def _add_layer(release: str, upper: Path, fresh: list[Path]) -> None:
     home, root, previous = _home(release), ensure(release), layers(release)
     with _building(home) as layer:
         archives, lists = layer / _ARCHIVES, layer / _LISTS
-        for directory in (archives, lists):
-            _mirror_directories(root, layer, directory)
+        for directory in (_ARCHIVES, _LISTS):
+            mirror_directories(root, layer, directory)
         superseded = {_package(deb) for deb in fresh}
         for old in previous:
             for deb in (old / _ARCHIVES).glob("*.deb"):
@@ -111,10 +112,13 @@ def _add_layer(release: str, upper: Path, fresh: list[Path]) -> None:
         shutil.rmtree(stale)
 
 
-def _mirror_directories(root: Path, layer: Path, directory: Path) -> None:
-    """Make `directory` in a layer, its parents looking as they do in the root: a layer hides them."""
-    relative = directory.relative_to(layer)
-    for part in [*reversed(relative.parents), relative]:
+def mirror_directories(root: Path, layer: Path, directory: Path) -> None:
+    """Make `directory` (relative) in a layer over `root`, it and its parents with the modes and
+    owners they have in the root, where it has them: a layer's hide the root's."""
+    for part in [*reversed(directory.parents), directory]:
+        if not (root / part).exists():
+            (layer / part).mkdir(exist_ok=True)
+            continue
         target, like = layer / part, (root / part).stat()
         target.mkdir(exist_ok=True)
         target.chmod(like.st_mode & 0o7777)
