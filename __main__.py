@@ -1,0 +1,102 @@
+"""PostgreSQL and its Barman on Azure: settings -> components -> outputs."""
+
+import pulumi
+
+from cloud_init import packages
+from components.barman_server import BarmanServer, BarmanServerArgs
+from components.configuration import load_settings
+from components.identities import Identities, IdentitiesArgs
+from components.machine import MachineArgs
+from components.network import Network, NetworkArgs
+from components.outputs import outputs
+from components.postgres_server import PostgresServer, PostgresServerArgs
+from components.streaming_backup import StreamingBackup, StreamingBackupArgs
+
+settings = load_settings()
+stack = pulumi.get_stack()
+tags = {"project": pulumi.get_project(), "stack": stack}
+plan = settings.addresses
+version = settings.image.postgres_version
+
+identities = Identities(
+    "identities", IdentitiesArgs(owners=[database.owner for database in settings.databases])
+)
+network = Network(
+    "network",
+    NetworkArgs(
+        prefix=f"{pulumi.get_project()}-{stack}",
+        location=settings.location,
+        vnet_cidr=settings.vnetCidr,
+        plan=plan,
+        client_cidrs=settings.clientCidrs,
+        admin_cidrs=settings.adminCidrs,
+        public_ssh=settings.sshAccess == "public",
+        tags=tags,
+    ),
+)
+barman_machine = MachineArgs(
+    resource_group_name=network.resource_group_name,
+    location=settings.location,
+    host_name=f"barman-{stack}",
+    size=settings.barmanVmSize,
+    image=settings.image,
+    encryption_at_host=settings.encryptionAtHost,
+    subnet_id=network.barman_subnet_id,
+    private_address=plan.barman_address,
+    public_ip=network.jump_ip,
+    data_disk_gib=settings.barmanDiskGb,
+    disk_sku=settings.diskSku,
+    packages=packages.barman(version),
+    host_identity=identities.barman_host,
+    operator=identities.operator,
+    jump=None,
+    tags={**tags, "role": "barman"},
+)
+barman = BarmanServer(
+    "barman",
+    BarmanServerArgs(
+        machine=barman_machine,
+        plan=plan,
+        retention=settings.retention,
+        compression=settings.compression,
+        backup_interval=settings.backup_interval,
+        identities=identities,
+    ),
+)
+postgres_machine = MachineArgs(
+    resource_group_name=network.resource_group_name,
+    location=settings.location,
+    host_name=f"postgres-{stack}",
+    size=settings.postgresVmSize,
+    image=settings.image,
+    encryption_at_host=settings.encryptionAtHost,
+    subnet_id=network.postgres_subnet_id,
+    private_address=plan.postgres_address,
+    public_ip=None,
+    data_disk_gib=settings.postgresDiskGb,
+    disk_sku=settings.diskSku,
+    packages=packages.postgres(version),
+    host_identity=identities.postgres_host,
+    operator=identities.operator,
+    jump=barman.machine.endpoint if network.jump_ip else None,
+    tags={**tags, "role": "postgres"},
+)
+postgres = PostgresServer(
+    "postgres",
+    PostgresServerArgs(
+        machine=postgres_machine,
+        plan=plan,
+        client_cidrs=settings.clientCidrs,
+        parameters=settings.postgresParameters,
+        databases=settings.databases,
+        identities=identities,
+    ),
+)
+StreamingBackup(
+    "backup",
+    StreamingBackupArgs(postgres=postgres, barman=barman, schedule=settings.backupSchedule),
+)
+for name, value in outputs(
+    settings, identities, postgres, barman, (postgres_machine, barman_machine)
+).items():
+    pulumi.export(name, value)

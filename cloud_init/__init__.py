@@ -1,0 +1,1 @@
+"""First boot of each machine: pure functions from settings to a cloud-config document."""

@@ -1,0 +1,1 @@
+"""What exists in Azure, and in which order it is configured."""

@@ -1,0 +1,114 @@
+"""The Barman machine: its configuration, credentials, and the way through it to PostgreSQL."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pulumi
+from pulumi_command import remote
+
+from components.addresses import AddressPlan
+from components.identities import BARMAN_ROLE, STREAMING_ROLE, Identities
+from components.machine import MOUNT_POINT, Machine, MachineArgs
+from components.machine_files import machine_file, ssh_directory, ssh_files
+from components.remote import OPERATOR, fact, run_program
+from components.retention import RecoveryWindow
+from host import render
+
+HOME = "/var/lib/barman"
+BARMAN_HOME = f"{MOUNT_POINT}/barman"
+# One server; its name and slot as in Barman's own examples and the field report.
+SERVER = "pg"
+SLOT = "barman"
+
+
+@dataclass(frozen=True)
+class BarmanServerArgs:
+    """`machine` describes the VM; `backup_interval` is the longest time between two scheduled
+    backups."""
+
+    machine: MachineArgs
+    plan: AddressPlan
+    retention: RecoveryWindow
+    compression: str
+    backup_interval: timedelta
+    identities: Identities
+
+
+class BarmanServer(pulumi.ComponentResource):
+    """A Machine whose Barman knows the PostgreSQL server when `configured` is."""
+
+    machine: Machine
+    configured: remote.Command
+    version: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: BarmanServerArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("postgres-barman:index:BarmanServer", name, None, opts)
+        self.machine = Machine(f"{name}-machine", args.machine, pulumi.ResourceOptions(parent=self))
+        self.configured = run_program(
+            f"{name}-configure",
+            program="barman",
+            desired=_desired(args),
+            over=self.machine.connection,
+            machines=[self.machine.vm_id],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.first_boot]),
+        )
+        self.version = fact(self.configured, "version")
+        self.register_outputs({"version": self.version})
+
+
+def _desired(args: BarmanServerArgs) -> dict[str, Any]:
+    identities = args.identities
+    postgres = str(args.plan.postgres_address)
+    passwords = pulumi.Output.all(
+        **{role: identities.passwords[role] for role in (BARMAN_ROLE, STREAMING_ROLE)}
+    )
+    return {
+        "mount_point": MOUNT_POINT,
+        "server": SERVER,
+        "directories": [
+            {"path": BARMAN_HOME, "owner": "barman", "mode": 0o700},
+            ssh_directory("barman", HOME),
+        ],
+        "files": [
+            *ssh_files(
+                user="barman",
+                home=HOME,
+                own=identities.barman_to_postgres,
+                known_hosts=identities.postgres_host.public.apply(
+                    lambda key: render.known_hosts(postgres, key)
+                ),
+                authorized_keys=identities.postgres_to_barman.public.apply(
+                    lambda key: render.authorized_key(
+                        key, postgres, command=f"{render.SSH_GATE} {SERVER}"
+                    )
+                ),
+            ),
+            machine_file(
+                f"{HOME}/.pgpass",
+                passwords.apply(lambda known: render.pgpass(postgres, known)),
+                *("barman", 0o600),
+            ),
+            machine_file("/etc/barman.conf", render.barman_conf(BARMAN_HOME)),
+            machine_file(
+                f"/etc/barman.d/{SERVER}.conf",
+                render.barman_server_conf(
+                    server=SERVER,
+                    description=f"PostgreSQL on {postgres}",
+                    address=postgres,
+                    slot=SLOT,
+                    compression=args.compression,
+                    retention=args.retention.text,
+                    backup_interval=args.backup_interval,
+                ),
+            ),
+            machine_file(render.GUARD, render.program_file("barman-guarded"), mode=0o755),
+            machine_file(render.SSH_GATE, render.program_file("barman-ssh-gate"), mode=0o755),
+            machine_file(
+                "/etc/ssh/sshd_config.d/10-jump-host.conf",
+                render.sshd_jump_host_conf(OPERATOR, postgres),
+            ),
+        ],
+    }

@@ -1,0 +1,200 @@
+"""One virtual machine with a data disk of its own, through the end of its first boot."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+import pulumi
+from pulumi_azure_native import compute, network
+from pulumi_command import remote
+
+from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
+from components.identities import Identity
+from components.images import Image
+from components.remote import OPERATOR, Endpoint, connection, run_program
+from components.vm_sizes import VmSize
+
+MOUNT_POINT = "/data"
+
+
+@dataclass(frozen=True)
+class MachineArgs:
+    """`host_name` is also the VM's name. `data_disk_gib` in GiB. `jump`: the machine to go
+    through, for one without a public IP; `public_ip`: the address of one that has it."""
+
+    resource_group_name: pulumi.Input[str]
+    location: str
+    host_name: str
+    size: VmSize
+    image: Image
+    encryption_at_host: bool
+    subnet_id: pulumi.Input[str]
+    private_address: IPv4Address
+    public_ip: network.PublicIPAddress | None
+    data_disk_gib: int
+    disk_sku: str
+    packages: tuple[str, ...]
+    host_identity: Identity
+    operator: Identity
+    jump: Endpoint | None
+    tags: Mapping[str, str]
+
+
+class Machine(pulumi.ComponentResource):
+    """NIC with a static address, protected data disk, VM; ready when `first_boot` is."""
+
+    vm_id: pulumi.Output[str]
+    endpoint: Endpoint
+    connection: remote.ConnectionArgs
+    first_boot: remote.Command
+
+    def __init__(
+        self, name: str, args: MachineArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("postgres-barman:index:Machine", name, None, opts)
+        self._name = name
+        self._args = args
+        nic = self._nic()
+        disk = self._data_disk()
+        vm = self._vm(nic, disk)
+        self.vm_id = vm.vm_id
+        self.endpoint = Endpoint(
+            address=args.public_ip.ip_address.apply(_allocated)
+            if args.public_ip
+            else str(args.private_address),
+            host_key=args.host_identity.public,
+        )
+        self.connection = connection(self.endpoint, args.operator, args.jump)
+        self.first_boot = run_program(
+            f"{name}-first-boot",
+            program="first_boot",
+            desired={"mount_point": MOUNT_POINT},
+            over=self.connection,
+            machines=[self.vm_id],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[vm]),
+        )
+        self.register_outputs({"vmId": self.vm_id})
+
+    def _nic(self) -> network.NetworkInterface:
+        args = self._args
+        public_ip = args.public_ip
+        return network.NetworkInterface(
+            f"{self._name}-nic",
+            network_interface_name=f"{args.host_name}-nic",
+            resource_group_name=args.resource_group_name,
+            location=args.location,
+            ip_configurations=[
+                network.NetworkInterfaceIPConfigurationArgs(
+                    name="primary",
+                    primary=True,
+                    subnet=network.SubnetArgs(id=args.subnet_id),
+                    private_ip_allocation_method=network.IPAllocationMethod.STATIC,
+                    private_ip_address=str(args.private_address),
+                    public_ip_address=network.PublicIPAddressArgs(id=public_ip.id)
+                    if public_ip
+                    else None,
+                )
+            ],
+            tags=args.tags,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _data_disk(self) -> compute.Disk:
+        args = self._args
+        return compute.Disk(
+            f"{self._name}-data",
+            disk_name=f"{args.host_name}-data",
+            resource_group_name=args.resource_group_name,
+            location=args.location,
+            creation_data=compute.CreationDataArgs(create_option=compute.DiskCreateOption.EMPTY),
+            disk_size_gb=args.data_disk_gib,
+            sku=compute.DiskSkuArgs(name=args.disk_sku),
+            network_access_policy=compute.NetworkAccessPolicy.DENY_ALL,
+            public_network_access=compute.PublicNetworkAccess.DISABLED,
+            tags=args.tags,
+            # The only copy of the company's data, or of its backups.
+            opts=pulumi.ResourceOptions(parent=self, protect=True),
+        )
+
+    def _vm(self, nic: network.NetworkInterface, disk: compute.Disk) -> compute.VirtualMachine:
+        args = self._args
+        custom_data = pulumi.Output.all(
+            args.host_identity.private, args.host_identity.public
+        ).apply(
+            lambda pair: base64.b64encode(
+                render(FirstBoot(pair[0], pair[1], args.packages)).encode()
+            ).decode()
+        )
+        return compute.VirtualMachine(
+            f"{self._name}-vm",
+            vm_name=args.host_name,
+            resource_group_name=args.resource_group_name,
+            location=args.location,
+            hardware_profile=compute.HardwareProfileArgs(vm_size=args.size.name),
+            network_profile=compute.NetworkProfileArgs(
+                network_interfaces=[compute.NetworkInterfaceReferenceArgs(id=nic.id, primary=True)]
+            ),
+            os_profile=compute.OSProfileArgs(
+                computer_name=args.host_name,
+                admin_username=OPERATOR,
+                custom_data=pulumi.Output.secret(custom_data),
+                linux_configuration=compute.LinuxConfigurationArgs(
+                    disable_password_authentication=True,
+                    ssh=compute.SshConfigurationArgs(
+                        public_keys=[
+                            compute.SshPublicKeyArgs(
+                                path=f"/home/{OPERATOR}/.ssh/authorized_keys",
+                                key_data=args.operator.public,
+                            )
+                        ]
+                    ),
+                ),
+            ),
+            security_profile=compute.SecurityProfileArgs(encryption_at_host=True)
+            if args.encryption_at_host
+            else None,
+            storage_profile=compute.StorageProfileArgs(
+                image_reference=compute.ImageReferenceArgs(
+                    publisher=args.image.publisher,
+                    offer=args.image.offer,
+                    sku=args.image.sku,
+                    version="latest",
+                ),
+                os_disk=compute.OSDiskArgs(
+                    name=f"{args.host_name}-os",
+                    create_option=compute.DiskCreateOptionTypes.FROM_IMAGE,
+                    caching=compute.CachingTypes.READ_WRITE,
+                    delete_option=compute.DiskDeleteOptionTypes.DELETE,
+                    managed_disk=compute.ManagedDiskParametersArgs(
+                        storage_account_type=args.disk_sku
+                    ),
+                ),
+                data_disks=[
+                    compute.DataDiskArgs(
+                        lun=DATA_DISK_LUN,
+                        create_option=compute.DiskCreateOptionTypes.ATTACH,
+                        # WAL shares the disk: a host cache would only delay its flushes.
+                        caching=compute.CachingTypes.NONE,
+                        delete_option=compute.DiskDeleteOptionTypes.DETACH,
+                        managed_disk=compute.ManagedDiskParametersArgs(id=disk.id),
+                    )
+                ],
+            ),
+            diagnostics_profile=compute.DiagnosticsProfileArgs(
+                boot_diagnostics=compute.BootDiagnosticsArgs(enabled=True)
+            ),
+            tags=args.tags,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Azure refuses new customData or keys on an existing VM; what may change after
+                # the first boot is configured over SSH instead.
+                ignore_changes=["osProfile"],
+            ),
+        )
+
+
+def _allocated(address: str | None) -> str:
+    if not address:
+        raise ValueError("Azure has not allocated the public IP address yet; run pulumi up again")
+    return address

@@ -1,0 +1,95 @@
+"""The stack's outputs: what the runbooks read. Described in docs/outputs.md; a test compares."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+
+from components.barman_server import BARMAN_HOME, SERVER, SLOT, BarmanServer
+from components.identities import Identities
+from components.machine import Machine, MachineArgs
+from components.postgres_server import PostgresServer, data_directory
+from components.remote import OPERATOR, SSH_PORT
+from components.settings import Database, Settings
+from host.render import PORT
+
+# Commits do not wait for Barman: a commit acknowledged in the last instants before a total loss
+# may be missing from what Barman received.
+DURABILITY = "async"
+
+README = """\
+# PostgreSQL with Barman
+
+State of the pair: `python -m ops status`
+Connection string of a database: `pulumi stack output databases --show-secrets`
+Operator's SSH key: `pulumi stack output sshPrivateKey --show-secrets`
+
+PostgreSQL has no public address; go through the Barman machine. Runbooks: docs/runbooks/.
+"""
+
+
+def outputs(
+    settings: Settings,
+    identities: Identities,
+    postgres: PostgresServer,
+    barman: BarmanServer,
+    machines: tuple[MachineArgs, MachineArgs],
+) -> dict[str, Any]:
+    """Name -> value of every stack output; `machines` are those of PostgreSQL and of Barman."""
+    postgres_args, barman_args = machines
+    version = settings.image.postgres_version
+    address = str(settings.addresses.postgres_address)
+    return {
+        "postgres": {
+            **_machine(postgres.machine, postgres_args),
+            "dataDirectory": data_directory(version),
+            "version": postgres.version,
+        },
+        "barman": {
+            **_machine(barman.machine, barman_args),
+            "dataDirectory": BARMAN_HOME,
+            "version": barman.version,
+        },
+        "backup": {
+            "serverName": SERVER,
+            "slot": SLOT,
+            "schedule": settings.backupSchedule,
+            "retention": settings.retention.text,
+            "durability": DURABILITY,
+        },
+        "databases": _databases(settings.databases, identities, address),
+        "sshPrivateKey": identities.operator.private,
+        "readme": README,
+    }
+
+
+def _machine(machine: Machine, args: MachineArgs) -> dict[str, Any]:
+    return {
+        "name": args.host_name,
+        "privateAddress": str(args.private_address),
+        "sshAddress": machine.endpoint.address,
+        "sshPort": SSH_PORT,
+        "sshUser": OPERATOR,
+        "hostKey": machine.endpoint.host_key,
+        "vmSize": args.size.name,
+        "dataDiskGb": args.data_disk_gib,
+    }
+
+
+def _databases(
+    databases: Sequence[Database], identities: Identities, address: str
+) -> dict[str, Any]:
+    return {
+        database.name: {
+            "owner": database.owner,
+            "uri": pulumi.Output.format(
+                "postgresql://{0}:{1}@{2}:{3}/{4}",
+                database.owner,
+                identities.passwords[database.owner],
+                address,
+                PORT,
+                database.name,
+            ),
+        }
+        for database in databases
+    }

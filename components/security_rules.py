@@ -1,0 +1,87 @@
+"""The least network rules for two machines: who may open a connection to whom. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from components.addresses import AddressPlan
+
+POSTGRES_PORT = "5432"
+SSH_PORT = "22"
+# Azure's built-in AllowVnetInBound (65000) would let the whole virtual network in; an own rule
+# of the lowest precedence shuts it out.
+DENY_PRIORITY = 4096
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a network security group; addresses are CIDRs, service tags or "*"."""
+
+    name: str
+    priority: int
+    direction: Literal["Inbound", "Outbound"]
+    access: Literal["Allow", "Deny"]
+    protocol: Literal["Tcp", "*"]
+    sources: tuple[str, ...]
+    destination: str
+    port: str
+    description: str
+
+
+def postgres_rules(
+    plan: AddressPlan, clients: Sequence[str], admins: Sequence[str]
+) -> tuple[Rule, ...]:
+    """`admins` are networks that reach this machine's SSH directly: none behind a jump host."""
+    postgres, barman = f"{plan.postgres_address}/32", f"{plan.barman_address}/32"
+    return (
+        *_allow_in("AllowClients", 100, clients, postgres, POSTGRES_PORT, "Applications"),
+        *_allow_in("AllowBarman", 110, [barman], postgres, POSTGRES_PORT, "Streaming and backup"),
+        *_allow_in("AllowBarmanSsh", 120, [barman], postgres, SSH_PORT, "Recovery, jump host"),
+        *_allow_in("AllowAdminSsh", 130, admins, postgres, SSH_PORT, "Operators"),
+        _deny_in(),
+        _allow_out("AllowBarmanSsh", 100, postgres, barman, SSH_PORT, "Fetching WAL in recovery"),
+        _deny_out(),
+    )
+
+
+def barman_rules(plan: AddressPlan, admins: Sequence[str]) -> tuple[Rule, ...]:
+    """`admins` are the networks that operators come from."""
+    postgres, barman = f"{plan.postgres_address}/32", f"{plan.barman_address}/32"
+    return (
+        *_allow_in("AllowAdminSsh", 100, admins, barman, SSH_PORT, "Operators"),
+        *_allow_in("AllowPostgresSsh", 110, [postgres], barman, SSH_PORT, "Fetching WAL"),
+        _deny_in(),
+        _allow_out("AllowPostgres", 100, barman, postgres, POSTGRES_PORT, "Streaming and backup"),
+        _allow_out("AllowPostgresSsh", 110, barman, postgres, SSH_PORT, "Recovery, jump host"),
+        _deny_out(),
+    )
+
+
+def _allow_in(
+    name: str, priority: int, sources: Sequence[str], destination: str, port: str, why: str
+) -> tuple[Rule, ...]:
+    """No rule at all when there is nobody to allow: Azure refuses one without a source."""
+    if not sources:
+        return ()
+    return (
+        Rule(name, priority, "Inbound", "Allow", "Tcp", tuple(sources), destination, port, why),
+    )
+
+
+def _allow_out(
+    name: str, priority: int, source: str, destination: str, port: str, why: str
+) -> Rule:
+    return Rule(name, priority, "Outbound", "Allow", "Tcp", (source,), destination, port, why)
+
+
+def _deny_in() -> Rule:
+    return Rule(
+        "DenyAllElse", DENY_PRIORITY, "Inbound", "Deny", "*", ("*",), "*", "*", "Nothing else"
+    )
+
+
+def _deny_out() -> Rule:
+    return Rule(
+        *("DenyVnetElse", DENY_PRIORITY, "Outbound", "Deny", "*", ("*",)),
+        *("VirtualNetwork", "*", "Nothing else inside; packages come from outside"),
+    )

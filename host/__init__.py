@@ -1,0 +1,1 @@
+"""Programs and configuration templates that live on the two machines."""

@@ -1,0 +1,27 @@
+"""Brings the Barman machine to its wished state: directories, configuration, keys.
+
+Starts nothing: streaming needs the PostgreSQL machine and is begun by streaming_backup.
+"""
+
+from typing import Any
+
+from converge import Host, conclude
+
+
+def main(desired: dict[str, Any]) -> int:
+    host = Host()
+    return conclude(host, lambda: converge(host, desired))
+
+
+def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
+    """Directories and files as wished; sshd reloaded when its own changed."""
+    host.require_mount(desired["mount_point"])
+    for directory in desired["directories"]:
+        host.directory(directory["path"], directory["owner"], directory["mode"])
+    changed = host.files(desired["files"])
+    if any(path.startswith("/etc/ssh/") for path in changed):
+        host.run("sshd", "-t")
+        host.run("systemctl", "reload", "ssh")
+        host.note("reloaded sshd")
+    host.run("barman", "show-servers", desired["server"], user="barman")
+    return {"version": host.run("barman", "--version").stdout.split()[0]}

@@ -1,0 +1,56 @@
+"""Ends the first boot: waits for cloud-init, then removes its copies of the machine's secrets.
+
+customData carries the SSH host key, and cloud-init keeps it in several files. The program never
+uses cloud-init again, so it is switched off and its copies are deleted.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from converge import ConvergeError, Host, conclude
+
+FIRST_BOOT_TIMEOUT_S = 1800
+DISABLED = Path("/etc/cloud/cloud-init.disabled")
+# user-data*, vendor-data*, cloud-config and obj.pkl live per instance; a seed and the copy of
+# Azure's provisioning media hold customData once more.
+COPIES = ("var/lib/cloud/instances", "var/lib/cloud/seed", "var/lib/cloud/instance")
+AZURE_COPY = "var/lib/waagent/ovf-env.xml"
+LOG = Path("/var/log/cloud-init-output.log")
+
+
+def main(desired: dict[str, Any]) -> int:
+    host = Host()
+    return conclude(host, lambda: end_first_boot(host, desired))
+
+
+def end_first_boot(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
+    """Raises ConvergeError, with the end of cloud-init's log, when the first boot failed."""
+    if not DISABLED.exists():
+        _await_cloud_init(host)
+        remove_copies(Path("/"))
+        DISABLED.touch()
+        host.note("first boot ended, cloud-init's copies of customData removed")
+    host.require_mount(desired["mount_point"])
+    return {}
+
+
+def _await_cloud_init(host: Host) -> None:
+    done = host.run(
+        "cloud-init", "status", "--wait", accept=(0, 1, 2), timeout_s=FIRST_BOOT_TIMEOUT_S
+    )
+    # 2 is "done, with recoverable errors": deprecated keys count as such, failed modules as 1.
+    if done.returncode == 1:
+        log = LOG.read_text(errors="replace").splitlines()[-30:] if LOG.exists() else []
+        raise ConvergeError("first boot failed; the end of its log:\n" + "\n".join(log))
+
+
+def remove_copies(root: Path) -> None:
+    """Delete every file under `root` in which cloud-init keeps customData."""
+    for name in COPIES:
+        path = root / name
+        if path.is_symlink():
+            path.unlink()
+        elif path.exists():
+            shutil.rmtree(path)
+    (root / AZURE_COPY).unlink(missing_ok=True)

@@ -1,0 +1,250 @@
+"""Brings the PostgreSQL machine to its wished state: cluster, configuration, roles, databases.
+
+Never initialises a cluster twice, never drops anything, and touches nothing while a recovery is
+under way.
+"""
+
+import base64
+import csv
+import hashlib
+import hmac
+import io
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converge import ConvergeError, Host, conclude
+
+SCRAM_ITERATIONS = 4096  # PostgreSQL's own default, scram_iterations
+CLUSTER = "main"
+# Written once a cluster exists: an empty data directory beside it means lost data, not a new disk.
+INITIALISED = ".cluster-initialised"
+# Left by a recovery runbook for as long as it owns the data directory.
+RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
+
+Row = list[str]
+
+
+def main(desired: dict[str, Any]) -> int:
+    host = Host()
+    return conclude(host, lambda: Postgres(host, desired).converge())
+
+
+class Postgres:
+    """One cluster of Debian's packaging on this machine."""
+
+    def __init__(self, host: Host, desired: dict[str, Any]) -> None:
+        self.host = host
+        self.desired = desired
+        self.version: str = desired["version"]
+        self.unit = f"postgresql@{self.version}-{CLUSTER}"
+        self.config = Path(f"/etc/postgresql/{self.version}/{CLUSTER}")
+        self.data = Path(desired["data_directory"])
+
+    def converge(self) -> dict[str, Any]:
+        """Bring everything to the wished state; returns facts for the stack's outputs."""
+        self.host.require_mount(self.desired["mount_point"])
+        if Path(RECOVERY_MARKER).exists():
+            raise ConvergeError(
+                "a recovery is in progress on this machine; nothing was changed. Finish it with: "
+                "python -m ops recover --resume (or --abort), then run pulumi up again"
+            )
+        for directory in self.desired["directories"]:
+            self.host.directory(directory["path"], directory["owner"], directory["mode"])
+        self.host.files(self.desired["ssh_files"])
+        self._cluster()
+        self._configure()
+        self._roles()
+        self._databases()
+        return {"version": self._query("SHOW server_version")[0][0].split()[0]}
+
+    def _cluster(self) -> None:
+        parent = self.data.parent.parent
+        self.host.directory(str(parent), "postgres", 0o755)
+        marker = parent / INITIALISED
+        has_data = (self.data / "PG_VERSION").exists()
+        if not has_data and marker.exists():
+            raise ConvergeError(
+                f"{self.data} held a cluster once and is gone; a new, empty one would hide that. "
+                "Nothing was changed. Bring the data back with: python -m ops recover"
+            )
+        if not (self.config / "postgresql.conf").exists():
+            if has_data:
+                # A disk that outlived its machine: the new machine may number postgres otherwise.
+                self.host.run("chown", "-R", "postgres:postgres", str(parent))
+            options = [] if has_data else ["--", *self.desired["initdb_options"]]
+            self.host.run("pg_createcluster", self.version, CLUSTER, "-d", str(self.data), *options)
+            self.host.note(f"{'adopted' if has_data else 'initialised'} the cluster at {self.data}")
+        if not marker.exists():
+            marker.touch()
+
+    def _configure(self) -> None:
+        units_changed = self.host.files(self.desired["units"])
+        if units_changed:
+            self.host.run("systemctl", "daemon-reload")
+        before = {
+            item["path"]: Path(item["path"]).read_text() if Path(item["path"]).exists() else None
+            for item in self.desired["files"]
+        }
+        changed = self.host.files(self.desired["files"])
+        try:
+            self._check_configuration()
+        except ConvergeError:
+            for item in self.desired["files"]:
+                self._restore(item, before[item["path"]])
+            raise
+        self.host.run("systemctl", "enable", "--quiet", self.unit)
+        if self.host.run("systemctl", "is-active", self.unit, accept=(0, 3)).returncode:
+            self.host.run("systemctl", "start", self.unit)
+            self.host.note(f"started {self.unit}")
+        elif changed:
+            self.host.run("systemctl", "reload", self.unit)
+            self.host.note(f"reloaded {self.unit}")
+            # The reload is a signal: give the postmaster a moment to mark what needs a restart.
+            self.host.run("sleep", "1")
+        self.host.wait("PostgreSQL to accept connections", self._accepts)
+        pending = [
+            row[0] for row in self._query("SELECT name FROM pg_settings WHERE pending_restart")
+        ]
+        if pending:
+            self.host.run("systemctl", "restart", self.unit)
+            self.host.wait("PostgreSQL to accept connections", self._accepts)
+            self.host.note(f"restarted {self.unit} for {', '.join(sorted(pending))}")
+        errors = self._query(
+            "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL"
+        )
+        if errors:
+            raise ConvergeError(f"pg_hba.conf: {errors}")
+
+    def _check_configuration(self) -> None:
+        """Let PostgreSQL itself read the new files before the running server sees them."""
+        binary = f"/usr/lib/postgresql/{self.version}/bin/postgres"
+        configuration = f"config_file={self.config}/postgresql.conf"
+        # Any parameter would do: reading one makes it parse and check all.
+        self.host.run(
+            binary, "-D", str(self.data), "-c", configuration, "-C", "wal_level", user="postgres"
+        )
+
+    def _restore(self, item: dict[str, Any], content: str | None) -> None:
+        if content is None:
+            Path(item["path"]).unlink(missing_ok=True)
+        else:
+            self.host.file(item["path"], content, item["owner"], item["mode"])
+
+    def _roles(self) -> None:
+        known = {
+            row[0]: Role(login=row[1] == "t", replication=row[2] == "t", verifier=row[3])
+            for row in self._query(
+                "SELECT rolname, rolcanlogin, rolreplication, coalesce(rolpassword, '') "
+                "FROM pg_authid"
+            )
+        }
+        for role in self.desired["roles"]:
+            for statement in role_statements(role, known.get(role["name"])):
+                self._execute(statement, note=f"role {role['name']}")
+        missing = [
+            grant
+            for grant in self.desired["grants"]
+            if self._query(f"SELECT {grant['held']}")[0][0] != "t"
+        ]
+        for grant in missing:
+            self._execute(grant["statement"], note=grant["statement"])
+
+    def _databases(self) -> None:
+        owners = {
+            row[0]: row[1]
+            for row in self._query(
+                "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE NOT datistemplate"
+            )
+        }
+        for database in self.desired["databases"]:
+            name, owner = database["name"], database["owner"]
+            if name not in owners:
+                self._execute(f"CREATE DATABASE {identifier(name)} OWNER {identifier(owner)}")
+                self._execute(
+                    f"REVOKE CONNECT, TEMPORARY ON DATABASE {identifier(name)} FROM PUBLIC"
+                )
+                self.host.note(f"created database {name}")
+            elif owners[name] != owner:
+                self._execute(f"ALTER DATABASE {identifier(name)} OWNER TO {identifier(owner)}")
+                self.host.note(f"gave database {name} to {owner}")
+            present = {row[0] for row in self._query("SELECT extname FROM pg_extension", name)}
+            for extension in database["extensions"]:
+                if extension not in present:
+                    self._execute(f"CREATE EXTENSION {identifier(extension)}", name)
+                    self.host.note(f"created extension {extension} in {name}")
+
+    def _accepts(self) -> bool:
+        done = self.host.run("pg_isready", "-q", user="postgres", accept=(0, 1, 2))
+        return done.returncode == 0
+
+    def _psql(self, sql: str, database: str) -> str:
+        return self.host.run(
+            *("psql", "-X", "-q", "-t", "--csv", "-v", "ON_ERROR_STOP=1", "-d", database),
+            user="postgres",
+            stdin=sql,
+        ).stdout
+
+    def _query(self, sql: str, database: str = "postgres") -> list[Row]:
+        return list(csv.reader(io.StringIO(self._psql(sql, database))))
+
+    def _execute(self, sql: str, database: str = "postgres", note: str | None = None) -> None:
+        self._psql(sql, database)
+        if note:
+            self.host.note(note)
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role as pg_authid has it; `verifier` is empty without a password."""
+
+    login: bool
+    replication: bool
+    verifier: str
+
+
+def role_statements(wanted: dict[str, Any], present: Role | None) -> list[str]:
+    """The SQL that turns `present` into `wanted` ({name, password, replication}): often none.
+
+    The password never appears in it, only its SCRAM verifier, so no log can show it.
+    """
+    name = identifier(wanted["name"])
+    statements = []
+    if present is None:
+        statements.append(f"CREATE ROLE {name}")
+    if present is None or not present.login or present.replication != wanted["replication"]:
+        replication = "REPLICATION" if wanted["replication"] else "NOREPLICATION"
+        statements.append(f"ALTER ROLE {name} LOGIN {replication} NOSUPERUSER NOCREATEROLE")
+    if present is None or not verifies(wanted["password"], present.verifier):
+        verifier = scram_verifier(wanted["password"], secrets.token_bytes(16))
+        statements.append(f"ALTER ROLE {name} PASSWORD '{verifier}'")
+    return statements
+
+
+def scram_verifier(password: str, salt: bytes, iterations: int = SCRAM_ITERATIONS) -> str:
+    """What PostgreSQL stores for an ASCII `password` (RFC 5803, pg_authid.rolpassword)."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, iterations)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    stored_key = hashlib.sha256(client_key).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    return f"SCRAM-SHA-256${iterations}:{_base64(salt)}${_base64(stored_key)}:{_base64(server_key)}"
+
+
+def verifies(password: str, verifier: str) -> bool:
+    """Whether `verifier`, as stored by PostgreSQL, belongs to `password`."""
+    method, _, rest = verifier.partition("$")
+    if method != "SCRAM-SHA-256":
+        return False
+    iterations, _, salt = rest.partition("$")[0].partition(":")
+    expected = scram_verifier(password, base64.b64decode(salt), int(iterations))
+    return hmac.compare_digest(expected, verifier)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def identifier(name: str) -> str:
+    """`name` quoted for SQL."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,115 @@
+"""Joins Barman to PostgreSQL: slot, receiver, first archived WAL, first full backup, then cron.
+
+Runs on the Barman machine. Every step looks first and acts only if it must, so running it on a
+healthy pair changes nothing and running it after an interruption goes on where that one ended.
+"""
+
+import json
+from typing import Any
+
+from converge import ConvergeError, Host, conclude
+
+# What cannot be true before there is a first backup.
+NEEDS_BACKUP = frozenset({"minimum_redundancy_requirements", "backup_maximum_age"})
+ARCHIVE_TIMEOUT_S = 60
+BACKUP_TIMEOUT_S = 7 * 24 * 3600
+
+
+def main(desired: dict[str, Any]) -> int:
+    host = Host()
+    return conclude(host, lambda: StreamingBackup(host, desired).converge())
+
+
+class StreamingBackup:
+    """The backup of one server, as its Barman sees it."""
+
+    def __init__(self, host: Host, desired: dict[str, Any]) -> None:
+        self.host = host
+        self.server: str = desired["server"]
+        self.slot: str = desired["slot"]
+        self.cron = desired["cron"]
+
+    def converge(self) -> dict[str, Any]:
+        """Everything running and proven. Raises ConvergeError naming the checks that fail."""
+        self.host.wait("Barman to connect to PostgreSQL", self._connects)
+        self._create_slot()
+        self._start_receiver()
+        if self._failed() - NEEDS_BACKUP:
+            self._archive_first_segment()
+        self._require(NEEDS_BACKUP)
+        self._first_backup()
+        self._require(frozenset())
+        if self.host.files([self.cron]):
+            self.host.note("installed cron")
+        return {"backup": self._done_backups()[0]}
+
+    def _connects(self) -> bool:
+        failed = self._failed()
+        return not failed & {"postgresql", "postgresql_streaming", "systemid_coherence"}
+
+    def _create_slot(self) -> None:
+        if "replication_slot" in self._failed() and not self._slot_exists():
+            self._barman("receive-wal", "--create-slot", self.server)
+            self.host.note(f"created replication slot {self.slot}")
+
+    def _slot_exists(self) -> bool:
+        slot = self._status().get("replication_slot")
+        return slot not in (None, "None", "")
+
+    def _start_receiver(self) -> None:
+        if "receive_wal_running" in self._failed():
+            # cron is what keeps the receiver running; its first run need not wait for the minute.
+            self._barman("cron")
+            self.host.wait(
+                "the WAL receiver to run", lambda: "receive_wal_running" not in self._failed()
+            )
+            self.host.note("started the WAL receiver")
+
+    def _archive_first_segment(self) -> None:
+        self._barman(
+            *("switch-wal", "--force", "--archive"),
+            *("--archive-timeout", str(ARCHIVE_TIMEOUT_S), self.server),
+        )
+        self.host.note("switched and archived a WAL segment")
+
+    def _first_backup(self) -> None:
+        if not self._done_backups():
+            print("taking the first full backup", flush=True)
+            self._barman(
+                *("backup", "--wait", "--immediate-checkpoint", self.server),
+                timeout_s=BACKUP_TIMEOUT_S,
+            )
+            self.host.note("took the first full backup")
+
+    def _require(self, excepted: frozenset[str]) -> None:
+        failed = self._failed() - excepted
+        if failed:
+            details = self.host.run("barman", "check", self.server, user="barman", accept=(0, 1))
+            raise ConvergeError(
+                f"barman check {self.server} reports: {', '.join(sorted(failed))}. "
+                f"Roles, slot and files stay as they are; mend it and run pulumi up again.\n"
+                f"{details.stdout.strip()}"
+            )
+
+    def _failed(self) -> set[str]:
+        """Names of the lines of `barman check` that are not OK."""
+        checks = self._json("check", self.server, accept=(0, 1))[self.server]
+        return {
+            name
+            for name, result in checks.items()
+            if isinstance(result, dict) and result.get("status") != "OK"
+        }
+
+    def _status(self) -> dict[str, Any]:
+        return self._json("show-servers", self.server)[self.server]
+
+    def _done_backups(self) -> list[str]:
+        backups = self._json("list-backups", self.server)[self.server]
+        return [backup["backup_id"] for backup in backups if backup["status"] == "DONE"]
+
+    def _json(self, *words: str, accept: tuple[int, ...] = (0,)) -> dict[str, Any]:
+        done = self.host.run("barman", "-f", "json", *words, user="barman", accept=accept)
+        return json.loads(done.stdout)
+
+    def _barman(self, *words: str, timeout_s: float = 600) -> None:
+        self.host.run("barman", *words, user="barman", timeout_s=timeout_s)

@@ -1,0 +1,133 @@
+"""Every configuration file of the two machines, from plain values to text. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from importlib.resources import files
+from math import ceil
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+Parameter = str | int | float | bool
+
+PORT = 5432
+# Barman is asked to tolerate a late backup, not a missing one: the seed lost backups unnoticed.
+BACKUP_AGE_MARGIN = timedelta(hours=2)
+# A segment is forced every hour (host/templates/barman-cron.j2).
+LAST_WAL_MAXIMUM_AGE = "2 HOURS"
+GUARD = "/usr/local/bin/barman-guarded"
+SSH_GATE = "/usr/local/bin/barman-ssh-gate"
+
+
+def postgresql_conf(parameters: Mapping[str, Parameter]) -> str:
+    """The conf.d file laid over the distribution's postgresql.conf."""
+    return _render("postgresql.conf", port=PORT, parameters=parameters)
+
+
+def pg_hba_conf(barman_address: str, client_cidrs: Sequence[str]) -> str:
+    """Who may connect: Barman's two roles from its own address, everybody else from the clients'
+    networks, each with scram-sha-256."""
+    return _render("pg_hba.conf", barman=barman_address, clients=client_cidrs)
+
+
+def data_disk_unit(mount_point: str) -> str:
+    """systemd drop-in that ties PostgreSQL to its disk."""
+    return _render("data-disk.conf", mount_point=mount_point)
+
+
+def barman_conf(home: str) -> str:
+    """Barman's global configuration."""
+    return _render("barman.conf", home=home)
+
+
+def barman_server_conf(
+    *,
+    server: str,
+    description: str,
+    address: str,
+    slot: str,
+    compression: str,
+    retention: str,
+    backup_interval: timedelta,
+) -> str:
+    """Barman's configuration of one server; `backup_interval` is the longest time between two
+    scheduled backups."""
+    hours = ceil((backup_interval + BACKUP_AGE_MARGIN) / timedelta(hours=1))
+    return _render(
+        "barman-server.conf",
+        server=server,
+        description=description,
+        address=address,
+        port=PORT,
+        slot=slot,
+        compression=compression,
+        retention=retention,
+        last_backup_maximum_age=f"{hours} HOURS",
+        last_wal_maximum_age=LAST_WAL_MAXIMUM_AGE,
+    )
+
+
+def barman_cron(server: str, schedule: str) -> str:
+    """/etc/cron.d/barman: maintenance every minute, the backup on its schedule."""
+    return _render("barman-cron", guard=GUARD, server=server, schedule=schedule)
+
+
+def pgpass(address: str, passwords: Mapping[str, str]) -> str:
+    """~barman/.pgpass for role -> password. Secret."""
+    return "".join(
+        f"{address}:{PORT}:*:{_escape(role)}:{_escape(password)}\n"
+        for role, password in sorted(passwords.items())
+    )
+
+
+def known_hosts(address: str, host_key: str) -> str:
+    """One pinned host key, given as an authorized_keys line."""
+    return f"{address} {host_key}\n"
+
+
+def authorized_key(public_key: str, source: str, command: str | None = None) -> str:
+    """An authorized_keys line good for nothing but `command` (anything, if None) from `source`."""
+    options = [f'from="{source}"', "restrict"]
+    if command:
+        options.append(f'command="{command}"')
+    return f"{','.join(options)} {public_key}\n"
+
+
+def sshd_jump_host_conf(operator: str, postgres_address: str) -> str:
+    """sshd drop-in of the Barman machine: the operator may go on to PostgreSQL, nobody else."""
+    return _render("sshd-jump-host.conf", operator=operator, address=postgres_address)
+
+
+def program_file(name: str) -> str:
+    """The text of a program that lives on a machine (host/files)."""
+    return files("host").joinpath("files", name).read_text()
+
+
+def _escape(field: str) -> str:
+    return field.replace("\\", "\\\\").replace(":", "\\:")
+
+
+def _literal(value: Parameter) -> str:
+    """A value as postgresql.conf wants it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int | float):
+        return str(value)
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _source(name: str) -> str:
+    return files("host").joinpath("templates", f"{name}.j2").read_text()
+
+
+_environment = Environment(
+    loader=FunctionLoader(_source),
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+    # Nothing rendered here is HTML.
+    autoescape=False,  # noqa: S701
+)
+_environment.filters["literal"] = _literal
+
+
+def _render(name: str, **values: object) -> str:
+    return _environment.get_template(name).render(**values)

@@ -1,0 +1,115 @@
+"""The program run against Pulumi's own mocks: every resource it registers, as data."""
+
+import base64
+import hashlib
+import json
+import runpy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi.runtime import mocks
+from pulumi.runtime.stack import run_pulumi_func, wait_for_rpcs
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = "postgres-barman"
+
+
+@dataclass
+class Registered:
+    """One resource as the program asked for it; `inputs` in the provider's own spelling."""
+
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    parent: str
+    protect: bool
+    ignore_changes: tuple[str, ...]
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+
+class Recorder(mocks.MockMonitor):
+    """Keeps what plain mocks do not show: parent, protection, ignored changes."""
+
+    def __init__(self, answers: mocks.Mocks) -> None:
+        super().__init__(answers)
+        self.registered: list[Registered] = []
+
+    def RegisterResource(self, request: Any) -> Any:
+        response = super().RegisterResource(request)
+        self.registered.append(
+            Registered(
+                type=request.type,
+                name=request.name,
+                inputs=pulumi.runtime.rpc.deserialize_properties(request.object),
+                parent=request.parent.rpartition("::")[2],
+                protect=request.protect,
+                ignore_changes=tuple(request.ignoreChanges),
+            )
+        )
+        return response
+
+
+class Answers(mocks.Mocks):
+    """What the providers would answer, as far as the program reads it."""
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        outputs = dict(args.inputs)
+        match args.typ:
+            case "random:index/randomBytes:RandomBytes":
+                seed = hashlib.sha256(args.name.encode()).digest()
+                outputs["base64"] = base64.b64encode(seed).decode()
+            case "random:index/randomPassword:RandomPassword":
+                outputs["result"] = f"secret-of-{args.name}"
+            case "azure-native:network:PublicIPAddress":
+                outputs["ipAddress"] = "198.51.100.7"
+            case "azure-native:compute:VirtualMachine":
+                outputs["vmId"] = f"vm-id-of-{args.name}"
+            case "command:remote:Command":
+                outputs["stdout"] = json.dumps({"changed": [], "facts": {"version": "17.6"}})
+        for name in ("resourceGroupName", "virtualNetworkName"):
+            if name in args.inputs and args.typ.endswith(("ResourceGroup", "VirtualNetwork")):
+                outputs["name"] = args.inputs[name]
+        return f"/id/{args.name}", outputs
+
+    def call(self, args: mocks.MockCallArgs) -> dict[Any, Any]:
+        return {}
+
+
+def configuration(stack: str, **changed: Any) -> dict[str, str]:
+    """The stack's configuration as the engine hands it over: defaults of Pulumi.yaml, then
+    Pulumi.<stack>.yaml, then `changed` (None removes a key)."""
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+    chosen = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    values = {f"{PROJECT}:{key}": item["default"] for key, item in project["config"].items()}
+    values |= chosen
+    values |= {f"{PROJECT}:{key}": value for key, value in changed.items()}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def run(stack: str = "dev", **changed: Any) -> tuple[list[Registered], dict[str, Any]]:
+    """Run the program; returns its resources and its outputs (resolved, secrets in clear)."""
+    monitor = Recorder(Answers())
+    mocks.set_mocks(Answers(), project=PROJECT, stack=stack, preview=False, monitor=monitor)
+    pulumi.runtime.set_all_config(configuration(stack, **changed))
+    exported: dict[str, Any] = {}
+
+    @pulumi.runtime.test
+    def program() -> Any:
+        outer = pulumi.export
+        promises: dict[str, Any] = {}
+        try:
+            pulumi.export = lambda name, value: promises.__setitem__(name, value)  # type: ignore[assignment]
+            runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+        finally:
+            pulumi.export = outer  # type: ignore[assignment]
+        return pulumi.Output.from_input(promises).apply(exported.update)
+
+    program()
+    return monitor.registered, exported
