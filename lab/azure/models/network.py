@@ -1,0 +1,133 @@
+"""Properties of virtual networks and what hangs on them."""
+
+from typing import ClassVar, Literal
+
+from lab.azure.models.base import Name, Resource, Strict, Text
+
+
+class AddressSpace(Strict):
+    sdk: ClassVar[str] = "network.AddressSpaceArgs"
+
+    addressPrefixes: list[Text]
+
+
+class VirtualNetwork(Resource):
+    sdk: ClassVar[str] = "network.VirtualNetworkArgs"
+
+    virtualNetworkName: Name
+    addressSpace: AddressSpace
+
+
+class GroupReference(Strict):
+    sdk: ClassVar[str] = "network.NetworkSecurityGroupArgs"
+
+    id: Text
+
+
+class SubResource(Strict):
+    sdk: ClassVar[str] = "network.SubResourceArgs"
+
+    id: Text
+
+
+class Subnet(Strict):
+    sdk: ClassVar[str] = "network.SubnetArgs"
+
+    resourceGroupName: Name
+    virtualNetworkName: Name
+    subnetName: Name
+    addressPrefix: Text
+    networkSecurityGroup: GroupReference | None = None
+    natGateway: SubResource | None = None
+    defaultOutboundAccess: bool | None = None
+
+
+class SecurityRule(Strict):
+    sdk: ClassVar[str] = "network.SecurityRuleArgs"
+
+    name: Name
+    description: str | None = None
+    priority: int
+    direction: Literal["Inbound", "Outbound"]
+    access: Literal["Allow", "Deny"]
+    protocol: Literal["Tcp", "Udp", "Icmp", "*"]
+    sourceAddressPrefix: Text | None = None
+    sourceAddressPrefixes: list[Text] | None = None
+    sourcePortRange: Text | None = None
+    sourcePortRanges: list[Text] | None = None
+    destinationAddressPrefix: Text | None = None
+    destinationAddressPrefixes: list[Text] | None = None
+    destinationPortRange: Text | None = None
+    destinationPortRanges: list[Text] | None = None
+
+
+class NetworkSecurityGroup(Resource):
+    sdk: ClassVar[str] = "network.NetworkSecurityGroupArgs"
+
+    networkSecurityGroupName: Name
+    securityRules: list[SecurityRule] | None = None
+
+
+class PublicIPAddressSku(Strict):
+    sdk: ClassVar[str] = "network.PublicIPAddressSkuArgs"
+
+    # Basic addresses were retired on 2025-09-30.
+    name: Literal["Standard"]
+    tier: Literal["Regional"] | None = None
+
+
+class PublicIPAddress(Resource):
+    sdk: ClassVar[str] = "network.PublicIPAddressArgs"
+
+    publicIpAddressName: Name
+    publicIPAllocationMethod: Literal["Static"]
+    publicIPAddressVersion: Literal["IPv4"] | None = None
+    sku: PublicIPAddressSku
+    idleTimeoutInMinutes: int | None = None
+
+
+class NatGatewaySku(Strict):
+    sdk: ClassVar[str] = "network.NatGatewaySkuArgs"
+
+    name: Literal["Standard"]
+
+
+class NatGateway(Resource):
+    sdk: ClassVar[str] = "network.NatGatewayArgs"
+
+    natGatewayName: Name
+    sku: NatGatewaySku
+    publicIpAddresses: list[SubResource] | None = None
+    idleTimeoutInMinutes: int | None = None
+
+
+class SubnetReference(Strict):
+    sdk: ClassVar[str] = "network.SubnetArgs"
+
+    id: Text
+
+
+class PublicIPAddressReference(Strict):
+    sdk: ClassVar[str] = "network.PublicIPAddressArgs"
+
+    id: Text
+
+
+class IPConfiguration(Strict):
+    sdk: ClassVar[str] = "network.NetworkInterfaceIPConfigurationArgs"
+
+    name: Name
+    primary: bool | None = None
+    subnet: SubnetReference
+    privateIPAllocationMethod: Literal["Static", "Dynamic"] | None = None
+    privateIPAddress: Text | None = None
+    privateIPAddressVersion: Literal["IPv4"] | None = None
+    publicIPAddress: PublicIPAddressReference | None = None
+
+
+class NetworkInterface(Resource):
+    sdk: ClassVar[str] = "network.NetworkInterfaceArgs"
+
+    networkInterfaceName: Name
+    enableAcceleratedNetworking: bool | None = None
+    ipConfigurations: list[IPConfiguration]
