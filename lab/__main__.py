@@ -1,4 +1,4 @@
-"""The lab's commands.
+"""The local Azure: whole stacks on this machine.
 
 Exit codes: 0 done · 1 it failed on the way · 2 wrong usage · 3 not possible here, nothing changed ·
 4 another command is at work · 5 the deletion of data disks was not confirmed.
@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from lab import engine, machine, plan, preflight, raising, teardown
+from lab import engine, machine, plan, power, preflight, raising, teardown
 from lab.environment import Workspace, exports
 from lab.lock import BusyError, hold
 from lab.names import Lab
@@ -26,7 +26,7 @@ FAILED, NOT_POSSIBLE, BUSY, NOT_CONFIRMED = 1, 3, 4, 5
 root = Path(__file__).resolve().parent.parent
 progress = Progress(Console(stderr=True))
 app = typer.Typer(
-    help="The local Azure: whole stacks on this machine.",
+    help=__doc__,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
@@ -105,10 +105,9 @@ def power_off(name: Name, stack: Stack = "lab") -> None:
 def power_on(name: Name, stack: Stack = "lab") -> None:
     """Start a machine that is off."""
     lab = _with(stack, name)
-    if machine.is_running(lab, name):
-        progress.say(f"{name} is running already.")
-    else:
-        machine.start(lab, name)
+    progress.say("\n".join(power.switch_on(lab, name)) or f"{name} is running already.")
+    if not machine.is_running(lab, name):
+        raise typer.Exit(FAILED)
 
 
 @app.command()

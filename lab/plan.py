@@ -48,5 +48,4 @@ def _report(answer: str) -> None:
     sys.stdout.write(answer)
     for diagnostic in planned.get("diagnostics", []):
         if diagnostic.get("severity") in ("warning", "error", "info#err"):
-            prefix = "" if diagnostic["severity"] == "info#err" else f"{diagnostic['severity']}: "
-            sys.stderr.write(prefix + diagnostic.get("message", "").rstrip() + "\n")
+            sys.stderr.write(diagnostic.get("message", "").rstrip() + "\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from lab import engine, image, machine, plugins
+from lab import engine, image, machine, plugins, power
 from lab.environment import Workspace, environment
 from lab.names import Lab
 from lab.progress import Progress
@@ -34,7 +34,9 @@ def up(root: Path, lab: Lab, progress: Progress) -> int:
         image.ensure(IMAGE_RELEASE, echo)
     around = environment(workspace, programs)
     create_stack(around, copy)
-    wake(lab, progress)
+    # The engine believes that every machine runs, and would wait for an absent one's SSH in vain.
+    for news in power.switch_on(lab):
+        progress.say(news)
     update = [
         *("up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-permalink"),
         *("--skip-plugin-pre-install", "--stack", lab.stack, "--config-file", str(copy.settings)),
@@ -52,17 +54,6 @@ def up(root: Path, lab: Lab, progress: Progress) -> int:
         image.harvest(lab, name)
     progress.say(summary(outputs(root, around, lab.stack), lab.stack))
     return 0
-
-
-def wake(lab: Lab, progress: Progress) -> None:
-    """Start the machines that an earlier run left switched off (a rebooted host, a `kill`).
-
-    The engine believes that they run, and would wait for their SSH in vain.
-    """
-    for name in machine.names(lab):
-        if not machine.is_running(lab, name):
-            progress.say(f"Starting {name}, which was off.")
-            machine.start(lab, name)
 
 
 def outputs(root: Path, around: Mapping[str, str], stack: str) -> dict[str, Any]:

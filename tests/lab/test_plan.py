@@ -1,0 +1,70 @@
+"""`make plan`: the whole plan of the Azure stack, offline, and nothing but the plan on stdout."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUDGET_SECONDS = 6.0
+
+
+def plan(stack: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lab", "plan", stack],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        # Somebody's login must make no difference.
+        env={**os.environ, "PULUMI_ACCESS_TOKEN": "pul-0", "PULUMI_BACKEND_URL": "https://nowhere"},
+    )
+
+
+def tree() -> dict[str, str]:
+    """Every file that is not ignored, by its contents."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
+    settings = [name for name in listed if name.startswith("Pulumi")]
+    return dict.fromkeys(listed, "") | {name: (ROOT / name).read_text() for name in settings}
+
+
+@pytest.mark.parametrize("stack", ["dev", "lab"])
+def test_the_plan_creates_the_whole_stack(stack: str) -> None:
+    done = plan(stack)
+    assert done.returncode == 0, done.stderr
+    planned = json.loads(done.stdout)
+    assert {step["op"] for step in planned["steps"]} == {"create"}
+    kinds = [step["urn"].split("::")[2].rpartition("$")[2] for step in planned["steps"]]
+    assert kinds.count("azure-native:compute:VirtualMachine") == 2
+    assert kinds.count("azure-native:compute:Disk") == 2
+
+
+def test_a_plan_leaves_no_trace_in_the_checkout() -> None:
+    before, labs = tree(), sorted((ROOT / ".lab").glob("**/*.json"))
+    plan("dev")
+    assert tree() == before
+    assert sorted((ROOT / ".lab").glob("**/*.json")) == labs
+
+
+def test_a_refused_plan_keeps_its_words_off_stdout() -> None:
+    done = plan("nowhere")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "dev" in done.stderr
+
+
+def test_a_plan_is_quick() -> None:
+    plan("dev")  # the first one may have to make the engine
+    started = time.monotonic()
+    plan("dev")
+    assert time.monotonic() - started < BUDGET_SECONDS
