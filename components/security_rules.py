@@ -39,7 +39,7 @@ def postgres_rules(
         *_allow_in("AllowBarmanSsh", 120, [barman], postgres, SSH_PORT, "Recovery, jump host"),
         *_allow_in("AllowAdminSsh", 130, admins, postgres, SSH_PORT, "Operators"),
         _deny_in(),
-        _allow_out("AllowBarmanSsh", 100, postgres, barman, SSH_PORT, "Fetching WAL in recovery"),
+        _allow_out("ToBarmanSsh", 100, postgres, barman, SSH_PORT, "Fetching WAL in recovery"),
         _deny_out(),
     )
 
@@ -51,8 +51,8 @@ def barman_rules(plan: AddressPlan, admins: Sequence[str]) -> tuple[Rule, ...]:
         *_allow_in("AllowAdminSsh", 100, admins, barman, SSH_PORT, "Operators"),
         *_allow_in("AllowPostgresSsh", 110, [postgres], barman, SSH_PORT, "Fetching WAL"),
         _deny_in(),
-        _allow_out("AllowPostgres", 100, barman, postgres, POSTGRES_PORT, "Streaming and backup"),
-        _allow_out("AllowPostgresSsh", 110, barman, postgres, SSH_PORT, "Recovery, jump host"),
+        _allow_out("ToPostgres", 100, barman, postgres, POSTGRES_PORT, "Streaming and backup"),
+        _allow_out("ToPostgresSsh", 110, barman, postgres, SSH_PORT, "Recovery, jump host"),
         _deny_out(),
     )
 

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import runpy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from pulumi.runtime.stack import run_pulumi_func, wait_for_rpcs
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "postgres-barman"
+# The engine's own mark of a secret value (pulumi/sdk, resource/properties.go).
+SECRET_MARK = "4dabf18193072939515e22adb298388d"
 
 
 @dataclass
 class Registered:
-    """One resource as the program asked for it; `inputs` in the provider's own spelling."""
+    """One resource as the program asked for it; `inputs` in the provider's own spelling, secrets
+    in clear; `secret` has the paths that were marked as such."""
 
     type: str
     name: str
@@ -27,7 +30,7 @@ class Registered:
     parent: str
     protect: bool
     ignore_changes: tuple[str, ...]
-    outputs: dict[str, Any] = field(default_factory=dict)
+    secret: frozenset[str]
 
 
 class Recorder(mocks.MockMonitor):
@@ -39,17 +42,31 @@ class Recorder(mocks.MockMonitor):
 
     def RegisterResource(self, request: Any) -> Any:
         response = super().RegisterResource(request)
+        secret: set[str] = set()
+        inputs = _clear(pulumi.runtime.rpc.deserialize_properties(request.object), "", secret)
         self.registered.append(
             Registered(
                 type=request.type,
                 name=request.name,
-                inputs=pulumi.runtime.rpc.deserialize_properties(request.object),
+                inputs=inputs,
                 parent=request.parent.rpartition("::")[2],
                 protect=request.protect,
                 ignore_changes=tuple(request.ignoreChanges),
+                secret=frozenset(secret),
             )
         )
         return response
+
+
+def _clear(value: Any, path: str, secret: set[str]) -> Any:
+    if isinstance(value, dict):
+        if SECRET_MARK in value:
+            secret.add(path.removeprefix("."))
+            return _clear(value["value"], path, secret)
+        return {key: _clear(item, f"{path}.{key}", secret) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clear(item, f"{path}[{index}]", secret) for index, item in enumerate(value)]
+    return value
 
 
 class Answers(mocks.Mocks):

@@ -1,0 +1,152 @@
+"""Every rendered document against its golden file, and against the programs that read it.
+
+After a wanted change: make golden, and read the diff.
+"""
+
+import base64
+import os
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_init import packages
+from cloud_init.first_boot import FirstBoot
+from cloud_init.first_boot import render as render_first_boot
+from components import ssh_keys
+from components.parameters import OWNED, derive
+from components.vm_sizes import VM_SIZES
+from host import render
+
+GOLDEN = Path(__file__).parent / "golden"
+HOST_KEY = ssh_keys.derive(bytes(32))
+
+DOCUMENTS = {
+    "postgres-first-boot.yaml": lambda: render_first_boot(
+        FirstBoot("<host private key>\n", HOST_KEY.public, packages.postgres("17"))
+    ),
+    "barman-first-boot.yaml": lambda: render_first_boot(
+        FirstBoot("<host private key>\n", HOST_KEY.public, packages.barman("17"))
+    ),
+    "postgresql.conf": lambda: render.postgresql_conf(derive(VM_SIZES["Standard_DS3_v2"], 1100)),
+    "pg_hba.conf": lambda: render.pg_hba_conf("10.20.1.4", ["10.30.0.0/16", "10.31.0.0/24"]),
+    "data-disk.conf": lambda: render.data_disk_unit("/data"),
+    "barman.conf": lambda: render.barman_conf("/data/barman"),
+    "barman-server.conf": lambda: server_conf(),
+    "barman-server-uncompressed.conf": lambda: server_conf(compression="none"),
+    "barman-cron": lambda: render.barman_cron("pg", "0 4 * * *"),
+    "sshd-jump-host.conf": lambda: render.sshd_jump_host_conf("dbadmin", "10.20.0.4"),
+    "authorized_keys": lambda: render.authorized_key(
+        HOST_KEY.public, "10.20.0.4", command=f"{render.SSH_GATE} pg"
+    ),
+    "known_hosts": lambda: render.known_hosts("10.20.0.4", HOST_KEY.public),
+    "pgpass": lambda: render.pgpass("10.20.0.4", {"barman": "a:b\\c", "streaming_barman": "d"}),
+}
+
+
+def server_conf(compression: str = "gzip") -> str:
+    return render.barman_server_conf(
+        server="pg",
+        description="PostgreSQL on 10.20.0.4",
+        address="10.20.0.4",
+        slot="barman",
+        compression=compression,
+        retention="RECOVERY WINDOW OF 7 DAYS",
+        backup_interval=timedelta(days=1),
+    )
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_golden(name: str) -> None:
+    text = DOCUMENTS[name]()
+    if os.environ.get("GOLDEN") == "write":
+        (GOLDEN / name).write_text(text)
+    assert text == (GOLDEN / name).read_text()
+
+
+def test_every_golden_file_has_its_document() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == set(DOCUMENTS)
+
+
+def test_a_nightly_backup_may_be_two_hours_late() -> None:
+    assert "last_backup_maximum_age = 26 HOURS" in server_conf()
+
+
+@given(st.sampled_from(sorted(VM_SIZES)), st.integers(min_value=8, max_value=32767))
+def test_parameters_fit_every_machine(size: str, disk_gib: int) -> None:
+    vm = VM_SIZES[size]
+    parameters = derive(vm, disk_gib)
+    megabytes = {
+        name: int(value.removesuffix("MB"))
+        for name, value in parameters.items()
+        if isinstance(value, str) and value.endswith("MB")
+    }
+    connections = parameters["max_connections"]
+    assert isinstance(connections, int)
+    sorting = 2 * connections * megabytes["work_mem"]
+    assert megabytes["shared_buffers"] + max(sorting, 0) <= vm.memory_gib * 1024
+    assert megabytes["min_wal_size"] <= megabytes["max_wal_size"]
+    wal = megabytes["max_wal_size"] + megabytes["max_slot_wal_keep_size"]
+    assert wal <= disk_gib * 1024 // 2
+    # Two segments are the least that PostgreSQL accepts.
+    assert megabytes["min_wal_size"] >= 32
+
+
+def test_what_backups_need_is_set_and_cannot_be_overridden() -> None:
+    parameters = derive(VM_SIZES["Standard_DS3_v2"], 1100)
+    assert parameters["wal_level"] == "replica"
+    for name in ("wal_level", "max_wal_senders", "max_replication_slots", "password_encryption"):
+        assert name in OWNED
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["C"]), max_size=30))
+def test_a_value_never_escapes_its_quotes(value: str) -> None:
+    text = render.postgresql_conf({"application_name": value})
+    line = next(item for item in text.split("\n") if item.startswith("application_name"))
+    quoted = line.removeprefix("application_name = ")
+    assert quoted[0] == quoted[-1] == "'"
+    assert quoted[1:-1].replace("\\\\", "\\").replace("''", "'") == value
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_a_seed_is_one_openssh_key_forever(seed: bytes) -> None:
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_ssh_private_key,
+    )
+
+    key = ssh_keys.derive(seed)
+    assert key == ssh_keys.derive(seed)
+    read = load_ssh_private_key(key.private.encode(), None)
+    public = read.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    assert public.decode() == key.public
+
+
+def test_ssh_keygen_reads_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(HOST_KEY.private)
+    path.chmod(0o600)
+    done = subprocess.run(
+        ["ssh-keygen", "-y", "-f", path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == HOST_KEY.public
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_seed_of_another_length_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        ssh_keys.derive(bytes(size))
+
+
+@pytest.mark.parametrize("name", ["postgres-first-boot.yaml", "barman-first-boot.yaml"])
+def test_first_boot_fits_azure_s_limit_and_reads_as_yaml(name: str) -> None:
+    text = DOCUMENTS[name]()
+    assert text.startswith("#cloud-config\n")
+    assert len(base64.b64encode(text.encode())) < 64 * 1024
+    document = yaml.safe_load(text)
+    assert document["runcmd"] == [["/usr/local/sbin/prepare-data-disk", "0"]]

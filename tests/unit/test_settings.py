@@ -1,0 +1,177 @@
+"""What the configuration accepts, and what it says when it does not."""
+
+import json
+from datetime import timedelta
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.stack_double import PROJECT, configuration
+
+from components.addresses import plan_addresses
+from components.capacity import copies_kept
+from components.retention import RecoveryWindow
+from components.schedule import longest_interval
+from components.settings import Settings, SettingsError, parse
+
+
+def settings(**changed: Any) -> Settings:
+    raw = configuration("dev", **changed)
+    prefix = f"{PROJECT}:"
+    own = {key.removeprefix(prefix): text for key, text in raw.items() if key.startswith(prefix)}
+    return parse({**own, "location": raw["azure-native:location"]})
+
+
+@pytest.mark.parametrize("stack", ["dev", "lab"])
+def test_the_stacks_of_this_repository_are_valid(stack: str) -> None:
+    raw = configuration(stack)
+    prefix = f"{PROJECT}:"
+    own = {key.removeprefix(prefix): text for key, text in raw.items() if key.startswith(prefix)}
+    parse({**own, "location": raw["azure-native:location"]})
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"postgresVmSze": "Standard_DS3_v2"}, ["postgresVmSze", "did you mean postgresVmSize?"]),
+        ({"postgresVmSize": "Standard_DS3v2"}, ["Standard_DS3v2", "did you mean Standard_DS3_v2"]),
+        ({"image": "debian-12"}, ["image", "debian-12", "did you mean debian-13"]),
+        ({"adminCidrs": ["0.0.0.0/0"]}, ["adminCidrs.0", "open to the world"]),
+        ({"clientCidrs": ["0.0.0.0/0"]}, ["clientCidrs.0", "open to the world"]),
+        ({"clientCidrs": ["10.30.0.1/16"]}, ["clientCidrs.0", "10.30.0.1/16", "host bits"]),
+        ({"clientCidrs": ["10.20.0.0/24"]}, ["clientCidrs", "overlaps the postgres subnet"]),
+        ({"adminCidrs": ["10.20.1.0/25"]}, ["adminCidrs", "overlaps the barman subnet"]),
+        ({"adminCidrs": []}, ["adminCidrs: empty", "pulumi config set"]),
+        ({"vnetCidr": "10.20.0.0/29"}, ["too small", "/28"]),
+        ({"vnetCidr": "8.8.0.0/16"}, ["vnetCidr", "private range"]),
+        ({"expectedDatabaseGb": 30}, ["barmanDiskGb = 250", "expectedDatabaseGb = 30", "324"]),
+        (
+            {"expectedDatabaseGb": 600, "barmanDiskGb": 20000},
+            ["postgresDiskGb = 1100", "at least 1200"],
+        ),
+        ({"retention": "RECOVERY WINDOW OF 60 DAYS"}, ["barmanDiskGb = 250", "shorten retention"]),
+        ({"retention": "REDUNDANCY 3"}, ["retention", "REDUNDANCY 3", "RECOVERY WINDOW OF 7 DAYS"]),
+        ({"backupSchedule": "0 25 * * *"}, ["backupSchedule", "0 25 * * *", "'0 4 * * *'"]),
+        ({"backupSchedule": "0 4 31 2 *"}, ["backupSchedule", "0 4 31 2 *"]),
+        ({"backupSchedule": "0 0 4 * * *"}, ["backupSchedule", "five fields"]),
+        ({"databases": []}, ["databases"]),
+        (
+            {"databases": [{"name": 'app"; DROP TABLE x; --', "owner": "app"}]},
+            ["databases.0.name", "DROP TABLE"],
+        ),
+        ({"databases": [{"name": "App", "owner": "app"}]}, ["databases.0.name", "App"]),
+        ({"databases": [{"name": "app", "owner": "postgres"}]}, ["postgres", "reserved"]),
+        ({"databases": [{"name": "template1", "owner": "a"}]}, ["template1"]),
+        ({"databases": [{"name": "a", "owner": "a"}] * 2}, ["named twice"]),
+        (
+            {"databases": [{"name": "a", "owner": "a", "extension": ["pg_trgm"]}]},
+            ["databases.0.extension"],
+        ),
+        ({"postgresDiskGb": "1100"}, []),
+        ({"postgresDiskGb": 11.5}, ["postgresDiskGb = 11.5"]),
+        ({"postgresParameters": {"wal_level": "minimal"}}, ["wal_level", "backups depend on it"]),
+        ({"postgresParameters": {"a b": 1}}, ["not the name of a parameter"]),
+        ({"postgresParameters": {"work_mem": "1MB\nfsync=off"}}, ["work_mem"]),
+        ({"compression": "rar"}, ["compression", "rar", "gzip"]),
+        ({"diskSku": "Ultra"}, ["diskSku", "Ultra"]),
+        ({"encryptionAtHost": "yes"}, ["encryptionAtHost", "yes"]),
+    ],
+)
+def test_bad_configuration_is_refused_with_key_value_and_remedy(
+    changed: dict[str, Any], told: list[str]
+) -> None:
+    if not told:
+        settings(**changed)
+        return
+    with pytest.raises(SettingsError) as refusal:
+        settings(**changed)
+    for words in told:
+        assert words in str(refusal.value)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        settings(postgresVmSze="x", image="y", diskSku="z")
+    assert str(refusal.value).count("\n") == 3
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(SettingsError, match="retention: not set"):
+        settings(retention=None)
+
+
+def test_defaults_live_in_the_project_file_alone() -> None:
+    assert {name for name, field in Settings.model_fields.items() if not field.is_required()} == (
+        set()
+    )
+
+
+@given(st.integers(min_value=8, max_value=28), st.integers(min_value=0, max_value=2**32 - 1))
+def test_address_layout(prefix: int, base: int) -> None:
+    vnet = IPv4Network((base, prefix), strict=False)
+    plan = plan_addresses(vnet)
+    assert plan.postgres_subnet.subnet_of(vnet)
+    assert plan.barman_subnet.subnet_of(vnet)
+    assert not plan.postgres_subnet.overlaps(plan.barman_subnet)
+    for subnet, address in (
+        (plan.postgres_subnet, plan.postgres_address),
+        (plan.barman_subnet, plan.barman_address),
+    ):
+        reserved = [*list(subnet)[:4], subnet.broadcast_address]
+        assert address in subnet
+        assert address not in reserved
+
+
+@given(st.integers(min_value=29, max_value=32))
+def test_a_network_too_small_for_two_subnets_is_refused(prefix: int) -> None:
+    with pytest.raises(ValueError, match="too small"):
+        plan_addresses(IPv4Network(("10.0.0.0", prefix)))
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=20),
+        st.one_of(st.text(max_size=20), st.integers(), st.lists(st.text(max_size=5))),
+        max_size=4,
+    )
+)
+def test_nonsense_is_refused_and_never_crashes(config: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        parse(
+            {
+                key: value if isinstance(value, str) else json.dumps(value)
+                for key, value in config.items()
+            }
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("RECOVERY WINDOW OF 7 DAYS", 7),
+        ("recovery window of 1 day", 1),
+        ("RECOVERY WINDOW OF 2 WEEKS", 14),
+        ("RECOVERY WINDOW OF 1 MONTH", 31),
+    ],
+)
+def test_recovery_window(text: str, days: int) -> None:
+    assert RecoveryWindow.parse(text).length == timedelta(days=days)
+
+
+@pytest.mark.parametrize(
+    ("expression", "longest"),
+    [
+        ("0 4 * * *", timedelta(days=1)),
+        ("0 4 * * 0", timedelta(days=7)),
+        ("0 */6 * * *", timedelta(hours=6)),
+        ("0 4 1 * *", timedelta(days=31)),
+    ],
+)
+def test_longest_interval(expression: str, longest: timedelta) -> None:
+    assert longest_interval(expression) == longest
+
+
+def test_a_week_of_nightly_backups_is_nine_copies() -> None:
+    assert copies_kept(RecoveryWindow.parse("RECOVERY WINDOW OF 7 DAYS"), timedelta(days=1)) == 9

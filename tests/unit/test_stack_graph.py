@@ -1,0 +1,213 @@
+"""The resources of the dev stack: what Azure would be asked for."""
+
+import base64
+from functools import cache
+from typing import Any
+
+import pytest
+import yaml
+from tests.unit.stack_double import Registered, run
+
+DISK = "azure-native:compute:Disk"
+VM = "azure-native:compute:VirtualMachine"
+NSG = "azure-native:network:NetworkSecurityGroup"
+NIC = "azure-native:network:NetworkInterface"
+PUBLIC_IP = "azure-native:network:PublicIPAddress"
+SUBNET = "azure-native:network:Subnet"
+COMMAND = "command:remote:Command"
+
+
+@cache
+def dev() -> tuple[list[Registered], dict[str, Any]]:
+    return run("dev")
+
+
+def resources(kind: str) -> dict[str, Registered]:
+    return {item.name: item for item in dev()[0] if item.type == kind}
+
+
+def rules(nsg: str) -> dict[str, dict[str, Any]]:
+    return {rule["name"]: rule for rule in resources(NSG)[nsg].inputs["securityRules"]}
+
+
+def test_the_card_s_sizes_and_disks() -> None:
+    vms, disks = resources(VM), resources(DISK)
+    sizes = {name: vm.inputs["hardwareProfile"]["vmSize"] for name, vm in vms.items()}
+    assert sizes == {
+        "postgres-machine-vm": "Standard_DS3_v2",
+        "barman-machine-vm": "Standard_D2s_v3",
+    }
+    assert {name: disk.inputs["diskSizeGB"] for name, disk in disks.items()} == {
+        "postgres-machine-data": 1100,
+        "barman-machine-data": 250,
+    }
+
+
+def test_data_disks_and_nothing_else_are_protected() -> None:
+    assert {item.name for item in dev()[0] if item.protect} == set(resources(DISK))
+
+
+def test_data_disks_are_attached_uncached_and_survive_their_vm() -> None:
+    for vm in resources(VM).values():
+        (disk,) = vm.inputs["storageProfile"]["dataDisks"]
+        assert disk["lun"] == 0
+        assert disk["caching"] == "None"
+        assert disk["createOption"] == "Attach"
+        assert disk["deleteOption"] == "Detach"
+
+
+def test_a_changed_first_boot_never_touches_an_existing_vm() -> None:
+    assert all(vm.ignore_changes == ("osProfile",) for vm in resources(VM).values())
+
+
+def test_nobody_logs_in_with_a_password() -> None:
+    for vm in resources(VM).values():
+        linux = vm.inputs["osProfile"]["linuxConfiguration"]
+        assert linux["disablePasswordAuthentication"] is True
+        assert "adminPassword" not in vm.inputs["osProfile"]
+
+
+def test_children_belong_to_their_components() -> None:
+    parents = {item.name: item.parent for item in dev()[0]}
+    assert parents["postgres-machine"] == "postgres"
+    assert parents["barman-machine"] == "barman"
+    for role in ("postgres", "barman"):
+        for child in ("nic", "data", "vm", "first-boot"):
+            assert parents[f"{role}-machine-{child}"] == f"{role}-machine"
+        assert parents[f"{role}-configure"] == role
+        assert parents[f"network-{role}-subnet"] == "network"
+    assert parents["backup-join"] == "backup"
+
+
+def test_who_may_reach_postgres() -> None:
+    allowed = {
+        name: (rule.get("sourceAddressPrefix"), rule["destinationPortRange"])
+        for name, rule in rules("network-postgres-nsg").items()
+        if rule["direction"] == "Inbound" and rule["access"] == "Allow"
+    }
+    assert allowed == {
+        "AllowClients": ("10.30.0.0/16", "5432"),
+        "AllowBarman": ("10.20.1.4/32", "5432"),
+        "AllowBarmanSsh": ("10.20.1.4/32", "22"),
+    }
+
+
+def test_who_may_reach_barman() -> None:
+    allowed = {
+        name: (rule.get("sourceAddressPrefix"), rule["destinationPortRange"])
+        for name, rule in rules("network-barman-nsg").items()
+        if rule["direction"] == "Inbound" and rule["access"] == "Allow"
+    }
+    assert allowed == {
+        "AllowAdminSsh": ("203.0.113.0/24", "22"),
+        "AllowPostgresSsh": ("10.20.0.4/32", "22"),
+    }
+
+
+@pytest.mark.parametrize("nsg", ["network-postgres-nsg", "network-barman-nsg"])
+def test_rule_names_and_priorities_are_unique_as_azure_wants(nsg: str) -> None:
+    security_rules = resources(NSG)[nsg].inputs["securityRules"]
+    names = [rule["name"] for rule in security_rules]
+    order = [(rule["direction"], rule["priority"]) for rule in security_rules]
+    assert len(set(names)) == len(names)
+    assert len(set(order)) == len(order)
+
+
+@pytest.mark.parametrize("nsg", ["network-postgres-nsg", "network-barman-nsg"])
+def test_everything_else_is_denied_before_azures_own_rules_let_it_in(nsg: str) -> None:
+    deny = rules(nsg)["DenyAllElse"]
+    assert deny["access"] == "Deny"
+    assert deny["sourceAddressPrefix"] == deny["destinationPortRange"] == "*"
+    assert deny["priority"] < 65000
+    assert all(rule["priority"] <= deny["priority"] for rule in rules(nsg).values())
+
+
+def test_only_the_barman_machine_has_a_public_address() -> None:
+    public = {
+        name: nic.inputs["ipConfigurations"][0].get("publicIPAddress")
+        for name, nic in resources(NIC).items()
+    }
+    assert public == {
+        "postgres-machine-nic": None,
+        "barman-machine-nic": {"id": "/id/network-jump-ip"},
+    }
+    assert set(resources(PUBLIC_IP)) == {"network-nat-ip", "network-jump-ip"}
+
+
+def test_private_ssh_has_no_jump_host_and_lets_admins_in_directly() -> None:
+    registered, _ = run("dev", sshAccess="private", adminCidrs=["10.40.0.0/24"])
+    by_name = {item.name: item for item in registered}
+    assert "network-jump-ip" not in by_name
+    for nsg in ("network-postgres-nsg", "network-barman-nsg"):
+        names = {rule["name"]: rule for rule in by_name[nsg].inputs["securityRules"]}
+        assert names["AllowAdminSsh"]["sourceAddressPrefix"] == "10.40.0.0/24"
+    connection = by_name["postgres-configure"].inputs["connection"]
+    assert connection.get("proxy") is None
+    assert connection["host"] == "10.20.0.4"
+
+
+def test_subnets_have_rules_nat_and_no_default_way_out() -> None:
+    for name, subnet in resources(SUBNET).items():
+        role = name.removeprefix("network-").removesuffix("-subnet")
+        assert subnet.inputs["networkSecurityGroup"]["id"] == f"/id/network-{role}-nsg"
+        assert subnet.inputs["natGateway"]["id"] == "/id/network-nat"
+        assert subnet.inputs["defaultOutboundAccess"] is False
+
+
+def test_everything_that_can_bear_tags_has_them() -> None:
+    untagged = {SUBNET}
+    azure = [item for item in dev()[0] if item.type.startswith("azure-native:")]
+    assert azure
+    for item in azure:
+        if item.type not in untagged:
+            assert item.inputs["tags"]["stack"] == "dev", item.name
+
+
+def test_encryption_at_host_only_when_asked() -> None:
+    assert all("securityProfile" not in vm.inputs for vm in resources(VM).values())
+    registered, _ = run("dev", encryptionAtHost=True)
+    vms = [item for item in registered if item.type == VM]
+    assert [vm.inputs["securityProfile"]["encryptionAtHost"] for vm in vms] == [True, True]
+
+
+def test_every_connection_pins_its_host_key_and_postgres_is_reached_through_barman() -> None:
+    _, outputs = dev()
+    for name, command in resources(COMMAND).items():
+        connection = command.inputs["connection"]
+        on_postgres = name.startswith("postgres")
+        assert connection["hostKey"] == outputs["postgres" if on_postgres else "barman"]["hostKey"]
+        if on_postgres:
+            assert connection["proxy"]["host"] == "198.51.100.7"
+            assert connection["proxy"]["hostKey"] == outputs["barman"]["hostKey"]
+
+
+def test_secrets_travel_on_standard_input_alone() -> None:
+    configure = resources(COMMAND)["postgres-configure"]
+    assert "secret-of-identities-password-app" in configure.inputs["stdin"]
+    for command in resources(COMMAND).values():
+        assert "stdin" in command.secret
+        assert "connection" in command.secret
+        for name in ("create", "update"):
+            assert "secret-of" not in command.inputs[name]
+            assert "PRIVATE KEY" not in command.inputs[name]
+        assert "environment" not in command.inputs
+
+
+def test_first_boot_is_a_cloud_config_with_the_pinned_host_key() -> None:
+    _, outputs = dev()
+    for role in ("postgres", "barman"):
+        vm = resources(VM)[f"{role}-machine-vm"]
+        # A secret inside an input of an azure-native resource makes the whole input one.
+        assert "osProfile" in vm.secret
+        profile = vm.inputs["osProfile"]
+        document = yaml.safe_load(base64.b64decode(profile["customData"]))
+        assert document["ssh_keys"]["ed25519_public"] == outputs[role]["hostKey"]
+        assert len(profile["customData"]) < 64 * 1024
+
+
+def test_a_retiring_vm_size_is_announced(caplog: pytest.LogCaptureFixture) -> None:
+    run("dev")
+    told = caplog.text
+    assert "Standard_DS3_v2 on 2028-05-01" in told
+    assert "Standard_D4s_v5" in told
+    assert "Standard_D2s_v3" not in told
