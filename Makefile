@@ -51,6 +51,8 @@ bench: for-lab ## measurements, side by side with peers
 	@$(BIN)/python -m bench
 
 clean-cache: ## remove the cached engine and machine images
+	@if grep -qsF "$(CACHE)/" /proc/[0-9]*/mountinfo; then \
+		echo "A lab runs from this cache. Nothing was removed. Type: make down" >&2; exit 3; fi
 	@chmod -R u+w "$(CACHE)" 2>/dev/null || true; rm -rf "$(CACHE)"
 
 venv:
