@@ -6,14 +6,13 @@ Unknown values of a preview fit everywhere.
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from lab.azure.models.base import Strict
 from lab.rpc.provider import Failure
 from lab.rpc.values import Unknown
 
 
-def structure(model: type[Strict], properties: dict[str, Any]) -> list[Failure]:
+def structure(model: type[BaseModel], properties: dict[str, Any]) -> list[Failure]:
     """Everything in plain `properties` that the model does not allow; empty when it fits."""
     try:
         model.model_validate(properties)

@@ -1,0 +1,130 @@
+"""Puts the lab's provider plugins where the engine looks for plugins: in a PULUMI_HOME.
+
+A plugin is a folder `plugins/resource-NAME-vVERSION` with one executable `pulumi-resource-NAME`.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+_MARK = "# Written by the lab; an official plugin may take this place."
+_OFFLINE = "no-plugin-downloads"
+
+# How long a download may take to begin, to finish, and how long it is not tried again.
+_FIRST_BYTE = 2.0
+_WHOLE = 180.0
+_PAUSE = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One provider: its name, the Python package whose version it must have, our module."""
+
+    name: str
+    package: str
+    module: str
+
+    def executable(self, home: Path) -> Path:
+        folder = f"resource-{self.name}-v{version(self.package)}"
+        return home / "plugins" / folder / f"pulumi-resource-{self.name}"
+
+
+AZURE = Plugin("azure-native", "pulumi-azure-native", "lab.azure")
+STAND_INS = (
+    Plugin("command", "pulumi-command", "lab.standins.command"),
+    Plugin("random", "pulumi-random", "lab.standins.random"),
+)
+
+
+def install(home: Path) -> None:
+    """Make `home` hold the lab's azure-native, and `command` and `random`.
+
+    Of the latter the official plugins are kept or downloaded where possible; whether they can be
+    is found out once a day, in at most a few seconds. Needs `pulumi` on PATH only to download.
+    """
+    _write(AZURE, home)
+    for plugin in STAND_INS:
+        if not _is_official(plugin, home) and not _download(plugin, home):
+            _write(plugin, home)
+
+
+def _is_official(plugin: Plugin, home: Path) -> bool:
+    executable = plugin.executable(home)
+    if not executable.exists() or Path(f"{executable.parent}.partial").exists():
+        return False
+    with executable.open("rb") as start:
+        return _MARK.encode() not in start.read(512)
+
+
+def _write(plugin: Plugin, home: Path) -> None:
+    executable = plugin.executable(home)
+    checkout = Path(__file__).resolve().parent.parent
+    # -P: the working directory is some program's, and not to be imported from.
+    command = f"PYTHONPATH={shlex.quote(str(checkout))} exec {shlex.quote(sys.executable)} -P"
+    text = f'#!/bin/sh\n{_MARK}\n{command} -m {plugin.module} "$@"\n'
+    if executable.exists() and executable.read_text(errors="replace") == text:
+        return
+    executable.parent.mkdir(parents=True, exist_ok=True)
+    partial = executable.with_name(f".{os.getpid()}")
+    partial.write_text(text)
+    partial.chmod(0o755)
+    partial.replace(executable)
+    # What the engine leaves behind when a download is cut off makes it overlook the plugin.
+    Path(f"{executable.parent}.partial").unlink(missing_ok=True)
+
+
+def _download(plugin: Plugin, home: Path) -> bool:
+    """Whether the official plugin could be put into `home`."""
+    note = _cache() / _OFFLINE
+    if note.exists() and time.time() - note.stat().st_mtime < _PAUSE:
+        return False
+    if shutil.which("pulumi") is None:
+        return False
+    if _fetch(plugin, home):
+        return True
+    shutil.rmtree(plugin.executable(home).parent, ignore_errors=True)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.touch()
+    return False
+
+
+def _fetch(plugin: Plugin, home: Path) -> bool:
+    argv = ["pulumi", "plugin", "install", "resource", plugin.name, f"v{version(plugin.package)}"]
+    with tempfile.TemporaryDirectory(prefix="plugin-") as scratch:
+        around = os.environ | {
+            "PULUMI_HOME": str(home),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "TMPDIR": scratch,
+        }
+        fetching = subprocess.Popen(
+            argv, env=around, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            _wait_for_first_byte(fetching, Path(scratch))
+            return fetching.wait(timeout=_WHOLE) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            fetching.kill()
+            fetching.wait()
+
+
+def _wait_for_first_byte(fetching: "subprocess.Popen[bytes]", scratch: Path) -> None:
+    """Raise TimeoutExpired unless the archive begins to arrive, or the program ends, in time."""
+    deadline = time.monotonic() + _FIRST_BYTE
+    while fetching.poll() is None and not any(f.stat().st_size for f in scratch.iterdir()):
+        if time.monotonic() > deadline:
+            raise subprocess.TimeoutExpired(fetching.args, _FIRST_BYTE)
+        time.sleep(0.05)
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "postgres-barman"
