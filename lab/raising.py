@@ -1,6 +1,7 @@
 """`up`: from nothing, or from whatever is there, to the stack running on this machine."""
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,10 +30,13 @@ def up(root: Path, lab: Lab, progress: Progress) -> int:
     copy = copy_configuration(root, lab.stack, lab.directory / "project")
     with progress.step("Pulumi engine") as echo:
         programs = engine.ensure(root, echo)
-    plugins.install(workspace.home)
+    around = environment(workspace, programs)
+    # Where official plugins can be downloaded, it is the engine that does it.
+    os.environ["PATH"] = around["PATH"]
+    with progress.step("Provider plugins"):
+        plugins.install(workspace.home)
     with progress.step("Machine image") as echo:
         image.ensure(IMAGE_RELEASE, echo)
-    around = environment(workspace, programs)
     create_stack(around, copy)
     # The engine believes that every machine runs, and would wait for an absent one's SSH in vain.
     for news in power.switch_on(lab):
