@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help up down shell plan test test-unit test-lab lint format bench clean-cache venv for-lab for-lint
+.PHONY: help up down shell plan test test-unit test-lab lint format bench clean-cache venv for-unit for-lint for-lab
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -31,7 +31,7 @@ plan: venv ## the plan of a stack as JSON on stdout, offline (STACK=dev: Azure)
 test: for-lab lint ## lint, unit tests and the end-to-end tests on the lab
 	@$(BIN)/python -m pytest tests/unit tests/lab
 
-test-unit: venv ## the tests that need neither root nor a lab
+test-unit: for-unit ## the tests that need neither root nor a lab
 	@$(BIN)/python -m pytest tests/unit
 
 test-lab: for-lab ## the end-to-end tests alone
@@ -58,8 +58,11 @@ clean-cache: ## remove the cached engine and machine images
 venv:
 	@tools/bootstrap venv
 
-for-lab:
-	@tools/bootstrap lab
+for-unit:
+	@tools/bootstrap unit
 
 for-lint:
 	@tools/bootstrap lint
+
+for-lab:
+	@tools/bootstrap lab

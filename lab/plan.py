@@ -47,5 +47,5 @@ def _report(answer: str) -> None:
         return
     sys.stdout.write(answer)
     for diagnostic in planned.get("diagnostics", []):
-        if diagnostic.get("severity") in ("warning", "error", "info#err"):
+        if diagnostic.get("severity") in ("warning", "error"):
             sys.stderr.write(diagnostic.get("message", "").rstrip() + "\n")
