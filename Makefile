@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help up down shell plan test test-unit test-lab lint format bench clean-cache venv for-unit for-lint for-lab
+.PHONY: help up down shell plan test test-unit test-lab lint format docs bench clean-cache venv for-unit for-lint for-lab
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,10 @@ lint: for-lint ## ruff, pyright, shellcheck
 
 format: venv ## rewrite the sources in the house layout
 	@$(BIN)/ruff check --quiet --fix . && $(BIN)/ruff format --quiet .
+
+docs: for-lint ## draw the architecture and write the table of settings again
+	@dot -Tsvg docs/architecture.dot -o docs/architecture.svg
+	@$(BIN)/python -m tools.settings_table
 
 bench: for-lab ## measurements, side by side with peers
 	@$(BIN)/python -m bench

@@ -1,0 +1,43 @@
+"""The documentation says what the code does."""
+
+import re
+from typing import Any
+
+import yaml
+
+from components.settings import Settings
+from tests.unit.stack_double import ROOT, run
+from tools.settings_table import table
+
+
+def test_readme_has_the_settings_as_declared() -> None:
+    assert table() in (ROOT / "README.md").read_text(), "make docs writes the table again"
+
+
+def test_every_setting_is_declared_with_type_default_and_description() -> None:
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    # The location is the Azure provider's own setting.
+    assert set(declared) == set(Settings.model_fields) - {"location"}
+    for name, item in declared.items():
+        assert {"type", "default", "description"} <= set(item), name
+
+
+def test_outputs_are_documented_one_by_one() -> None:
+    documented = set(
+        re.findall(r"^\| `([\w.<>]+)` \|", (ROOT / "docs/outputs.md").read_text(), re.MULTILINE)
+    )
+    _, outputs = run("dev")
+    assert documented == set(paths({**outputs, "databases": {"<name>": outputs["databases"]["app"]}}))
+
+
+def paths(value: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key, item in value.items():
+        found += paths(item, f"{prefix}{key}.") if isinstance(item, dict) else [f"{prefix}{key}"]
+    return found
+
+
+def test_links_inside_the_documentation_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
