@@ -33,7 +33,7 @@ class Interfaces(Behaviour):
             _check_address(world, subnet, wanted, new.id)
         if old and world.owner_of(new.id):
             before = old.inputs["ipConfigurations"][0]
-            moved = before["subnet"] != configuration["subnet"]
+            moved = _subnet_of(old).key != _subnet_of(new).key
             if moved or before.get("privateIPAddress") != wanted:
                 raise not_in_lab("give a running machine's NIC another private address")
 
@@ -43,15 +43,12 @@ class Interfaces(Behaviour):
         facts = dict(old.facts) if old else {"resourceGuid": str(uuid4())}
         facts["macAddress"] = _mac(facts["resourceGuid"])
         configuration = new.inputs["ipConfigurations"][0]
-        subnet = parse(configuration["subnet"]["id"])
-        stays = old is not None and old.inputs["ipConfigurations"][0]["subnet"] == {
-            "id": str(subnet)
-        }
+        stays = old is not None and _subnet_of(old).key == _subnet_of(new).key
         wanted = configuration.get("privateIPAddress")
         if wanted is not None:
             facts["privateIPAddress"] = wanted
         elif not stays:
-            facts["privateIPAddress"] = _free_address(world, subnet, new.id)
+            facts["privateIPAddress"] = _free_address(world, _subnet_of(new), new.id)
         return facts
 
     def outputs(self, world: World, resource: Resource) -> Properties:
@@ -86,6 +83,10 @@ class Interfaces(Behaviour):
                 "order to delete the network interface, it must be dissociated from the "
                 "resource. To learn more, see aka.ms/deletenic.",
             )
+
+
+def _subnet_of(nic: Resource) -> ArmId:
+    return parse(nic.inputs["ipConfigurations"][0]["subnet"]["id"])
 
 
 def _mac(guid: str) -> str:

@@ -20,7 +20,7 @@ from pulumi.runtime.proto import (
 )
 
 from lab.rpc.diff import top
-from lab.rpc.provider import Call, Log, Provider, ProviderError
+from lab.rpc.provider import Call, Failure, Log, Provider, ProviderError
 from lab.rpc.values import dump, load
 
 # Every remote command in flight holds a thread while it waits; the engine sends at most a few
@@ -69,7 +69,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Check(self, request: Any, context: Any) -> Any:
         found = self._provider.check(self._call(request), load(request.olds), load(request.news))
-        failures = [provider_pb2.CheckFailure(property=f.path, reason=f.reason) for f in found[1]]
+        failures = [_failure(failure) for failure in found[1]]
         return provider_pb2.CheckResponse(inputs=dump(found[0]), failures=failures)
 
     def Diff(self, request: Any, context: Any) -> Any:
@@ -127,6 +127,13 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Cancel(self, request: Any, context: Any) -> Any:
         self._cancelled.set()
         return empty_pb2.Empty()
+
+
+def _failure(failure: Failure) -> Any:
+    if top(failure.path) == failure.path:
+        return provider_pb2.CheckFailure(property=failure.path, reason=failure.reason)
+    # The engine looks up the value to show by a top-level name only.
+    return provider_pb2.CheckFailure(reason=f"{failure.path}: {failure.reason}")
 
 
 class _PlainErrors(grpc.ServerInterceptor):

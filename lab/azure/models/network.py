@@ -16,6 +16,12 @@ class VirtualNetwork(Resource):
 
     virtualNetworkName: Name
     addressSpace: AddressSpace
+    # Both are filled in by the SDK.
+    enableDdosProtection: Literal[False] | None = None
+    enableVmProtection: Literal[False] | None = None
+    # The SDK itself sends both, false; the lab has neither service.
+    enableDdosProtection: Literal[False] = False
+    enableVmProtection: Literal[False] = False
 
 
 class GroupReference(Strict):
@@ -30,9 +36,16 @@ class SubResource(Strict):
     id: Text
 
 
-class Subnet(Strict):
+class SubnetDefaults(Strict):
+    """What the SDK fills in wherever a subnet is named, in a mere reference too."""
+
     sdk: ClassVar[str] = "network.SubnetArgs"
 
+    privateEndpointNetworkPolicies: Literal["Disabled", "Enabled"] | None = None
+    privateLinkServiceNetworkPolicies: Literal["Disabled", "Enabled"] | None = None
+
+
+class Subnet(SubnetDefaults):
     resourceGroupName: Name
     virtualNetworkName: Name
     subnetName: Name
@@ -40,6 +53,9 @@ class Subnet(Strict):
     networkSecurityGroup: GroupReference | None = None
     natGateway: SubResource | None = None
     defaultOutboundAccess: bool | None = None
+    # The SDK itself sends both, these defaults of Azure's; the lab has no private endpoints.
+    privateEndpointNetworkPolicies: Literal["Disabled"] = "Disabled"
+    privateLinkServiceNetworkPolicies: Literal["Enabled"] = "Enabled"
 
 
 class SecurityRule(Strict):
@@ -101,9 +117,7 @@ class NatGateway(Resource):
     idleTimeoutInMinutes: int | None = None
 
 
-class SubnetReference(Strict):
-    sdk: ClassVar[str] = "network.SubnetArgs"
-
+class SubnetReference(SubnetDefaults):
     id: Text
 
 
