@@ -1,0 +1,145 @@
+"""What `status --json` says: the stable, documented form of everything it knows."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Verdict(StrEnum):
+    """The one word, and the command's exit code: 0, 1, 2 in this order."""
+
+    PROTECTED = "protected"
+    DEGRADED = "degraded"
+    UNPROTECTED = "unprotected"
+
+    @property
+    def exit_code(self) -> int:
+        return list(Verdict).index(self)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Disk(_Model):
+    """The file system at /data."""
+
+    mounted: bool
+    """Whether a disk of its own is mounted at /data."""
+    total_bytes: int
+    used_bytes: int
+    free_bytes: int
+
+
+class MachineStatus(_Model):
+    """One machine, as seen over SSH."""
+
+    name: str
+    reachable: bool
+    error: str | None = None
+    """Why it cannot be reached."""
+    uptime_s: float | None = None
+    os: str | None = None
+    disk: Disk | None = None
+
+
+class PostgresStatus(_Model):
+    """The server, asked on its own machine."""
+
+    accepting: bool
+    """Whether it accepts connections."""
+    error: str | None = None
+    version: str | None = None
+    system_id: str | None = None
+    timeline: int | None = None
+    in_recovery: bool | None = None
+    replay_paused: bool | None = None
+    started_at: datetime | None = None
+    lsn: str | None = None
+    """Where its WAL ends now."""
+    synchronous_standby_names: str | None = None
+    connections: int | None = None
+    """Client connections, this one not counted."""
+
+
+class ReceiverStatus(_Model):
+    """Barman's WAL receiver as PostgreSQL sees it (pg_stat_replication)."""
+
+    state: str
+    sync_state: str
+    write_lag_bytes: int
+    """WAL the server has written and the receiver has not yet confirmed to have received."""
+    flush_lag_bytes: int
+    """The same for WAL the receiver has forced to its disk."""
+    connected_at: datetime
+
+
+class SlotStatus(_Model):
+    """The replication slot that keeps WAL for Barman."""
+
+    name: str
+    active: bool
+    retained_bytes: int | None = None
+    """WAL kept on PostgreSQL's disk for Barman."""
+    wal_status: str | None = None
+    """reserved, extended, unreserved or lost."""
+    safe_wal_bytes: int | None = None
+    """WAL that may still be written before the slot is at risk; null is without limit."""
+
+
+class BackupStatus(_Model):
+    """One base backup in Barman's catalogue."""
+
+    id: str
+    status: str
+    """DONE, WAITING_FOR_WALS, STARTED, EMPTY, SYNCING or FAILED."""
+    type: str
+    ended_at: datetime | None = None
+    size_bytes: int | None = None
+    timeline: int | None = None
+
+
+class Check(_Model):
+    """One line of `barman check`."""
+
+    name: str
+    ok: bool
+    hint: str = ""
+
+
+class Reason(_Model):
+    """Why the verdict is not `protected`, and what to do about it."""
+
+    verdict: Verdict
+    text: str
+    next_command: str | None = None
+
+
+class Status(_Model):
+    """Whether the database is up and its data can be brought back."""
+
+    verdict: Verdict
+    reasons: list[Reason]
+    """Worst first; empty when protected."""
+    at: datetime
+    """When this was asked, by this machine's clock."""
+    server: str
+    """The name Barman knows the server by."""
+    durability: str
+    postgres_machine: MachineStatus
+    barman_machine: MachineStatus
+    postgres: PostgresStatus | None = None
+    receiver: ReceiverStatus | None = None
+    slot: SlotStatus | None = None
+    barman_version: str | None = None
+    checks: list[Check] = Field(default_factory=list)
+    backups: int = 0
+    """Backups that are complete."""
+    last_backup: BackupStatus | None = None
+    """The newest attempt, whatever became of it."""
+    last_done_backup: BackupStatus | None = None
+    restorable_from: datetime | None = None
+    """End of the oldest complete backup: the earliest moment that can be brought back."""
+    possible_loss_bytes: int | None = None
+    """WAL that would be lost if PostgreSQL's machine vanished now."""

@@ -1,0 +1,125 @@
+"""Protected, degraded or unprotected: the judgement on what `status` saw. Pure."""
+
+from ops.model import MachineStatus, Reason, Status, Verdict
+
+DISK_FULL_PERCENT = 90
+# More than this and the receiver is falling behind, not just between two messages.
+LAG_BYTES = 256 * 2**20
+# Barman's checks that say in other words what is judged here from PostgreSQL's own view.
+JUDGED_ELSEWHERE = frozenset({"backup_minimum_size"})
+STATUS_COMMAND = "python -m ops status"
+
+
+def judge(status: Status) -> list[Reason]:
+    """Everything that is wrong, worst first; empty means protected."""
+    reasons = [
+        *_machine(status.postgres_machine),
+        *_machine(status.barman_machine),
+        *_postgres(status),
+        *_streaming(status),
+        *_backups(status),
+        *_checks(status),
+    ]
+    return sorted(reasons, key=lambda reason: -list(Verdict).index(reason.verdict))
+
+
+def _unprotected(text: str, next_command: str | None = None) -> Reason:
+    return Reason(verdict=Verdict.UNPROTECTED, text=text, next_command=next_command)
+
+
+def _degraded(text: str, next_command: str | None = None) -> Reason:
+    return Reason(verdict=Verdict.DEGRADED, text=text, next_command=next_command)
+
+
+def _machine(machine: MachineStatus) -> list[Reason]:
+    if not machine.reachable:
+        return [_unprotected(f"{machine.name} cannot be reached: {machine.error}")]
+    disk = machine.disk
+    if disk is None:
+        return []
+    if not disk.mounted:
+        return [
+            _unprotected(
+                f"no disk is mounted at /data on {machine.name}",
+                "sudo prepare-data-disk 0   (on that machine)",
+            )
+        ]
+    used = 100 * disk.used_bytes / disk.total_bytes
+    if used >= DISK_FULL_PERCENT:
+        return [_degraded(f"/data on {machine.name} is {used:.0f} % full")]
+    return []
+
+
+def _postgres(status: Status) -> list[Reason]:
+    server = status.postgres
+    if server is None:
+        return []
+    if not server.accepting:
+        return [
+            _unprotected(
+                f"PostgreSQL does not accept connections: {server.error}",
+                "python -m ops recover   (if its data is gone; else start it)",
+            )
+        ]
+    if server.in_recovery:
+        return [_unprotected("PostgreSQL is in recovery", "python -m ops recover --resume")]
+    return []
+
+
+def _streaming(status: Status) -> list[Reason]:
+    server, receiver, slot = status.postgres, status.receiver, status.slot
+    if server is None or not server.accepting or server.in_recovery:
+        return []
+    reasons = []
+    if slot is None:
+        reasons.append(_unprotected("Barman's replication slot is missing", "python -m ops rejoin"))
+    elif slot.wal_status == "lost":
+        reasons.append(
+            _unprotected(
+                "the replication slot has lost WAL: there is a gap", "python -m ops rejoin"
+            )
+        )
+    elif slot.wal_status == "unreserved":
+        reasons.append(_degraded("the replication slot is about to lose WAL"))
+    if receiver is None or receiver.state not in ("streaming", "catchup"):
+        state = receiver.state if receiver else "not connected"
+        reasons.append(
+            _unprotected(
+                f"Barman's WAL receiver is {state}: what is written now is in one place only",
+                "python -m ops rejoin",
+            )
+        )
+    elif receiver.state == "catchup" or receiver.write_lag_bytes > LAG_BYTES:
+        reasons.append(_degraded(f"Barman is {receiver.write_lag_bytes / 2**20:.0f} MiB behind"))
+    elif status.durability == "sync" and receiver.sync_state not in ("sync", "quorum"):
+        reasons.append(
+            _unprotected(
+                f"commits do not wait for Barman (sync_state {receiver.sync_state})",
+                "python -m ops rejoin",
+            )
+        )
+    return reasons
+
+
+def _backups(status: Status) -> list[Reason]:
+    if not status.barman_machine.reachable:
+        return []
+    last, done = status.last_backup, status.last_done_backup
+    if done is None:
+        return [_unprotected("there is no complete backup", "python -m ops backup --wait")]
+    if last is not None and last.status == "FAILED":
+        return [_degraded(f"the last backup, {last.id}, failed", "python -m ops backup --wait")]
+    return []
+
+
+def _checks(status: Status) -> list[Reason]:
+    failed = [
+        check for check in status.checks if not check.ok and check.name not in JUDGED_ELSEWHERE
+    ]
+    return [
+        _degraded(
+            f"barman check: {check.name.replace('_', ' ')} failed"
+            + (f" ({check.hint})" if check.hint else "")
+        )
+        for check in failed
+    ]

@@ -1,0 +1,156 @@
+"""The verdict, from Barman's recorded answers and made-up states of the server."""
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ops import barman, json_doc
+from ops.model import (
+    BackupStatus,
+    Disk,
+    MachineStatus,
+    PostgresStatus,
+    ReceiverStatus,
+    SlotStatus,
+    Status,
+    Verdict,
+)
+from ops.screen import show_status, size, span
+from ops.status import worst
+from ops.verdict import judge
+
+RECORDED = Path(__file__).with_name("recorded")
+AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+ROOT = Path(__file__).parents[3]
+
+
+def recorded(name: str) -> object:
+    return json.loads((RECORDED / name).read_text())
+
+
+def machine(name: str) -> MachineStatus:
+    disk = Disk(mounted=True, total_bytes=1000, used_bytes=100, free_bytes=900)
+    return MachineStatus(name=name, reachable=True, uptime_s=60, os="Debian", disk=disk)
+
+
+def healthy() -> Status:
+    backup = BackupStatus(id="20260501T040000", status="DONE", type="full", ended_at=AT)
+    return Status(
+        verdict=Verdict.PROTECTED,
+        reasons=[],
+        at=AT,
+        server="pg",
+        durability="async",
+        postgres_machine=machine("postgres"),
+        barman_machine=machine("barman"),
+        postgres=PostgresStatus(accepting=True, in_recovery=False, timeline=1, version="17.11"),
+        receiver=ReceiverStatus(
+            state="streaming",
+            sync_state="async",
+            write_lag_bytes=0,
+            flush_lag_bytes=0,
+            connected_at=AT,
+        ),
+        slot=SlotStatus(name="barman", active=True, retained_bytes=0, wal_status="reserved"),
+        checks=barman.checks(recorded("check-ok.json"), "pg"),
+        backups=1,
+        last_backup=backup,
+        last_done_backup=backup,
+        restorable_from=AT,
+        possible_loss_bytes=0,
+    )
+
+
+def verdict(status: Status) -> Verdict:
+    return worst(judge(status))
+
+
+def test_barmans_recorded_answers_are_understood() -> None:
+    checks = barman.checks(recorded("check-ok.json"), "pg")
+    assert len(checks) > 15
+    assert all(check.ok for check in checks)
+    waiting = barman.checks(recorded("check-waiting.json"), "pg")
+    assert [check.name for check in waiting if not check.ok] == ["minimum_redundancy_requirements"]
+    backups = barman.backups(recorded("list-backups.json"), "pg")
+    assert [backup.status for backup in backups] == ["DONE", "DONE"]
+    assert backups[0].id > backups[1].id
+    assert backups[0].ended_at is not None
+
+
+def test_all_well_is_protected() -> None:
+    assert judge(healthy()) == []
+    assert verdict(healthy()).exit_code == 0
+
+
+def test_unreachable_is_unprotected() -> None:
+    status = healthy()
+    status.barman_machine = MachineStatus(name="barman", reachable=False, error="no route")
+    assert verdict(status).exit_code == 2
+
+
+@pytest.mark.parametrize("part", ["slot", "receiver"])
+def test_no_slot_or_receiver_is_unprotected(part: str) -> None:
+    status = healthy()
+    setattr(status, part, None)
+    assert verdict(status) is Verdict.UNPROTECTED
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda s: setattr(s.slot, "wal_status", "lost"), Verdict.UNPROTECTED),
+        (lambda s: setattr(s.slot, "wal_status", "unreserved"), Verdict.DEGRADED),
+        (lambda s: setattr(s.postgres, "accepting", False), Verdict.UNPROTECTED),
+        (lambda s: setattr(s.postgres, "in_recovery", True), Verdict.UNPROTECTED),
+        (lambda s: setattr(s.receiver, "write_lag_bytes", 2**30), Verdict.DEGRADED),
+        (lambda s: setattr(s.postgres_machine.disk, "used_bytes", 950), Verdict.DEGRADED),
+        (lambda s: setattr(s.postgres_machine.disk, "mounted", False), Verdict.UNPROTECTED),
+        (lambda s: setattr(s, "durability", "sync"), Verdict.UNPROTECTED),
+        (lambda s: setattr(s, "last_done_backup", None), Verdict.UNPROTECTED),
+        (lambda s: setattr(s.last_backup, "status", "FAILED"), Verdict.DEGRADED),
+        (lambda s: setattr(s.checks[3], "ok", False), Verdict.DEGRADED),
+    ],
+)
+def test_what_each_fault_means(change, expected: Verdict) -> None:
+    status = healthy()
+    change(status)
+    assert verdict(status) is expected
+
+
+def test_worst_reason_comes_first() -> None:
+    status = healthy()
+    status.checks[0].ok = False
+    status.slot = None
+    assert [reason.verdict for reason in judge(status)] == [
+        Verdict.UNPROTECTED,
+        Verdict.DEGRADED,
+    ]
+
+
+def test_the_screen_shows_every_reason() -> None:
+    status = healthy()
+    status.receiver = None
+    status.reasons = judge(status)
+    console = Console(file=io.StringIO(), width=120)
+    show_status(status, console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "receiver is not connected" in shown
+    assert "python -m ops rejoin" in shown
+
+
+def test_sizes_and_spans() -> None:
+    assert [size(0), size(1536), size(5 * 2**30), size(2**40)] == [
+        "0 B",
+        "1.5 KiB",
+        "5.0 GiB",
+        "1.00 TiB",
+    ]
+    assert [span(5), span(3700), span(90000)] == ["5 s", "1 h 1 min", "1 d 1 h"]
+
+
+def test_the_json_is_documented() -> None:
+    assert (ROOT / "docs" / "ops-json.md").read_text() == json_doc.document()
