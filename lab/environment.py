@@ -80,6 +80,7 @@ def settings(
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_SUPPRESS_NEO_LINK": "true",
         "PULUMI_PYTHON_CMD": str(python),
     }
     if stack is not None:

@@ -6,6 +6,7 @@ belongs to one machine's lab, not to the repository, so the engine is given a co
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -111,11 +112,12 @@ def state_file(workspace: Workspace, stack: str) -> Path:
 
 
 def forget_state(workspace: Workspace, stack: str) -> None:
-    """Remove the state of `stack` without an engine, so that the next one starts from nothing."""
+    """Remove the state of `stack`, with its past, so that the next one starts from nothing."""
     state = state_file(workspace, stack)
     for suffix in ("", ".attrs", ".bak", ".bak.attrs"):
         state.with_name(state.name + suffix).unlink(missing_ok=True)
-    _unlock(workspace, stack)
+    for kind in ("backups", "history", "locks/organization"):
+        shutil.rmtree(workspace.backend / ".pulumi" / kind / PROJECT / stack, ignore_errors=True)
 
 
 def release_dead_locks(workspace: Workspace, stack: str) -> None:

@@ -86,7 +86,7 @@ def _destroy(
     )
     destroy = [
         *("destroy", "--yes", "--skip-preview", "--suppress-outputs"),
-        *("--suppress-permalink", "--config-file", str(copy.settings), *stack),
+        *("--suppress-permalink=true", "--config-file", str(copy.settings), *stack),
     ]
     if run(destroy, root, around) != 0:
         progress.say("pulumi destroy did not get to its end: removing the rest by name.")
