@@ -64,7 +64,10 @@ def test_a_refused_plan_keeps_its_words_off_stdout() -> None:
 
 
 def test_a_plan_is_quick() -> None:
-    plan("dev")  # the first one may have to make the engine
-    started = time.monotonic()
-    plan("dev")
-    assert time.monotonic() - started < BUDGET_SECONDS
+    def seconds() -> float:
+        started = time.monotonic()
+        plan("dev")
+        return time.monotonic() - started
+
+    # Of three, because a busy machine is not what is measured; the first may make the engine.
+    assert min(seconds() for _ in range(3)) < BUDGET_SECONDS
