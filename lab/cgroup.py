@@ -4,6 +4,7 @@ frozen or killed at one stroke, wherever they came from."""
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lab.names import Lab
@@ -87,12 +88,15 @@ def kill(group: Path) -> None:
 
 
 def remove(group: Path) -> None:
-    """Remove an empty group and those below it. Idempotent."""
+    """Remove an empty group and those below it, and the lab's own with the last. Idempotent."""
     below = (found for found in group.rglob("*") if found.is_dir())
     for directory in sorted(below, key=lambda found: len(found.parts), reverse=True):
         directory.rmdir()
     if group.is_dir():
         group.rmdir()
+    if not systemd():
+        with suppress(OSError):  # not there, or another machine's group is still in it
+            group.parent.rmdir()
 
 
 def _root() -> Path:

@@ -35,6 +35,12 @@ class Client:
         """Run a program with the client's network; everything else is this host's."""
         return run(argv, stdin=stdin, check=check, namespace=self.namespace, timeout=timeout)
 
+    def start(self, argv: Sequence[str]) -> subprocess.Popen[str]:
+        """Start a program with the client's network and pipes to it; the caller ends it."""
+        pipe = subprocess.PIPE
+        inside = ["nsenter", f"--net=/run/netns/{self.namespace}", "--", *argv]
+        return subprocess.Popen(inside, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
     def detach(self) -> None:
         """Unplug the client and forget it. Programs still running there keep a dead network."""
         run(["ip", "netns", "delete", self.namespace], check=False)
@@ -54,7 +60,9 @@ def attach(
     namespace = lab.namespace_of(name)
     own = IPv4Interface(address)
     run(["ip", "netns", "add", namespace])
-    plug = f"link add eth0 type veth peer {{}} netns {lab.short}\nlink set lo up\nlink set eth0 up\n"
+    plug = (
+        f"link add eth0 type veth peer {{}} netns {lab.short}\nlink set lo up\nlink set eth0 up\n"
+    )
     if subnet:
         port, router = "nic" + digest("client", name), str(own.network[1])
         inside = [f"link set {port} master {bridge(subnet)} up"]

@@ -40,7 +40,8 @@ def grow(path: Path, size_gib: int) -> None:
 
 def attached(path: Path) -> Path | None:
     """The loop device the disk is attached to, if it is."""
-    listed = run(["losetup", "--noheadings", "--output", "NAME", "--associated", path]).stdout.split()
+    asked = ["losetup", "--noheadings", "--output", "NAME", "--associated", path]
+    listed = run(asked).stdout.split()
     return Path(listed[0]) if listed else None
 
 

@@ -17,10 +17,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from lab import hostnet
-from lab.firewall import PLATFORM_ADDRESS, render
+from lab.firewall import render
 from lab.names import Lab, bridge, digest
 from lab.shell import LabError, require_host, run
-from lab.topology import Topology
+from lab.topology import PLATFORM_ADDRESS, Topology
 
 # What machines are given as nameserver. As in Azure it answers whatever the security groups say,
 # and needs no way out: the host's own resolver stands behind it.
@@ -61,7 +61,7 @@ def apply(lab: Lab, topology: Topology) -> None:
 
 
 def remove(lab: Lab) -> None:
-    """Take down everything `apply` has ever made, and what tests plugged in. Safe after any crash."""
+    """Take down all that `apply` has ever made, and what tests plugged in. Safe after any crash."""
     hostnet.disconnect(lab)
     for name in ("topology.json", "peers.json", "lab.json"):
         (lab.directory / name).unlink(missing_ok=True)
@@ -101,7 +101,8 @@ def _bridges(lab: Lab, topology: Topology) -> None:
     for name, address in wanted.items():
         if name not in present:
             # A fixed MAC: otherwise it changes with the ports, and machines lose their router.
-            mac = "02:" + ":".join(digest(lab.short, name, length=10)[i : i + 2] for i in range(0, 10, 2))
+            number = digest(lab.short, name, length=10)
+            mac = ":".join(["02", *(number[i : i + 2] for i in range(0, 10, 2))])
             commands.append(
                 f"link add {name} address {mac} type bridge stp_state 0 forward_delay 0 "
                 "mcast_snooping 0"

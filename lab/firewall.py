@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
+from lab import nat
 from lab.names import bridge
+from lab.nat import as_set
 from lab.topology import (
     INTERNET,
     LOAD_BALANCER,
+    PLATFORM_ADDRESS,
     VIRTUAL_NETWORK,
     Direction,
     Protocol,
@@ -23,8 +26,6 @@ from lab.topology import (
     port_range,
 )
 
-PLATFORM_ADDRESS = "168.63.129.16"  # Azure's resolver, and where its load balancer probes from
-PEER = "peer*"  # interfaces that lead to peered networks
 _ANY = ("*",)
 
 
@@ -116,29 +117,30 @@ def render(topology: Topology, uplink: str, resolver: str | None = None) -> str:
     )
     forward = ["ct state established,related accept", "ct state invalid drop"]
     if resolver:
-        forward.append(f"ct original ip daddr {PLATFORM_ADDRESS} accept")
+        forward.append(f"ct status dnat ct original ip daddr {PLATFORM_ADDRESS} accept")
     if subnets:
         forward += [
-            f'iifname "{uplink}" ct status dnat oifname vmap {_set(arriving)}',
+            f'iifname "{uplink}" ct status dnat oifname vmap {as_set(arriving)}',
             f'iifname "{uplink}" drop',
-            f"iifname vmap {_set(leaving)}",
-            f"oifname vmap {_set(arriving)}",
+            f"iifname vmap {as_set(leaving)}",
+            f"oifname vmap {as_set(arriving)}",
             f'oifname "{uplink}" goto egress',
         ]
     lines += _block("forward", "type filter hook forward priority filter; policy drop;", forward)
     for subnet in subnets:
-        lines += _block(_chain("from", subnet), f"comment \"{subnet.key}\"", _from(topology, subnet))
+        title = f'comment "{subnet.key}"'
+        lines += _block(_chain("from", subnet), title, _from(topology, subnet))
         lines += _block(_chain("to", subnet), None, _to(topology, subnet, uplink))
-    lines += _block("egress", None, _egress(topology))
+    lines += _block("egress", None, nat.egress(topology))
     lines += _block(
         "prerouting",
         "type nat hook prerouting priority dstnat;",
-        _destination_nat(topology, uplink, resolver),
+        nat.destination(topology, uplink, resolver),
     )
     lines += _block(
         "postrouting",
         "type nat hook postrouting priority srcnat;",
-        _source_nat(topology, uplink, resolver),
+        nat.source(topology, uplink, resolver),
     )
     return "\n".join([*lines, "}"]) + "\n"
 
@@ -152,10 +154,6 @@ def _block(name: str, head: str | None, body: list[str]) -> list[str]:
     return [f"\tchain {name} {{", *inner, "\t}"]
 
 
-def _set(elements: Iterable[str]) -> str:
-    return "{ " + ", ".join(elements) + " }"
-
-
 def _from(topology: Topology, subnet: Subnet) -> list[str]:
     spoofed = f"ip saddr != {subnet.prefix} drop"
     everything_else = "meta nfproto != ipv4 drop"
@@ -165,7 +163,7 @@ def _from(topology: Topology, subnet: Subnet) -> list[str]:
 
 def _to(topology: Topology, subnet: Subnet, uplink: str) -> list[str]:
     foreign = [f'"{bridge(s.key)}"' for s in topology.subnets if s.vnet != subnet.vnet]
-    lines = [f"iifname {_set(foreign)} drop"] if foreign else []
+    lines = [f"iifname {as_set(foreign)} drop"] if foreign else []
     if subnet.security_rules is None:
         return [*lines, f'iifname "{uplink}" drop', "accept"]
     return lines + _rules(topology, subnet, "Inbound", allow="accept")
@@ -204,7 +202,7 @@ def _addresses(field: str, where: tuple[str, ...], vnet: tuple[str, ...]) -> lis
 
 
 def _prefixes(prefixes: Iterable[str]) -> str:
-    return _set(str(network) for network in collapse_addresses(map(IPv4Network, prefixes)))
+    return as_set(str(network) for network in collapse_addresses(map(IPv4Network, prefixes)))
 
 
 def _protocol_and_ports(rule: SecurityRule) -> str:
@@ -226,41 +224,4 @@ def _ports(ranges: tuple[str, ...]) -> str:
             merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
         else:
             merged.append((low, high))
-    return _set(str(low) if low == high else f"{low}-{high}" for low, high in merged)
-
-
-def _egress(topology: Topology) -> list[str]:
-    """Who has a way out to the Internet: a NAT gateway, an address of its own, Azure's old default."""
-    wide = [s for s in topology.subnets if s.nat_address or s.default_outbound]
-    lines = [f'iifname "{bridge(subnet.key)}" accept' for subnet in wide]
-    public = [nic.address for nic in topology.nics if nic.public_address]
-    return [*lines, *([f"ip saddr {_set(public)} accept"] if public else []), "drop"]
-
-
-def _destination_nat(topology: Topology, uplink: str, resolver: str | None) -> list[str]:
-    lines = []
-    public = [f"{nic.public_address} : {nic.address}" for nic in topology.nics if nic.public_address]
-    if public:
-        lines.append(f'iifname "{uplink}" dnat ip to ip daddr map {_set(public)}')
-    if resolver and topology.subnets:
-        inside = _set(f'"{bridge(subnet.key)}"' for subnet in topology.subnets)
-        question = f"ip daddr {PLATFORM_ADDRESS} meta l4proto {{ tcp, udp }} th dport 53"
-        lines.append(f"iifname {inside} {question} dnat ip to {resolver}")
-    return lines
-
-
-def _source_nat(topology: Topology, uplink: str, resolver: str | None) -> list[str]:
-    lines = []
-    out = f'oifname "{uplink}"'
-    if resolver:
-        lines.append(f"{out} ct original ip daddr {PLATFORM_ADDRESS} masquerade")
-    for subnet in topology.subnets:
-        if subnet.nat_address:
-            lines.append(f"{out} ip saddr {subnet.prefix} snat ip to {subnet.nat_address}")
-    public = [f"{nic.address} : {nic.public_address}" for nic in topology.nics if nic.public_address]
-    if public:
-        lines.append(f"{out} snat ip to ip saddr map {_set(public)}")
-    for subnet in topology.subnets:
-        if subnet.default_outbound:
-            lines.append(f"{out} ip saddr {subnet.prefix} masquerade")
-    return lines
+    return as_set(str(low) if low == high else f"{low}-{high}" for low, high in merged)

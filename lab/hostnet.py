@@ -77,9 +77,9 @@ def resolver() -> str | None:
     for file in _RESOLVERS:
         lines = file.read_text().splitlines() if file.exists() else []
         for words in map(str.split, lines):
-            if words[:1] == ["nameserver"] and len(words) > 1:
-                if ":" not in words[1] and not words[1].startswith("127."):
-                    return words[1]
+            named = words[1] if words[:1] == ["nameserver"] and len(words) > 1 else ""
+            if "." in named and ":" not in named and not named.startswith("127."):
+                return named
     return None
 
 

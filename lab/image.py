@@ -22,11 +22,31 @@ from lab.shell import LabError, require_host, run
 from lab.spec import Hardware
 
 RELEASES = ("trixie", "forky")
-PACKAGES = (
-    "systemd systemd-sysv systemd-resolved libpam-systemd libnss-resolve libnss-myhostname dbus "
-    "udev openssh-server sudo iproute2 nftables python3 cloud-init rsync e2fsprogs fdisk "
-    "ca-certificates iputils-ping procps less netbase curl"
-).split()
+PACKAGES = [
+    "systemd",
+    "systemd-sysv",
+    "systemd-resolved",
+    "libpam-systemd",
+    "libnss-resolve",
+    "libnss-myhostname",
+    "dbus",
+    "udev",
+    "openssh-server",
+    "sudo",
+    "iproute2",
+    "nftables",
+    "python3",
+    "cloud-init",
+    "rsync",
+    "e2fsprogs",
+    "fdisk",
+    "ca-certificates",
+    "iputils-ping",
+    "procps",
+    "less",
+    "netbase",
+    "curl",
+]
 
 _HERE = Path(__file__).parent
 _SETUP = _HERE / "image_setup.sh"
@@ -35,6 +55,11 @@ _HOST_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 _SCRIPTS = Path("/usr/share/debootstrap/scripts")
 _ARCHIVES = Path("var/cache/apt/archives")
 _LISTS = Path("var/lib/apt/lists")
+_CHROOT = """
+mount --bind /dev "$0/dev"
+mount -t proc proc "$0/proc"
+exec chroot "$0" "$@"
+"""
 # A machine that was provisioned with an older layer may still be running on it.
 _LAYERS_KEPT = 3
 
@@ -58,7 +83,7 @@ def ensure(release: str = "trixie", echo: Callable[[str], None] = print) -> Path
     require_host()
     with _locked(release):
         if not root.is_dir():
-            echo(f"building the Debian {release} image for the lab's machines, once: about a minute")
+            echo(f"building the Debian {release} image of the machines, once: about a minute")
             _build(release, root)
     return root
 
@@ -80,7 +105,9 @@ def harvest(lab: Lab, machine: str) -> int:
     upper = directory / "upper"
     with _locked(release):
         known = {deb.name for layer in layers(release) for deb in (layer / _ARCHIVES).glob("*.deb")}
-        fresh = [d for d in (upper / _ARCHIVES).glob("*.deb") if d.name not in known and d.is_file()]
+        # A package that was deleted there is a character device here.
+        debs = [deb for deb in (upper / _ARCHIVES).glob("*.deb") if deb.is_file()]
+        fresh = [deb for deb in debs if deb.name not in known]
         if not fresh:
             return 0
         _add_layer(release, upper, fresh)
@@ -147,12 +174,9 @@ def _build(release: str, root: Path) -> None:
         shutil.copy("/etc/resolv.conf", resolver)
         shutil.copy(_SETUP, directory / "image_setup.sh")
         # A process namespace of its own: whatever the packages start ends with the build.
-        chroot = 'mount --bind /dev "$0/dev" && mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
-        run(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", chroot]
-            + [str(directory), "/image_setup.sh", release, *PACKAGES],
-            timeout=1800,
-        )
+        own = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        inside = ["sh", "-ec", _CHROOT, directory, "/image_setup.sh", release, *PACKAGES]
+        run([*own, *inside], timeout=1800)
         (directory / "image_setup.sh").unlink()
         directory.chmod(0o755)
         directory.rename(root)

@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import cgroup, disks, image, powercut, provisioning
-from lab.names import Lab, bridge, digest, port
+from lab import cable, cgroup, disks, image, powercut, provisioning
+from lab.names import Lab, digest
 from lab.shell import LabError, run
 from lab.spec import DataDisk, Hardware, Interface, MachineSpec
 
@@ -63,7 +63,7 @@ def start(lab: Lab, name: str) -> None:
     hardware = _hardware(lab, name)
     cgroup.remove(group)
     lower = _lower(hardware, name)
-    _plug(lab, name, hardware)
+    cable.plug(lab, name, hardware.nics)
     argv = [
         *("unshare", "--mount", "--propagation", "private"),
         *(str(_BOOT), lab.namespace_of(name), lower),
@@ -82,9 +82,8 @@ def start(lab: Lab, name: str) -> None:
         join = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
         detached = ["setsid", "--fork", "sh", "-ec", join, str(group), *argv]
         with console.open("ab") as log:
-            subprocess.run(
-                detached, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory, check=True
-            )
+            channels = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            subprocess.run(detached, **channels, cwd=directory, check=True)
     _wait_for_init(lab, name)
 
 
@@ -109,7 +108,7 @@ def kill(lab: Lab, name: str) -> None:
     group = cgroup.path(lab, name)
     if cgroup.populated(group):
         cgroup.freeze(group, frozen=True)
-        _unplug(lab, name)
+        cable.unplug(lab, name)
         leader = cgroup.leader(group)
         if leader is not None:
             attached = [disks.attached(disk.path) for disk in _hardware(lab, name).disks]
@@ -136,8 +135,7 @@ def delete(lab: Lab, name: str) -> None:
     elif cgroup.populated(group):
         cgroup.kill(group)
         cgroup.remove(group)
-    if Path("/run/netns", lab.namespace_of(name)).exists():
-        run(["ip", "netns", "delete", lab.namespace_of(name)])
+    cable.remove(lab, name)
     if _directory(lab, name).exists():
         shutil.rmtree(_directory(lab, name))
 
@@ -178,9 +176,7 @@ def execute(
     environment = ["env", "-i", "LANG=C.UTF-8", "TERM=dumb", "HOME=/root"]
     environment.append("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     enter = ["nsenter", f"--target={leader}", *spaces, "--", *environment, *argv]
-    return run(
-        ["sh", "-ec", join, str(inner), *enter], stdin=stdin, check=check, timeout=timeout
-    )
+    return run(["sh", "-ec", join, str(inner), *enter], stdin=stdin, check=check, timeout=timeout)
 
 
 def _directory(lab: Lab, name: str) -> Path:
@@ -215,7 +211,9 @@ def _nspawn(lab: Lab, name: str, hardware: Hardware) -> list[str]:
     argv += ["--directory=root", f"--machine={name}", f"--hostname={hardware.hostname}"]
     # The machine's identity must not change over its restarts.
     argv.append(f"--uuid={digest(hardware.instance_id, length=32)}")
-    argv += ["--console=pipe", "--resolv-conf=off", "--timezone=off", "--link-journal=no"]
+    # Only with a terminal does systemd tell on the console what it does.
+    argv += ["--console=read-only", "--setenv=TERM=dumb"]
+    argv += ["--resolv-conf=off", "--timezone=off", "--link-journal=no"]
     argv.append(f"--network-namespace-path=/run/netns/{lab.namespace_of(name)}")
     argv.append("--capability=CAP_NET_ADMIN")
     for disk in hardware.disks:
@@ -225,31 +223,8 @@ def _nspawn(lab: Lab, name: str, hardware: Hardware) -> list[str]:
     return argv
 
 
-def _plug(lab: Lab, name: str, hardware: Hardware) -> None:
-    """Fresh network interfaces, in a namespace of the machine's own, each in its subnet's bridge."""
-    namespace = lab.namespace_of(name)
-    if Path("/run/netns", namespace).exists():
-        run(["ip", "netns", "delete", namespace])
-    run(["ip", "netns", "add", namespace])
-    inside, fabric = [], []
-    for index, nic in enumerate(hardware.nics):
-        plug = port(name, index)
-        # The other end of a namespace just deleted may not be gone yet.
-        run(["ip", "-n", lab.short, "link", "delete", plug], check=False)
-        inside.append(
-            f"link add eth{index} address {nic.mac} group 1 type veth peer {plug} netns {lab.short}"
-        )
-        fabric.append(f"link set {plug} master {bridge(nic.subnet)} up")
-    run(["ip", "-n", namespace, "-batch", "-"], stdin="\n".join(inside) + "\n")
-    run(["ip", "-n", lab.short, "-batch", "-"], stdin="\n".join(fabric) + "\n")
-
-
-def _unplug(lab: Lab, name: str) -> None:
-    run(["ip", "-n", lab.namespace_of(name), "link", "set", "group", "1", "down"], check=False)
-
-
 def _switched_off(lab: Lab, name: str) -> None:
-    _unplug(lab, name)
+    cable.unplug(lab, name)
     for disk in _hardware(lab, name).disks:
         if disk.path.exists():
             disks.detach(disk.path)

@@ -31,7 +31,7 @@ class Lab:
 
     @property
     def short(self) -> str:
-        """`lab` and six hex digits of the directory: names the network namespace, cgroup, tables."""
+        """`lab` and six hex digits of the directory: the namespace, the cgroup, the tables."""
         return "lab" + digest(str(self.directory), length=6)
 
     @property

@@ -20,7 +20,7 @@ _WITHOUT_LOG_FLUSH = struct.pack("I", 2)
 
 def drop_unwritten(leader: int, devices: Iterable[Path]) -> None:
     """Shut down every file system on `devices` that the machine with init `leader` has mounted."""
-    numbers = {os.stat(device).st_rdev for device in devices}
+    numbers = {device.stat().st_rdev for device in devices}
     for line in Path(f"/proc/{leader}/mountinfo").read_text().splitlines():
         _, _, number, _, where, *_ = line.split()
         major, _, minor = number.partition(":")

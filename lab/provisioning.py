@@ -1,5 +1,5 @@
-"""What Azure does to a new machine before and besides its customData: host name, administrator, keys,
-network, and the customData itself, all handed over through cloud-init's NoCloud seed."""
+"""What Azure does to a new machine besides running it: host name, administrator, keys, network and
+customData, all handed over through cloud-init's NoCloud seed."""
 
 from __future__ import annotations
 

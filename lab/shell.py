@@ -56,9 +56,9 @@ def require_host() -> None:
     """Raise LabError unless this host can run a lab: Linux, root, the programs it needs."""
     if os.uname().sysname != "Linux" or os.geteuid() != 0:
         raise LabError("the lab boots real machines and needs root on Linux: nothing was changed")
-    missing = sorted({package for program, package in PACKAGES.items() if not shutil.which(program)})
+    missing = {package for program, package in PACKAGES.items() if not shutil.which(program)}
     if missing:
         raise LabError(
             "the lab needs programs that are not installed: nothing was changed. "
-            f"Run: apt-get install {' '.join(missing)}"
+            f"Run: apt-get install {' '.join(sorted(missing))}"
         )

@@ -13,6 +13,7 @@ Protocol = Literal["Tcp", "Udp", "Icmp", "*"]
 VIRTUAL_NETWORK = "VirtualNetwork"
 INTERNET = "Internet"
 LOAD_BALANCER = "AzureLoadBalancer"
+PLATFORM_ADDRESS = "168.63.129.16"  # Azure's resolver, and where its load balancer probes from
 SERVICE_TAGS = (VIRTUAL_NETWORK, INTERNET, LOAD_BALANCER)
 
 
