@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from lab import engine, image, machine, plugins, power
+from lab import engine, image, machine, orphans, plugins, power
 from lab.environment import Workspace, environment
 from lab.names import Lab
 from lab.progress import Progress
@@ -25,6 +25,7 @@ def up(root: Path, lab: Lab, progress: Progress) -> int:
     workspace = Workspace(root / ".lab")
     workspace.prepare()
     release_dead_locks(workspace, lab.stack)
+    orphans.end(workspace.home)
     if state_file(workspace, lab.stack).exists():
         progress.say(f"The lab {lab.stack!r} exists: bringing it up to date.")
     copy = copy_configuration(root, lab.stack, lab.directory / "project")

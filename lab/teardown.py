@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from lab import disks, engine, fabric, machine, plugins
+from lab import disks, engine, fabric, machine, orphans, plugins
 from lab.environment import Workspace, environment
 from lab.names import Lab
 from lab.progress import Progress
@@ -40,6 +40,7 @@ def down(root: Path, lab: Lab, progress: Progress) -> None:
     """Remove the lab. Raises StackBusyError while a pulumi typed by hand works on it."""
     workspace = Workspace(root / ".lab")
     release_dead_locks(workspace, lab.stack)
+    orphans.end(workspace.home)
     programs = engine.available(root)
     if programs and workspace.passphrase.exists() and state_file(workspace, lab.stack).exists():
         try:

@@ -1,8 +1,12 @@
 """The lab's commands: what they refuse, in which words, with which exit code."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lab import __main__ as cli
-from lab import lock, preflight, project, raising, teardown
+from lab import lock, orphans, preflight, project, raising, teardown
 from lab.environment import Workspace, environment, exports
 from lab.names import Lab
 
@@ -127,6 +131,70 @@ class TestOneAtATime:
         held.write_text('{"pid": 2}')
         project.release_dead_locks(workspace, "lab")
         assert not held.exists()
+
+
+class TestOrphans:
+    @pytest.fixture
+    def home(self, tmp_path: Path) -> Path:
+        return tmp_path / "home"
+
+    def start(self, home: Path, name: str) -> list[str]:
+        """A command that sleeps under the name given."""
+        plugin = home / name
+        plugin.parent.mkdir(parents=True, exist_ok=True)
+        plugin.write_text("#!/bin/sh\nsleep 30 & wait\n")
+        plugin.chmod(0o755)
+        return [str(plugin)]
+
+    @pytest.mark.parametrize(
+        ("name", "ended"),
+        [("pulumi-resource-command", True), ("pulumi-language-python", True), ("nspawn", False)],
+    )
+    def test_a_plugin_without_an_engine_is_ended_and_a_machine_is_not(
+        self, home: Path, name: str, ended: bool
+    ) -> None:
+        around = {**os.environ, "PULUMI_HOME": str(home)}
+        running = subprocess.Popen(self.start(home, name), env=around, start_new_session=True)
+        try:
+            _wait_until(lambda: name in Path(f"/proc/{running.pid}/cmdline").read_text())
+            # Only zombies are left of it until this process, its parent, has looked.
+            reaper = threading.Thread(target=running.wait)
+            reaper.start()
+            assert (running.pid in orphans.end(home)) is ended
+            if ended:
+                reaper.join(5)
+            assert (running.poll() is not None) is ended
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+
+    def test_a_plugin_of_a_living_engine_or_of_another_lab_is_left_alone(
+        self, home: Path, tmp_path: Path
+    ) -> None:
+        (plugin,) = self.start(home, "pulumi-resource-command")
+        engine = tmp_path / "pulumi"
+        engine.write_text(f"#!/bin/sh\n{plugin} & wait\n")
+        engine.chmod(0o755)
+        around = {**os.environ, "PULUMI_HOME": str(home)}
+        mine = subprocess.Popen([str(engine)], env=around, start_new_session=True)
+        around["PULUMI_HOME"] = str(tmp_path / "other")
+        other = subprocess.Popen([plugin], env=around, start_new_session=True)
+        try:
+            _wait_until(lambda: "pulumi" in Path(f"/proc/{mine.pid}/comm").read_text())
+            time.sleep(0.2)
+            assert orphans.end(home) == []
+        finally:
+            for started in (mine, other):
+                os.killpg(started.pid, signal.SIGKILL)
+                started.wait()
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 class TestDown:
