@@ -12,7 +12,7 @@ class AddressSpace(Strict):
 
 
 class VirtualNetwork(Resource):
-    sdk: ClassVar[str] = "network.VirtualNetworkArgs"
+    sdk: ClassVar[str] = "network.VirtualNetworkInitArgs"
 
     virtualNetworkName: Name
     addressSpace: AddressSpace
@@ -46,6 +46,8 @@ class SubnetDefaults(Strict):
 
 
 class Subnet(SubnetDefaults):
+    sdk: ClassVar[str] = "network.SubnetInitArgs"
+
     resourceGroupName: Name
     virtualNetworkName: Name
     subnetName: Name
@@ -78,7 +80,7 @@ class SecurityRule(Strict):
 
 
 class NetworkSecurityGroup(Resource):
-    sdk: ClassVar[str] = "network.NetworkSecurityGroupArgs"
+    sdk: ClassVar[str] = "network.NetworkSecurityGroupInitArgs"
 
     networkSecurityGroupName: Name
     securityRules: list[SecurityRule] | None = None
@@ -93,7 +95,7 @@ class PublicIPAddressSku(Strict):
 
 
 class PublicIPAddress(Resource):
-    sdk: ClassVar[str] = "network.PublicIPAddressArgs"
+    sdk: ClassVar[str] = "network.PublicIPAddressInitArgs"
 
     publicIpAddressName: Name
     publicIPAllocationMethod: Literal["Static"]
@@ -109,7 +111,7 @@ class NatGatewaySku(Strict):
 
 
 class NatGateway(Resource):
-    sdk: ClassVar[str] = "network.NatGatewayArgs"
+    sdk: ClassVar[str] = "network.NatGatewayInitArgs"
 
     natGatewayName: Name
     sku: NatGatewaySku
