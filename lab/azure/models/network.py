@@ -16,12 +16,9 @@ class VirtualNetwork(Resource):
 
     virtualNetworkName: Name
     addressSpace: AddressSpace
-    # Both are filled in by the SDK.
+    # The SDK itself sends both, false; the lab has neither service.
     enableDdosProtection: Literal[False] | None = None
     enableVmProtection: Literal[False] | None = None
-    # The SDK itself sends both, false; the lab has neither service.
-    enableDdosProtection: Literal[False] = False
-    enableVmProtection: Literal[False] = False
 
 
 class GroupReference(Strict):
@@ -37,12 +34,13 @@ class SubResource(Strict):
 
 
 class SubnetDefaults(Strict):
-    """What the SDK fills in wherever a subnet is named, in a mere reference too."""
+    """What the SDK itself sends wherever a subnet is named, in a mere reference too; the lab has
+    no private endpoints for it to apply to."""
 
     sdk: ClassVar[str] = "network.SubnetArgs"
 
-    privateEndpointNetworkPolicies: Literal["Disabled", "Enabled"] | None = None
-    privateLinkServiceNetworkPolicies: Literal["Disabled", "Enabled"] | None = None
+    privateEndpointNetworkPolicies: Literal["Disabled"] | None = None
+    privateLinkServiceNetworkPolicies: Literal["Enabled"] | None = None
 
 
 class Subnet(SubnetDefaults):
@@ -55,9 +53,6 @@ class Subnet(SubnetDefaults):
     networkSecurityGroup: GroupReference | None = None
     natGateway: SubResource | None = None
     defaultOutboundAccess: bool | None = None
-    # The SDK itself sends both, these defaults of Azure's; the lab has no private endpoints.
-    privateEndpointNetworkPolicies: Literal["Disabled"] = "Disabled"
-    privateLinkServiceNetworkPolicies: Literal["Enabled"] = "Enabled"
 
 
 class SecurityRule(Strict):
