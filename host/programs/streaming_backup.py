@@ -10,7 +10,9 @@ from typing import Any
 from converge import ConvergeError, Host, conclude
 
 # What cannot be true before there is a first backup.
-NEEDS_BACKUP = frozenset({"minimum_redundancy_requirements", "backup_maximum_age"})
+NEEDS_BACKUP = frozenset(
+    {"minimum_redundancy_requirements", "backup_maximum_age", "wal_maximum_age"}
+)
 ARCHIVE_TIMEOUT_S = 60
 BACKUP_TIMEOUT_S = 7 * 24 * 3600
 
@@ -35,13 +37,13 @@ class StreamingBackup:
         self._create_slot()
         self._start_receiver()
         if self._failed() - NEEDS_BACKUP:
-            self._archive_first_segment()
+            self._archive_segment()
         self._require(NEEDS_BACKUP)
         self._first_backup()
         self._require(frozenset())
         if self.host.files([self.cron]):
             self.host.note("installed cron")
-        return {"backup": self._done_backups()[0]}
+        return {"backup": self._backups("DONE")[0]}
 
     def _connects(self) -> bool:
         failed = self._failed()
@@ -65,7 +67,7 @@ class StreamingBackup:
             )
             self.host.note("started the WAL receiver")
 
-    def _archive_first_segment(self) -> None:
+    def _archive_segment(self) -> None:
         self._barman(
             *("switch-wal", "--force", "--archive"),
             *("--archive-timeout", str(ARCHIVE_TIMEOUT_S), self.server),
@@ -73,13 +75,18 @@ class StreamingBackup:
         self.host.note("switched and archived a WAL segment")
 
     def _first_backup(self) -> None:
-        if not self._done_backups():
+        if self._backups("DONE"):
+            return
+        if not self._backups("WAITING_FOR_WALS"):
             print("taking the first full backup", flush=True)
             self._barman(
-                *("backup", "--wait", "--immediate-checkpoint", self.server),
-                timeout_s=BACKUP_TIMEOUT_S,
+                "backup", "--immediate-checkpoint", self.server, timeout_s=BACKUP_TIMEOUT_S
             )
             self.host.note("took the first full backup")
+        # The backup's last segment stays partial until one after it begins, on an idle database
+        # for ever: `backup --wait` would wait as long.
+        self._archive_segment()
+        self.host.wait("the backup's WAL to be archived", lambda: bool(self._backups("DONE")))
 
     def _require(self, excepted: frozenset[str]) -> None:
         failed = self._failed() - excepted
@@ -103,9 +110,10 @@ class StreamingBackup:
     def _status(self) -> dict[str, Any]:
         return self._json("show-servers", self.server)[self.server]
 
-    def _done_backups(self) -> list[str]:
+    def _backups(self, status: str) -> list[str]:
+        """Ids of the backups in this state, the newest first."""
         backups = self._json("list-backups", self.server)[self.server]
-        return [backup["backup_id"] for backup in backups if backup["status"] == "DONE"]
+        return [backup["backup_id"] for backup in backups if backup["status"] == status]
 
     def _json(self, *words: str, accept: tuple[int, ...] = (0,)) -> dict[str, Any]:
         done = self.host.run("barman", "-f", "json", *words, user="barman", accept=accept)
