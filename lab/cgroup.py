@@ -89,14 +89,18 @@ def kill(group: Path) -> None:
 
 def remove(group: Path) -> None:
     """Remove an empty group and those below it, and the lab's own with the last. Idempotent."""
+    if systemd():
+        # The unit's name is free again, and its group removed, once this has returned.
+        run(["systemctl", "stop", group.name], check=False)
+        run(["systemctl", "reset-failed", group.name], check=False)
+        return
     below = (found for found in group.rglob("*") if found.is_dir())
     for directory in sorted(below, key=lambda found: len(found.parts), reverse=True):
         directory.rmdir()
     if group.is_dir():
         group.rmdir()
-    if not systemd():
-        with suppress(OSError):  # not there, or another machine's group is still in it
-            group.parent.rmdir()
+    with suppress(OSError):  # not there, or another machine's group is still in it
+        group.parent.rmdir()
 
 
 def _root() -> Path:

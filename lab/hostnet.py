@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,7 @@ def connect(lab: Lab, uplink: str, prefix: str, host_address: str) -> None:
     run(["ip", "-n", lab.short, "-batch", "-"], stdin=inside)
     run(["ip", "-batch", "-"], stdin=outside)
     run(["nft", "-f", "-"], stdin=_nat(lab, prefix))
+    _pass_other_firewalls(lab, insert=True)
     with _shared() as users:
         if not any(users.iterdir()):
             (users.parent / "ip_forward").write_text(_FORWARD.read_text())
@@ -59,6 +61,7 @@ def disconnect(lab: Lab) -> None:
     if _exists(lab.uplink):
         run(["ip", "link", "delete", lab.uplink])
     run(["nft", "delete", "table", "ip", lab.short], check=False)
+    _pass_other_firewalls(lab, insert=False)
     with _shared() as users:
         if (users / lab.short).exists():
             (users / lab.short).unlink()
@@ -108,6 +111,20 @@ table ip {lab.short} {{
 \t}}
 }}
 """
+
+
+def _pass_other_firewalls(lab: Lab, insert: bool) -> None:
+    """Docker and others let nothing be forwarded by default: except this lab, while it is up."""
+    if not shutil.which("iptables"):
+        return
+    rules = run(["iptables", "-S", "FORWARD"], check=False).stdout.splitlines()
+    for direction in ("-i", "-o"):
+        rule = ["FORWARD", direction, lab.uplink, "-j", "ACCEPT"]
+        present = " ".join(["-A", *rule]) in rules
+        if insert and not present and "-P FORWARD DROP" in rules:
+            run(["iptables", "-I", *rule])
+        if present and not insert:
+            run(["iptables", "-D", *rule])
 
 
 def _require_bridge_filter() -> None:
