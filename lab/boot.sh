@@ -20,7 +20,10 @@ echo $$ > "$group/boot/cgroup.procs"
 status=133 # what nspawn exits with when the machine asks for a reboot
 while [ "$status" -eq 133 ]; do
     status=0
-    sh -c 'echo $$ > "$0/nspawn/cgroup.procs" && exec systemd-nspawn "$@"' "$group" "$@" || status=$?
+    # nspawn is started inside the machine's network, and not told about it: /sys would show the
+    # host's interfaces otherwise.
+    sh -c 'echo $$ > "$0/nspawn/cgroup.procs" && exec nsenter "$@"' "$group" \
+        --net="/run/netns/$namespace" systemd-nspawn "$@" || status=$?
     # A machine that is off does not answer.
     ip -n "$namespace" link set group 1 down
 done

@@ -67,7 +67,7 @@ def start(lab: Lab, name: str) -> None:
     argv = [
         *("unshare", "--mount", "--propagation", "private"),
         *(str(_BOOT), lab.namespace_of(name), lower),
-        *_nspawn(lab, name, hardware),
+        *_nspawn(name, hardware),
     ]
     directory, console = _directory(lab, name), console_log(lab, name)
     if cgroup.systemd():
@@ -206,7 +206,7 @@ def _lower(hardware: Hardware, name: str) -> str:
     return ":".join([*layers, root])
 
 
-def _nspawn(lab: Lab, name: str, hardware: Hardware) -> list[str]:
+def _nspawn(name: str, hardware: Hardware) -> list[str]:
     argv = ["--quiet", "--keep-unit", "--register=no", "--settings=no", "--boot"]
     argv += ["--directory=root", f"--machine={name}", f"--hostname={hardware.hostname}"]
     # The machine's identity must not change over its restarts.
@@ -214,7 +214,6 @@ def _nspawn(lab: Lab, name: str, hardware: Hardware) -> list[str]:
     # Only with a terminal does systemd tell on the console what it does.
     argv += ["--console=read-only", "--setenv=TERM=dumb"]
     argv += ["--resolv-conf=off", "--timezone=off", "--link-journal=no"]
-    argv.append(f"--network-namespace-path=/run/netns/{lab.namespace_of(name)}")
     argv.append("--capability=CAP_NET_ADMIN")
     for disk in hardware.disks:
         device = disks.attach(disk.path)

@@ -145,6 +145,7 @@ def test_first_boot(trial: Trial) -> None:
     assert trial.run("ls /etc/ssh/ssh_host_*_key") == "/etc/ssh/ssh_host_ed25519_key"
     assert trial.run("passwd -S keeper | cut -d' ' -f2") == "L"
     assert trial.run("findmnt -no FSTYPE /data") == "ext4"
+    assert trial.run("ls /sys/class/net") == "eth0\nlo"
     assert "Welcome to Debian" in machine.console_log(trial.lab, NAME).read_text()
 
 
