@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ops import outputs, status
+from ops import outputs, status, targets
 from ops.errors import OperatorError
+from ops.journal import Journal
+from ops.recover import preflight, procedure
+from ops.recover.show import show_plan
 from ops.screen import show_status
 from ops.ssh import CommandFailed, ConnectionLost, Site, connect
 
@@ -28,11 +31,6 @@ Stack = Annotated[str | None, typer.Option("--stack", help="stack to work on; el
 Json = Annotated[bool, typer.Option("--json", help="the same as JSON (docs/ops-json.md)")]
 
 
-@app.callback()
-def _root() -> None:
-    """Keeps `status` a subcommand while it is the only one."""
-
-
 @app.command("status")
 def show(stack: Stack = None, as_json: Json = False) -> None:
     """Is it up, is it protected, how far back, what would be lost now. Exit code 0, 1 or 2."""
@@ -43,6 +41,82 @@ def show(stack: Stack = None, as_json: Json = False) -> None:
     else:
         show_status(found, console)
     raise typer.Exit(found.verdict.exit_code)
+
+
+@app.command()
+def recover(
+    stack: Stack = None,
+    target_time: Annotated[str | None, typer.Option(help="a moment, with its time zone")] = None,
+    target_xid: Annotated[str | None, typer.Option(help="a transaction id")] = None,
+    target_lsn: Annotated[str | None, typer.Option(help="a position in WAL, 0/3000028")] = None,
+    target_name: Annotated[str | None, typer.Option(help="a restore point")] = None,
+    immediate: Annotated[bool, typer.Option(help="the end of the backup itself")] = False,
+    exclusive: Annotated[bool, typer.Option(help="stop just before the target")] = False,
+    backup_id: Annotated[str | None, typer.Option(help="restore this backup")] = None,
+    timeline: Annotated[int | None, typer.Option(help="follow this timeline")] = None,
+    discard_old_data: Annotated[
+        bool, typer.Option(help="where space is short: no way back then")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="show the plan, do nothing")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    resume: Annotated[bool, typer.Option(help="go on with an interrupted recovery")] = False,
+    abort: Annotated[bool, typer.Option(help="take an interrupted recovery back")] = False,
+) -> None:
+    """Bring the data back, in place. Without a target: to the last acknowledged commit."""
+    with _site(stack) as site:
+        if resume or abort:
+            _finish(site, "recover", abort=abort)
+            return
+        target = targets.parse(
+            time=target_time,
+            xid=target_xid,
+            lsn=target_lsn,
+            name=target_name,
+            immediate=immediate,
+            exclusive=exclusive,
+        )
+        found = preflight.check(
+            site,
+            target,
+            backup_id=backup_id,
+            timeline=timeline,
+            discard_old_data=discard_old_data,
+        )
+        show_plan(site, found, procedure.procedure("recover"), discard_old_data, console)
+        if dry_run:
+            return
+        _ask("Stop PostgreSQL and replace its data?", yes)
+        new = Journal.begin("recover", found.plan, discard_old_data=discard_old_data)
+        procedure.begin(site, new, console)
+        show_status(status.collect(site), console)
+
+
+@app.command()
+def rejoin(
+    stack: Stack = None,
+    resume: Annotated[bool, typer.Option(help="go on with an interrupted rejoin")] = False,
+) -> None:
+    """Make streaming backup work again after a recovery, and prove it."""
+    with _site(stack) as site:
+        if resume:
+            _finish(site, "rejoin", abort=False)
+            return
+        procedure.begin(site, Journal.begin("rejoin"), console)
+        show_status(status.collect(site), console)
+
+
+def _finish(site: Site, kind: str, *, abort: bool) -> None:
+    if abort:
+        procedure.abort(site, kind, console)
+        console.print("Everything is as it was before.")
+    else:
+        procedure.resume(site, kind, console)
+        show_status(status.collect(site), console)
+
+
+def _ask(question: str, yes: bool) -> None:
+    if not yes and not typer.confirm(question):
+        raise OperatorError("Not confirmed.")
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from ops.model import BackupStatus, Check
 from ops.ssh import Machine, Result
 
 USER = "barman"
+# The home of that user, where it may leave a log.
+HOME = "/var/lib/barman"
 
 
 def ask(machine: Machine, *words: str, timeout_s: float = 120) -> Any:

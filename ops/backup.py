@@ -1,0 +1,66 @@
+"""A full backup taken now and seen through until Barman calls it DONE."""
+
+import time
+
+from ops import barman, longrun
+from ops.errors import OperatorError
+from ops.model import BackupStatus
+from ops.screen import size
+from ops.ssh import Machine
+
+UNIT = "runbook-backup"
+ARCHIVE_TIMEOUT_S = 60
+SETTLE_TRIES = 5
+
+
+def list_backups(machine: Machine, server: str) -> list[BackupStatus]:
+    """Barman's backups, newest first."""
+    return barman.backups(barman.ask(machine, "list-backups", server), server)
+
+
+def take(machine: Machine, server: str, name: str, *, adopt: bool, tick) -> BackupStatus:
+    """Take a full backup and wait until it is DONE. Raises OperatorError.
+
+    `name` marks this one backup's log, so that with `adopt` an interrupted run finds it again.
+    """
+    # Not `barman backup --wait`: on an idle database it waits for ever for a segment that nothing
+    # fills. The segment is switched afterwards instead.
+    longrun.run(
+        machine,
+        UNIT,
+        ["barman", "backup", "--immediate-checkpoint", server],
+        f"{barman.HOME}/{UNIT}-{name}.log",
+        user=barman.USER,
+        adopt=adopt,
+        tick=tick,
+    )
+    newest = list_backups(machine, server)[0]
+    for _ in range(SETTLE_TRIES):
+        if newest.status in ("DONE", "FAILED"):
+            break
+        archive_now(machine, server)
+        barman.tell(machine, "check-backup", server, newest.id)
+        newest = next(b for b in list_backups(machine, server) if b.id == newest.id)
+        time.sleep(0.2)
+    if newest.status != "DONE":
+        raise OperatorError(
+            f"Backup {newest.id} is {newest.status}, not DONE.",
+            state="The backup stays in Barman's catalogue.",
+            next_command=f"sudo -u barman barman check-backup {server} {newest.id}   (on barman)",
+        )
+    return newest
+
+
+def archive_now(machine: Machine, server: str) -> None:
+    """Close the current WAL segment and wait until Barman has archived it."""
+    barman.tell(
+        machine,
+        *("switch-wal", "--force", "--archive", "--archive-timeout", str(ARCHIVE_TIMEOUT_S)),
+        server,
+        timeout_s=ARCHIVE_TIMEOUT_S + 60,
+    )
+
+
+def describe(backup: BackupStatus) -> str:
+    """For a sentence."""
+    return f"backup {backup.id} is {backup.status}, {size(backup.size_bytes)}"

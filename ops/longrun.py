@@ -1,0 +1,68 @@
+"""Long work on a machine as a systemd unit of its own: it outlives the connection, and a later
+run finds it again by name."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from ops.errors import OperatorError
+from ops.ssh import Machine
+
+POLL_S = 1.0
+# The exit code goes to a file: a transient unit that has ended is forgotten by systemd.
+_WRAP = 'log=$1; shift; "$@" >"$log" 2>&1; echo $? >"$log.new"; mv "$log.new" "$log.status"'
+_STATUS = 'cat "$1.status" 2>/dev/null || systemctl is-active "$2" || true'
+
+
+def run(
+    machine: Machine,
+    unit: str,
+    argv: Sequence[str],
+    log: str,
+    *,
+    user: str,
+    adopt: bool,
+    tick: Callable[[float], None],
+) -> str:
+    """Run `argv` to its end and return its output; `tick` is called with the seconds so far.
+
+    `log` is a path in a directory that `user` may write to. With `adopt`, work of this name that is
+    still running, or has ended well, is taken instead of started again. Raises OperatorError.
+    """
+    started = time.monotonic()
+    state = _state(machine, log, unit) if adopt else ""
+    if state not in ("active", "activating", "0"):
+        start(machine, unit, argv, log, user=user)
+        state = _state(machine, log, unit)
+    while state in ("active", "activating", "deactivating"):
+        tick(time.monotonic() - started)
+        time.sleep(POLL_S)
+        state = _state(machine, log, unit)
+    output = machine.run(["cat", log], accept=(0, 1)).stdout
+    if state != "0":
+        why = f"exit code {state}" if state.isdigit() else "it was killed or the machine rebooted"
+        raise OperatorError(
+            f"{' '.join(argv[:2])} on {machine.name} failed ({why}): {output.strip()[-1500:]}",
+            state="",
+        )
+    return output
+
+
+def start(machine: Machine, unit: str, argv: Sequence[str], log: str, *, user: str) -> None:
+    """Start the work; whatever of the same name still runs is stopped first."""
+    stop(machine, unit)
+    machine.run(["rm", "-f", log, f"{log}.status"])
+    machine.run(
+        [
+            *("systemd-run", "--quiet", "--collect", f"--unit={unit}", f"--uid={user}"),
+            *("--property=WorkingDirectory=/", "sh", "-c", _WRAP, unit, log, *argv),
+        ]
+    )
+
+
+def stop(machine: Machine, unit: str) -> None:
+    """Stop the work, if there is any."""
+    machine.run(["systemctl", "stop", unit], accept=None)
+
+
+def _state(machine: Machine, log: str, unit: str) -> str:
+    return machine.run(["sh", "-c", _STATUS, "status", log, unit]).stdout.strip()

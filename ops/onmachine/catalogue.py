@@ -1,0 +1,181 @@
+"""What Barman holds: backups, unbroken runs of WAL per timeline, and the commits at their ends.
+
+One pass over the directory of archived WAL; only segments at the end of a run, or at a fork, are
+read. Runs as the barman user; prints JSON.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ops.onmachine.wal import Commit, scan
+
+SEGMENT = re.compile(r"[0-9A-F]{24}")
+# An idle server's newest segments may hold no commit; further back it is no longer worth the time.
+LOOK_BACK = 6
+KEPT_FIELDS = (
+    "backup_id",
+    "status",
+    "error",
+    "timeline",
+    "begin_wal",
+    "end_wal",
+    "begin_xlog",
+    "end_xlog",
+    "begin_time",
+    "end_time",
+    "size",
+    "systemid",
+    "version",
+    "pgdata",
+    "xlog_segment_size",
+    "tablespaces",
+)
+
+
+def main(home: str, server: str) -> None:
+    base = Path(home) / server
+    backups = [_backup(path) for path in _backup_files(base)]
+    size = next((int(b["xlog_segment_size"]) for b in backups if b["xlog_segment_size"]), 2**24)
+    archived = {
+        entry.name
+        for directory in (base / "wals").iterdir()
+        if directory.is_dir()
+        for entry in directory.iterdir()
+        if SEGMENT.fullmatch(entry.name)
+    }
+    streamed = {path.name for path in (base / "streaming").glob("*") if path.stat().st_size}
+    runs = [
+        _with_commit(server, run, size)
+        for run in unbroken(archived | {name for name in streamed if SEGMENT.match(name)}, size)
+    ]
+    history_files = {
+        path.stem: path.read_text()
+        for folder in ("wals", "streaming")
+        for path in (base / folder).glob("*.history")
+    }
+    forks = [fork(int(name, 16), text) for name, text in sorted(history_files.items())]
+    for branch in forks:
+        branch["last_commit"] = _commit_before(server, branch, size)
+    print(json.dumps({"segment_size": size, "backups": backups, "runs": runs, "forks": forks}))
+
+
+def _backup_files(base: Path) -> Iterable[Path]:
+    """Every backup.info; newer Barman keeps a copy in meta/, which outlives a lost base/."""
+    found = {path.parent.name: path for path in (base / "base").glob("*/backup.info")}
+    for path in (base / "meta").glob("*-backup.info"):
+        found.setdefault(path.name.removesuffix("-backup.info"), path)
+    return [found[name] for name in sorted(found)]
+
+
+def _backup(path: Path) -> dict[str, Any]:
+    fields = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+    name = path.parent.name if path.name == "backup.info" else path.name.split("-")[0]
+    values = {
+        key: None if fields.get(key) in (None, "None") else fields[key] for key in KEPT_FIELDS
+    }
+    return values | {"backup_id": name}
+
+
+def unbroken(names: set[str], size: int) -> list[dict[str, Any]]:
+    """Runs of consecutive segments as {timeline, first, last, partial}, by timeline and position.
+
+    `names` may contain `….partial`, the segment being received, which ends a run.
+    """
+    positions: dict[tuple[int, int], bool] = {}
+    for name in names:
+        key = (int(name[:8], 16), _position(name, size))
+        positions[key] = positions.get(key, True) and name.endswith(".partial")
+    runs: list[dict[str, Any]] = []
+    for (timeline, position), partial in sorted(positions.items()):
+        last = runs[-1] if runs else None
+        if last and last["timeline"] == timeline and last["position"] + 1 == position:
+            last.update(position=position, partial=partial)
+        else:
+            runs.append(
+                {
+                    "timeline": timeline,
+                    "start": position,
+                    "position": position,
+                    "partial": partial,
+                }
+            )
+    return [
+        {
+            "timeline": run["timeline"],
+            "first": name_of(run["timeline"], run["start"], size),
+            "last": name_of(run["timeline"], run["position"], size),
+            "partial": run["partial"],
+        }
+        for run in runs
+    ]
+
+
+def _position(name: str, size: int) -> int:
+    return int(name[8:16], 16) * (2**32 // size) + int(name[16:24], 16)
+
+
+def name_of(timeline: int, position: int, size: int) -> str:
+    """The file name of the segment at `position` (LSN divided by `size`) of a timeline."""
+    log, segment = divmod(position, 2**32 // size)
+    return f"{timeline:08X}{log:08X}{segment:08X}"
+
+
+def fork(timeline: int, text: str) -> dict[str, Any]:
+    """Where a timeline left its parent, from its history file: {timeline, parent, lsn, path}.
+
+    `path` is every ancestor with the LSN at which it was left, oldest first.
+    """
+    path = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0].isdigit():
+            path.append([int(words[0]), words[1]])
+    return {"timeline": timeline, "parent": path[-1][0], "lsn": path[-1][1], "path": path}
+
+
+def _segment(server: str, name: str) -> bytes:
+    done = subprocess.run(
+        ["barman", "get-wal", "--partial", server, name], capture_output=True, check=False
+    )
+    return done.stdout
+
+
+def _commits(server: str, name: str) -> Iterator[Commit]:
+    return (item for item in scan(_segment(server, name)) if isinstance(item, Commit))
+
+
+def _with_commit(server: str, run: dict[str, Any], size: int) -> dict[str, Any]:
+    first = _position(run["first"], size)
+    last = _position(run["last"], size)
+    for position in range(last, max(first - 1, last - LOOK_BACK), -1):
+        commit = None
+        for commit in _commits(server, name_of(run["timeline"], position, size)):  # noqa: B007
+            pass
+        if commit is not None:
+            return run | {"last_commit": commit._asdict()}
+    return run | {"last_commit": None}
+
+
+def _commit_before(server: str, branch: dict[str, Any], size: int) -> dict[str, Any] | None:
+    high, low = (int(part, 16) for part in branch["lsn"].split("/"))
+    limit = (high << 32) + low
+    for back in range(LOOK_BACK):
+        position = (limit - 1) // size - back
+        if position < 0:
+            return None
+        found = None
+        for commit in _commits(server, name_of(branch["parent"], position, size)):
+            if commit.lsn <= limit:
+                found = commit
+        if found is not None:
+            return found._asdict()
+    return None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,116 @@
+"""Commit times read from WAL itself: file dates say when a segment was copied, no more.
+
+Reads the page and record layout that PostgreSQL has had since 9.5; needs no server binaries.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+PAGE = 8192
+SHORT_HEADER, LONG_HEADER = 24, 40
+RECORD_HEADER = 24
+RM_XLOG, RM_XACT = 0, 1
+XLOG_SWITCH, XLOG_RESTORE_POINT = 0x40, 0x70
+XACT_OPERATION = 0x70
+XACT_COMMIT, XACT_COMMIT_PREPARED = 0x00, 0x30
+EPOCH_2000_S = 946684800
+
+
+class Commit(NamedTuple):
+    """A transaction that was committed: `time` in seconds since 1970, `lsn` where it ends."""
+
+    lsn: int
+    xid: int
+    time: float
+
+
+class RestorePoint(NamedTuple):
+    """A named restore point (pg_create_restore_point)."""
+
+    lsn: int
+    name: str
+    time: float
+
+
+def scan(segment: bytes) -> Iterator[Commit | RestorePoint]:
+    """Every commit and restore point whose record begins in `segment`, in order.
+
+    `segment` may end in zeros or be cut off. A record that goes on in the next segment is left out,
+    except that its commit time is given when the part that is here contains it.
+    """
+    stream, start = _without_headers(segment)
+    at = start
+    previous = None
+    while at + RECORD_HEADER <= len(stream.data):
+        length, xid, before, info, rmid = struct.unpack_from("<IIQBB", stream.data, at)
+        if length < RECORD_HEADER or (previous is not None and before != previous):
+            return
+        end = at + length
+        if rmid == RM_XACT and info & XACT_OPERATION in (XACT_COMMIT, XACT_COMMIT_PREPARED):
+            main = _main_data(stream.data, at + RECORD_HEADER, min(end, len(stream.data)))
+            if main is not None and len(main) >= 8:
+                yield Commit(stream.lsn(end), xid, _time(main))
+        elif rmid == RM_XLOG and info & 0xF0 == XLOG_RESTORE_POINT:
+            main = _main_data(stream.data, at + RECORD_HEADER, min(end, len(stream.data)))
+            if main is not None and len(main) > 8:
+                name = main[8:].split(b"\0", 1)[0].decode(errors="replace")
+                yield RestorePoint(stream.lsn(end), name, _time(main))
+        elif rmid == RM_XLOG and info & 0xF0 == XLOG_SWITCH:
+            return
+        previous = stream.lsn(at)
+        at = (end + 7) & ~7
+
+
+def _time(main: bytes) -> float:
+    return struct.unpack_from("<q", main)[0] / 1e6 + EPOCH_2000_S
+
+
+class _Stream(NamedTuple):
+    """A segment's bytes without page headers; `base` is the LSN of the segment's first byte."""
+
+    data: bytes
+    base: int
+
+    def lsn(self, offset: int) -> int:
+        """The LSN of the byte at `offset` of the stream."""
+        first = PAGE - LONG_HEADER
+        if offset < first:
+            return self.base + LONG_HEADER + offset
+        pages, rest = divmod(offset - first, PAGE - SHORT_HEADER)
+        return self.base + (pages + 1) * PAGE + SHORT_HEADER + rest
+
+
+def _without_headers(segment: bytes) -> tuple[_Stream, int]:
+    """The stream, and the offset of the first record that begins in it."""
+    if len(segment) < LONG_HEADER:
+        return _Stream(b"", 0), 0
+    magic, _, _, base, remaining = struct.unpack_from("<HHIQI", segment)
+    parts = []
+    for page in range(0, len(segment), PAGE):
+        if page + SHORT_HEADER > len(segment):
+            break
+        its_magic, _, _, address, _ = struct.unpack_from("<HHIQI", segment, page)
+        # A page that was not written yet, or is left over from a recycled segment, ends it.
+        if its_magic != magic or address != base + page:
+            break
+        parts.append(segment[page + (SHORT_HEADER if page else LONG_HEADER) : page + PAGE])
+    return _Stream(b"".join(parts), base), (remaining + 7) & ~7
+
+
+def _main_data(data: bytes, at: int, end: int) -> bytes | None:
+    """The main data of a record without block references, which commits and points are."""
+    while at < end:
+        kind = data[at]
+        if kind == 255:
+            return data[at + 2 : min(at + 2 + data[at + 1], end)]
+        if kind == 254:
+            (length,) = struct.unpack_from("<I", data, at + 1)
+            return data[at + 5 : min(at + 5 + length, end)]
+        if kind == 253:
+            at += 3
+        elif kind == 252:
+            at += 5
+        else:
+            return None
+    return None

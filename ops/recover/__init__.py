@@ -1,0 +1,1 @@
+"""Recovery in place, step by step."""

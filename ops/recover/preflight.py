@@ -1,0 +1,212 @@
+"""Everything that can be known before anything is touched: refuses what cannot work."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from ops import barman, catalogue, journal, plan, postgres, remote_python
+from ops.catalogue import Catalogue
+from ops.errors import OperatorError
+from ops.model import PostgresStatus
+from ops.plan import Located, Plan
+from ops.screen import size
+from ops.ssh import Machine, Site
+from ops.targets import Kind, Target
+
+# Room for WAL while replaying, beside the backup itself.
+RESERVE_BYTES = 2**30
+LOCATE_TIMEOUT_S = 3600
+
+
+@dataclass
+class Preflight:
+    """What was found, for the plan on screen."""
+
+    plan: Plan
+    server: PostgresStatus
+    clients: list[str] = field(default_factory=list)
+    free_bytes: int = 0
+    old_bytes: int = 0
+
+
+def check(
+    site: Site,
+    target: Target,
+    *,
+    backup_id: str | None,
+    timeline: int | None,
+    discard_old_data: bool,
+    other_cluster: bool = False,
+) -> Preflight:
+    """Raises OperatorError with what to do instead. Changes nothing.
+
+    `other_cluster` allows the running server to be another cluster than the backup's.
+    """
+    refuse_if_busy(site)
+    outputs = site.outputs
+    held = catalogue.read(site.barman, outputs.barman.data_directory, outputs.backup.server_name)
+    now = datetime.now(UTC)
+    chosen = plan.choose(
+        held,
+        target,
+        now,
+        backup_id=backup_id,
+        timeline=timeline,
+        located=locate(site, held, target, timeline),
+    )
+    _restorable(site, held, chosen)
+    server, _, _ = postgres.state(site.postgres, outputs.backup.slot)
+    if server.accepting and server.system_id != chosen.system_id and not other_cluster:
+        raise OperatorError(
+            f"The running server is another cluster (system identifier {server.system_id}) than "
+            f"the one backed up ({chosen.system_id}).",
+            next_command="python -m ops rebuild postgres   (if that machine is new and empty)",
+        )
+    found = Preflight(plan=chosen, server=server)
+    if server.accepting:
+        found.clients = _clients(site)
+    _space(site, found, discard_old_data)
+    _connections(site)
+    return found
+
+
+def refuse_if_busy(site: Site) -> None:
+    """Raises OperatorError when a run is under way."""
+    current = journal.load(site.barman)
+    if current is not None:
+        raise OperatorError(
+            f"A run is under way: {current.describe()}.",
+            next_command=f"python -m ops {current.kind} --resume   (or --abort)",
+        )
+
+
+def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) -> Located | None:
+    """Where a transaction or a restore point is. Raises OperatorError if Barman's WAL lacks it."""
+    if target.kind not in (Kind.XID, Kind.NAME):
+        return None
+    runs = [
+        [run.timeline, held.position(run.first), held.position(run.last)]
+        for run in sorted(held.runs, key=lambda r: (r.timeline, r.last), reverse=True)
+        if timeline in (None, run.timeline)
+    ]
+    answer = remote_python.call(
+        site.barman,
+        "locate",
+        [
+            site.outputs.backup.server_name,
+            str(target.kind),
+            target.value,
+            str(held.segment_size),
+            json.dumps(runs),
+        ],
+        needs=["wal", "catalogue"],
+        user=barman.USER,
+        timeout_s=LOCATE_TIMEOUT_S,
+    )
+    if answer is None:
+        raise OperatorError(
+            f"No WAL that Barman holds contains {target.describe().split('including ')[-1]}.",
+            next_command="python -m ops window",
+        )
+    return Located(
+        timeline=answer["timeline"],
+        lsn=answer["lsn"],
+        time=datetime.fromtimestamp(answer["time"], UTC),
+    )
+
+
+def _restorable(site: Site, held: Catalogue, chosen: Plan) -> None:
+    backup = held.backup(chosen.backup_id)
+    if backup is None:
+        return
+    if backup.tablespaces:
+        raise OperatorError(
+            f"Backup {backup.backup_id} has tablespaces; this runbook does not place those.",
+            next_command="sudo -u barman barman recover --help   (--tablespace, on barman)",
+        )
+    major = str((backup.version or 0) // 10000)
+    ours = site.outputs.postgres.version.split(".")[0]
+    if major != ours:
+        raise OperatorError(
+            f"Backup {backup.backup_id} is of PostgreSQL {major}, the machine has {ours}."
+        )
+    if site.outputs.postgres.data_directory != backup.pgdata:
+        raise OperatorError(
+            f"Backup {backup.backup_id} is of {backup.pgdata}, the stack's data directory is "
+            f"{site.outputs.postgres.data_directory}."
+        )
+
+
+def _clients(site: Site) -> list[str]:
+    said = postgres.query(
+        site.postgres,
+        "SELECT format('%s in %s from %s (%s)', usename, datname, "
+        "coalesce(host(client_addr), 'the machine itself'), count(*)) FROM pg_stat_activity "
+        "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() "
+        "GROUP BY usename, datname, client_addr ORDER BY 1",
+    )
+    return [line for line in said.split("\n") if line]
+
+
+def free_bytes(machine: Machine, path: str = "/data") -> int:
+    """Free space of the file system at `path`."""
+    return int(machine.run(["df", "--output=avail", "-B1", path]).stdout.split()[-1])
+
+
+def _space(site: Site, found: Preflight, discard_old_data: bool) -> None:
+    data = site.outputs.postgres.data_directory
+    found.free_bytes = free_bytes(site.postgres)
+    measured = site.postgres.run(["du", "-sb", data], accept=(0, 1), timeout_s=600).stdout.split()
+    found.old_bytes = int(measured[0]) if measured else 0
+    needed = found.plan.backup_size + RESERVE_BYTES
+    available = found.free_bytes + (found.old_bytes if discard_old_data else 0)
+    if available >= needed:
+        return
+    text = (
+        f"The restore needs {size(needed)} at /data on {site.outputs.postgres.name}; "
+        f"{size(found.free_bytes)} is free"
+    )
+    if not discard_old_data and available + found.old_bytes >= needed:
+        raise OperatorError(
+            f"{text} beside the old data directory ({size(found.old_bytes)}), which is kept for "
+            "`ops undo`.",
+            next_command="the same with --discard-old-data   (then there is no undo)",
+        )
+    raise OperatorError(f"{text}.", next_command="enlarge postgresDiskGb, then pulumi up")
+
+
+def _connections(site: Site) -> None:
+    """Both ways between the machines, with the users that the recovery uses."""
+    outputs = site.outputs
+    there = site.barman.run(
+        [
+            "ssh",
+            "-q",
+            "-o",
+            "BatchMode=yes",
+            f"postgres@{outputs.postgres.private_address}",
+            "true",
+        ],
+        user=barman.USER,
+        accept=None,
+    )
+    if not there.ok:
+        raise OperatorError(
+            f"Barman cannot reach postgres@{outputs.postgres.private_address} over SSH, which the "
+            f"restore needs: {there.said or 'refused'}",
+            next_command="pulumi up",
+        )
+    back = site.postgres.run(
+        [
+            *("barman-wal-restore", "--test", "--user", "barman"),
+            *(outputs.barman.private_address, outputs.backup.server_name, "x", "x"),
+        ],
+        user=postgres.USER,
+        accept=None,
+    )
+    if not back.ok:
+        raise OperatorError(
+            f"{outputs.postgres.name} cannot fetch WAL from Barman, which the replay needs: "
+            f"{back.said}",
+            next_command="pulumi up",
+        )

@@ -1,0 +1,101 @@
+"""Barman held still: cron and the WAL receiver paused, and what was received last, saved."""
+
+import time
+
+from ops import barman
+from ops.errors import OperatorError
+from ops.journal import FOLDER
+from ops.steps import Run
+
+CRON = "/etc/cron.d/barman"
+PAUSED = f"{FOLDER}/paused-cron"
+SETTLE_TIMEOUT_S = 60.0
+# Of what cron starts, everything but the receiver ends by itself.
+_BUSY = r"barman( -[a-z]+( /etc/barman.conf)?)* (cron|archive-wal)( |$)"
+_BACKUP = r"barman( -[a-z]+( /etc/barman.conf)?)* backup( |$)"
+_RECEIVER = "pg_receivewal"
+
+
+def streaming(run: Run) -> str:
+    """Barman's directory of WAL that is still being received."""
+    outputs = run.site.outputs
+    return f"{outputs.barman.data_directory}/{outputs.backup.server_name}/streaming"
+
+
+def pause_cron(run: Run) -> str:
+    """No cron: it would start the receiver again, or a backup. A backup under way is not cut."""
+    machine = run.site.barman
+    if _running(run, _BACKUP):
+        raise OperatorError(
+            "A backup is being taken right now.",
+            next_command="python -m ops backups   (wait until it is DONE, then the same again)",
+        )
+    machine.run(["sh", "-c", f"if [ -e {CRON} ]; then mv {CRON} {PAUSED}; fi"])
+    _wait_until_gone(run, _BUSY)
+    return "cron is paused"
+
+
+def resume_cron(run: Run) -> None:
+    """Cron as before."""
+    run.site.barman.run(["sh", "-c", f"if [ -e {PAUSED} ]; then mv {PAUSED} {CRON}; fi"])
+
+
+def undo_pause(run: Run) -> None:
+    """Cron as before, and the receiver at once instead of at the next minute."""
+    resume_cron(run)
+    barman.tell(run.site.barman, "cron")
+
+
+def save_received(run: Run) -> str:
+    """Stop the receiver and keep a copy of everything that is not archived yet.
+
+    Only now, with PostgreSQL down: a server that stops orderly first sends all its WAL.
+    """
+    machine, server = run.site.barman, run.site.outputs.backup.server_name
+    stop_receiver(run)
+    machine.run(
+        ["sh", "-c", 'mkdir -p "$2" && cp -a "$1/." "$2/"', "copy", streaming(run), _saved(run)],
+        timeout_s=600,
+    )
+    names = machine.run(["ls", _saved(run)]).stdout.split()
+    return f"received by {server} and not archived yet: {', '.join(names) or 'nothing'}"
+
+
+def undo_save(run: Run) -> None:
+    """Give Barman back what it had received."""
+    run.site.barman.run(
+        [
+            "sh",
+            "-c",
+            'if [ -d "$1" ]; then cp -a -n "$1/." "$2/"; fi',
+            "copy",
+            _saved(run),
+            streaming(run),
+        ],
+        timeout_s=600,
+    )
+
+
+def stop_receiver(run: Run) -> None:
+    """Stop receive-wal and its pg_receivewal. Raises OperatorError if it will not stop."""
+    server = run.site.outputs.backup.server_name
+    run.site.barman.run(["barman", "receive-wal", "--stop", server], user="barman", accept=None)
+    _wait_until_gone(run, _RECEIVER)
+
+
+def _saved(run: Run) -> str:
+    return f"{run.journal.folder}/streaming"
+
+
+def _running(run: Run, pattern: str) -> str:
+    return run.site.barman.run(
+        ["pgrep", "-u", "barman", "-a", "-f", pattern], accept=(0, 1)
+    ).stdout.strip()
+
+
+def _wait_until_gone(run: Run, pattern: str) -> None:
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    while found := _running(run, pattern):
+        if time.monotonic() > deadline:
+            raise OperatorError(f"Barman is still busy: {found.splitlines()[0]}")
+        time.sleep(0.5)

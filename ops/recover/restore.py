@@ -1,0 +1,174 @@
+"""The backup copied back by Barman, and the settings under which PostgreSQL replays WAL."""
+
+from datetime import UTC, datetime
+
+from ops import barman, catalogue, longrun
+from ops.plan import Plan
+from ops.recover.cluster import Cluster, cluster, prove_stopped
+from ops.screen import size, span
+from ops.steps import Run
+from ops.targets import Kind, Target
+
+UNIT = "runbook-restore"
+PROGRESS_EVERY_S = 10.0
+
+
+def restore(run: Run) -> str:
+    """Let Barman copy the backup into the empty data directory."""
+    plan, outputs = the_plan(run), run.site.outputs
+    prove_stopped(run)
+    log = f"{barman.HOME}/{UNIT}-{run.journal.id}.log"
+    adopt = run.journal.facts.get("restoring") is not None
+    if not adopt:
+        empty(run)
+        run.remember(restoring=plan.backup_id)
+    began = datetime.now(UTC)
+    longrun.run(
+        run.site.barman,
+        UNIT,
+        restore_command(
+            outputs.backup.server_name,
+            plan.backup_id,
+            outputs.postgres.data_directory,
+            outputs.postgres.private_address,
+        ),
+        log,
+        user=barman.USER,
+        adopt=adopt,
+        tick=_progress(run, plan.backup_size),
+    )
+    seconds = (datetime.now(UTC) - began).total_seconds()
+    if not run.site.postgres.run(
+        ["test", "-e", f"{cluster(run).data}/PG_VERSION"], accept=(0, 1)
+    ).ok:
+        run.remember(restoring=None)
+    gigabytes = plan.backup_size / 1e9
+    return f"{size(plan.backup_size)} restored, {seconds / max(gigabytes, 1e-9):.1f} s/GB"
+
+
+def restore_command(server: str, backup_id: str, data: str, address: str) -> list[str]:
+    """Barman's recover. WAL is not copied: PostgreSQL fetches it while replaying, the segment
+    that was still being received included."""
+    return [
+        *("barman", "recover", "--get-wal"),
+        *("--remote-ssh-command", f"ssh -q postgres@{address}"),
+        *(server, backup_id, data),
+    ]
+
+
+def undo_restore(run: Run) -> None:
+    """Stop copying and empty the directory that was restored into."""
+    longrun.stop(run.site.barman, UNIT)
+    prove_stopped(run)
+    empty(run)
+
+
+def empty(run: Run) -> None:
+    """Remove what is in the data directory. The old one was set aside before."""
+    run.site.postgres.run(["find", cluster(run).data, "-mindepth", "1", "-delete"], timeout_s=3600)
+
+
+def _progress(run: Run, total: int):
+    last = [0.0]
+
+    def tick(seconds: float) -> None:
+        if seconds - last[0] < PROGRESS_EVERY_S:
+            return
+        last[0] = seconds
+        done = int(
+            run.site.postgres.run(["du", "-sb", cluster(run).data], accept=(0, 1)).stdout.split()[0]
+        )
+        left = span(seconds * (total - done) / done) if 0 < done < total else "-"
+        run.say(f"{size(done)} of {size(total)}, {left} left")
+
+    return tick
+
+
+def configure(run: Run) -> str:
+    """Write the recovery's own configuration file and the signal that starts replay."""
+    plan, outputs = the_plan(run), run.site.outputs
+    names, machine = cluster(run), run.site.postgres
+    target = effective(plan, _last_commit(run))
+    run.remember(target=target.model_dump(mode="json"))
+    text = settings(
+        target, plan.timeline, outputs.barman.private_address, outputs.backup.server_name
+    )
+    write_override(run, names, text)
+    # Barman leaves its own restore_command here, and this file would win over ours.
+    machine.run(
+        [
+            *("sed", "-i", "-E", r"/^[[:space:]]*(restore_command|recovery_|primary_)/d"),
+            f"{names.data}/postgresql.auto.conf",
+        ]
+    )
+    machine.run(
+        [
+            "sh",
+            "-c",
+            'touch "$1/recovery.signal" && rm -f "$1/standby.signal"',
+            "signal",
+            names.data,
+        ],
+        user="postgres",
+    )
+    return f"replay to {target.describe()} on timeline {plan.timeline}"
+
+
+def write_override(run: Run, names: Cluster, text: str) -> None:
+    """Put the recovery's configuration file in place."""
+    run.site.postgres.run(
+        ["sh", "-c", 'cat >"$1" && chmod 0644 "$1"', "w", names.override], stdin=text
+    )
+
+
+def undo_configure(run: Run) -> None:
+    run.site.postgres.run(["rm", "-f", cluster(run).override])
+
+
+def settings(target: Target, timeline: int, barman_address: str, server: str) -> str:
+    """The configuration for replaying to `target` and, if it is not the end, waiting there."""
+    fetch = f"barman-wal-restore --partial --user barman {barman_address} {server} %f %p"
+    values = {
+        "restore_command": fetch,
+        "recovery_target_timeline": str(timeline),
+        # Barman's receiver is away: the first commit would wait for it for ever.
+        "synchronous_standby_names": "",
+    }
+    if target.kind is not Kind.LATEST:
+        values[
+            "recovery_target" if target.kind is Kind.IMMEDIATE else f"recovery_target_{target.kind}"
+        ] = target.value
+        values["recovery_target_inclusive"] = "off" if target.exclusive else "on"
+        values["recovery_target_action"] = "pause"
+    lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'" for name, value in values.items()]
+    return (
+        "# Written by a recovery runbook, which removes it at its end.\n" + "\n".join(lines) + "\n"
+    )
+
+
+def effective(plan: Plan, last_commit: datetime | None) -> Target:
+    """The target for PostgreSQL, which refuses a time after the last commit: that is LATEST."""
+    target = plan.target
+    if target.kind is Kind.TIME and last_commit is not None and target.time > last_commit:
+        return Target()
+    return target
+
+
+def _last_commit(run: Run) -> datetime | None:
+    """The newest commit of the plan's timeline, now that nothing more can arrive."""
+    plan, outputs = the_plan(run), run.site.outputs
+    if plan.target.kind is not Kind.TIME:
+        return None
+    found = catalogue.read(
+        run.site.barman, outputs.barman.data_directory, outputs.backup.server_name
+    )
+    times = [
+        r.last_commit.time for r in found.runs if r.timeline == plan.timeline and r.last_commit
+    ]
+    return max(times, default=None)
+
+
+def the_plan(run: Run) -> Plan:
+    if run.journal.plan is None:
+        raise ValueError(f"{run.journal.kind} has no plan")
+    return run.journal.plan

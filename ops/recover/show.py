@@ -1,0 +1,48 @@
+"""The plan on screen: what would be done, and what would be lost by it."""
+
+from rich.console import Console
+from rich.table import Table
+
+from ops.recover.preflight import Preflight
+from ops.screen import moment, size
+from ops.ssh import Site
+from ops.steps import Step
+from ops.targets import Kind
+
+
+def show_plan(
+    site: Site, found: Preflight, steps: list[Step], discard_old_data: bool, console: Console
+) -> None:
+    """Print it."""
+    plan, outputs = found.plan, site.outputs
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    table.add_row("machine", f"{outputs.postgres.name} ({outputs.postgres.private_address})")
+    table.add_row("target", f"{plan.target.describe()}, on timeline {plan.timeline}")
+    table.add_row("from", f"backup {plan.backup_id}, {size(plan.backup_size)}")
+    table.add_row("will be lost", _lost(found))
+    running = "is running and will be stopped" if found.server.accepting else "is not running"
+    table.add_row("postgresql", running)
+    for client in found.clients:
+        table.add_row("connected", client)
+    kept = "DISCARDED, there will be no undo" if discard_old_data else "kept for `ops undo`"
+    table.add_row("old data", f"{size(found.old_bytes)}, {kept}")
+    table.add_row("free space", size(found.free_bytes))
+    for note in plan.notes:
+        table.add_row("note", note)
+    console.print(table)
+    for number, step in enumerate(steps, 1):
+        console.print(f"  {number:2}. {step.title}", highlight=False, markup=False)
+
+
+def _lost(found: Preflight) -> str:
+    plan = found.plan
+    if plan.target.kind is Kind.LATEST:
+        if found.server.accepting:
+            return "nothing: the server sends all its WAL before it stops"
+        return f"what Barman had not received; it has commits up to {moment(plan.last_commit)}"
+    return (
+        f"everything committed after {plan.target.describe().split('including ')[-1]}, until now "
+        f"(Barman's last commit is of {moment(plan.last_commit)})"
+    )
