@@ -88,7 +88,7 @@ def summary(found: Mapping[str, Any], stack: str) -> str:
     option = "" if stack == "lab" else f" STACK={stack}"
     lines += [
         "Next:",
-        f"  .venv/bin/python -m ops --stack {stack} status",
+        f"  .venv/bin/python -m ops status --stack {stack}",
         f"  make shell{option}    a shell in which pulumi works on this lab",
         f"  make down{option}     removes it",
     ]
