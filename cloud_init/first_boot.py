@@ -46,6 +46,12 @@ def render(first_boot: FirstBoot) -> str:
                 "permissions": "0644",
             },
             {
+                # A mail server is among the recommended: it has no business here.
+                "path": "/etc/apt/apt.conf.d/50no-recommends",
+                "content": 'APT::Install-Recommends "false";\n',
+                "permissions": "0644",
+            },
+            {
                 "path": "/etc/apt/apt.conf.d/52unattended-upgrades-local",
                 "content": _resource("unattended-upgrades.conf"),
                 "permissions": "0644",

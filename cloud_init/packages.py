@@ -1,6 +1,7 @@
 """Which packages of the distribution each role needs from its first boot on."""
 
-COMMON = ("azure-vm-utils", "chrony", "cron", "rsync", "unattended-upgrades")
+# logrotate is merely recommended by what writes the logs, and recommended packages stay out.
+COMMON = ("azure-vm-utils", "chrony", "cron", "logrotate", "rsync", "unattended-upgrades")
 
 
 def postgres(version: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""Every key and password of the stack, from random bytes in its state: stable and encrypted."""
+"""Every key and password of the stack, from random secrets in its state: stable and encrypted."""
 
-import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +10,10 @@ import pulumi_random as random
 from components import ssh_keys
 
 PASSWORD_LENGTH = 32
+# Letters and digits worth about 380 bits, hashed to the 256 of a seed. Not RandomBytes: its
+# resource id is its value, and ids stand in the state in clear (pulumi-random,
+# computeRandomBytesID).
+SEED_LENGTH = 64
 BARMAN_ROLE = "barman"
 STREAMING_ROLE = "streaming_barman"
 
@@ -49,25 +53,21 @@ class Identities(pulumi.ComponentResource):
         self.barman_to_postgres = self._identity(f"{name}-barman-to-postgres")
         self.postgres_to_barman = self._identity(f"{name}-postgres-to-barman")
         roles = dict.fromkeys((BARMAN_ROLE, STREAMING_ROLE, *args.owners))
-        self.passwords = {role: self._password(f"{name}-password-{role}") for role in roles}
+        self.passwords = {
+            role: self._random_text(f"{name}-password-{role}", PASSWORD_LENGTH) for role in roles
+        }
         self.register_outputs({"operatorPublicKey": self.operator.public})
 
     def _identity(self, name: str) -> Identity:
-        seed = random.RandomBytes(
-            name, length=ssh_keys.SEED_BYTES, opts=pulumi.ResourceOptions(parent=self)
-        )
-        key = seed.base64.apply(lambda text: ssh_keys.derive(base64.b64decode(text)))
+        seed = self._random_text(name, SEED_LENGTH)
+        key = seed.apply(lambda text: ssh_keys.derive(hashlib.sha256(text.encode()).digest()))
         return Identity(
             private=pulumi.Output.secret(key.apply(lambda pair: pair.private)),
             public=pulumi.Output.unsecret(key.apply(lambda pair: pair.public)),
         )
 
-    def _password(self, name: str) -> pulumi.Output[str]:
-        password = random.RandomPassword(
-            name,
-            length=PASSWORD_LENGTH,
-            # Letters and digits only: the password goes into URIs and .pgpass without escaping.
-            special=False,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        return password.result
+    def _random_text(self, name: str, length: int) -> pulumi.Output[str]:
+        """Letters and digits only: a password goes into URIs and .pgpass without escaping."""
+        return random.RandomPassword(
+            name, length=length, special=False, opts=pulumi.ResourceOptions(parent=self)
+        ).result

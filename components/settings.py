@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network
+from itertools import combinations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -128,6 +129,12 @@ class Settings(BaseModel):
         plan = plan_addresses(self.vnetCidr)
         own = {"postgres": plan.postgres_subnet, "barman": plan.barman_subnet}
         for key, networks in (("adminCidrs", self.adminCidrs), ("clientCidrs", self.clientCidrs)):
+            for one, other in combinations(networks, 2):
+                if one.overlaps(other):
+                    raise ValueError(
+                        f"{key}: {one} and {other} overlap, which Azure refuses in one rule; "
+                        "keep the larger"
+                    )
             for network in networks:
                 for role, subnet in own.items():
                     if network.overlaps(subnet):

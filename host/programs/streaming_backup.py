@@ -5,6 +5,7 @@ healthy pair changes nothing and running it after an interruption goes on where 
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from converge import ConvergeError, Host, conclude
@@ -13,7 +14,6 @@ from converge import ConvergeError, Host, conclude
 NEEDS_BACKUP = frozenset(
     {"minimum_redundancy_requirements", "backup_maximum_age", "wal_maximum_age"}
 )
-ARCHIVE_TIMEOUT_S = 60
 BACKUP_TIMEOUT_S = 7 * 24 * 3600
 
 
@@ -37,7 +37,9 @@ class StreamingBackup:
         self._create_slot()
         self._start_receiver()
         if self._failed() - NEEDS_BACKUP:
-            self._archive_segment()
+            self._archive_segment(
+                "the first WAL segment", lambda: not self._failed() - NEEDS_BACKUP
+            )
         self._require(NEEDS_BACKUP)
         self._first_backup()
         self._require(frozenset())
@@ -67,12 +69,27 @@ class StreamingBackup:
             )
             self.host.note("started the WAL receiver")
 
-    def _archive_segment(self) -> None:
-        self._barman(
-            *("switch-wal", "--force", "--archive"),
-            *("--archive-timeout", str(ARCHIVE_TIMEOUT_S), self.server),
+    def _archive_segment(self, what: str, arrived: Callable[[], bool]) -> None:
+        """End the current segment and archive until `arrived`.
+
+        The receiver closes a segment when it sees the next one begin, and after a switch an idle
+        database writes nothing for up to 15 s (the background writer's own snapshot): one small
+        record ends the wait.
+        """
+        self._barman("switch-wal", "--force", self.server)
+        conninfo = self._status()["conninfo"]
+        self.host.run(
+            *("psql", "-X", "-q", "-t", "-d", conninfo),
+            user="barman",
+            stdin="SELECT pg_create_restore_point('barman joined')",
         )
-        self.host.note("switched and archived a WAL segment")
+        self.host.wait(f"{what} to be archived", lambda: self._archive_and(arrived))
+        self.host.note(f"archived {what}")
+
+    def _archive_and(self, arrived: Callable[[], bool]) -> bool:
+        # Exit code 1: cron's own archiver is at work at this moment, which is as good.
+        self.host.run("barman", "archive-wal", self.server, user="barman", accept=(0, 1))
+        return arrived()
 
     def _first_backup(self) -> None:
         if self._backups("DONE"):
@@ -85,8 +102,13 @@ class StreamingBackup:
             self.host.note("took the first full backup")
         # The backup's last segment stays partial until one after it begins, on an idle database
         # for ever: `backup --wait` would wait as long.
-        self._archive_segment()
-        self.host.wait("the backup's WAL to be archived", lambda: bool(self._backups("DONE")))
+        self._archive_segment("the backup's WAL", self._backup_is_complete)
+
+    def _backup_is_complete(self) -> bool:
+        """Barman looks at waiting backups once a minute unless it is told to."""
+        for backup in self._backups("WAITING_FOR_WALS"):
+            self._barman("check-backup", self.server, backup)
+        return bool(self._backups("DONE"))
 
     def _require(self, excepted: frozenset[str]) -> None:
         failed = self._failed() - excepted

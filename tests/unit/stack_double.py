@@ -1,7 +1,5 @@
 """The program run against Pulumi's own mocks: every resource it registers, as data."""
 
-import base64
-import hashlib
 import json
 import runpy
 from dataclasses import dataclass
@@ -75,9 +73,6 @@ class Answers(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         outputs = dict(args.inputs)
         match args.typ:
-            case "random:index/randomBytes:RandomBytes":
-                seed = hashlib.sha256(args.name.encode()).digest()
-                outputs["base64"] = base64.b64encode(seed).decode()
             case "random:index/randomPassword:RandomPassword":
                 outputs["result"] = f"secret-of-{args.name}"
             case "azure-native:network:PublicIPAddress":

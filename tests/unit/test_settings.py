@@ -43,6 +43,10 @@ def test_the_stacks_of_this_repository_are_valid(stack: str) -> None:
         ({"clientCidrs": ["10.30.0.1/16"]}, ["clientCidrs.0", "10.30.0.1/16", "host bits"]),
         ({"clientCidrs": ["10.20.0.0/24"]}, ["clientCidrs", "overlaps the postgres subnet"]),
         ({"adminCidrs": ["10.20.1.0/25"]}, ["adminCidrs", "overlaps the barman subnet"]),
+        (
+            {"clientCidrs": ["10.30.0.0/16", "10.30.1.0/24"]},
+            ["clientCidrs: 10.30.0.0/16 and 10.30.1.0/24 overlap", "keep the larger"],
+        ),
         ({"adminCidrs": []}, ["adminCidrs: empty", "pulumi config set"]),
         ({"vnetCidr": "10.20.0.0/29"}, ["too small", "/28"]),
         ({"vnetCidr": "8.8.0.0/16"}, ["vnetCidr", "private range"]),
