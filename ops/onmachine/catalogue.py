@@ -54,7 +54,8 @@ def main(home: str, server: str) -> None:
         for run in unbroken(archived | {name for name in streamed if SEGMENT.match(name)}, size)
     ]
     history_files = {
-        path.stem: path.read_text()
+        # Barman compresses these too; it alone knows how.
+        path.stem: _segment(server, path.name).decode()
         for folder in ("wals", "streaming")
         for path in (base / folder).glob("*.history")
     }
