@@ -3,12 +3,15 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from ops import outputs, status, targets
+from ops import backup, catalogue, outputs, postgres, status, targets, window
+from ops import undo as undoing
+from ops.catalogue import Catalogue
 from ops.errors import OperatorError
 from ops.journal import Journal
 from ops.recover import preflight, procedure
@@ -103,6 +106,84 @@ def rejoin(
             return
         procedure.begin(site, Journal.begin("rejoin"), console)
         show_status(status.collect(site), console)
+
+
+@app.command()
+def undo(
+    stack: Stack = None,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    resume: Annotated[bool, typer.Option(help="go on with an interrupted undo")] = False,
+    abort: Annotated[bool, typer.Option(help="take an interrupted undo back")] = False,
+) -> None:
+    """Back to the data directory from before the last recovery. What was written since is set
+    aside, so undo can be undone."""
+    with _site(stack) as site:
+        if resume or abort:
+            _finish(site, "undo", abort=abort)
+            return
+        preflight.refuse_if_busy(site)
+        last = undoing.find(site)
+        console.print(
+            f"Undoes {last.kind} {last.id}: {last.facts['aside']} becomes the data directory "
+            "again. What was written since then is set aside."
+        )
+        _ask("Stop PostgreSQL and go back?", yes)
+        procedure.begin(site, undoing.begin(last), console)
+        show_status(status.collect(site), console)
+
+
+@app.command()
+def backups(stack: Stack = None, as_json: Json = False) -> None:
+    """Barman's backups, and which of them can be restored."""
+    with _site(stack) as site:
+        found = window.backup_list(_catalogue(site))
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        window.show_backups(found, datetime.now(UTC), console)
+
+
+@app.command("window")
+def show_window(stack: Stack = None, as_json: Json = False) -> None:
+    """What can be restored: the stretches of time, by timeline."""
+    with _site(stack) as site:
+        found = window.window(_catalogue(site), datetime.now(UTC))
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        window.show_window(found, console)
+
+
+@app.command("backup")
+def take_backup(
+    stack: Stack = None,
+    wait: Annotated[bool, typer.Option("--wait", help="until it is DONE")] = False,
+) -> None:
+    """Take a full backup now."""
+    with _site(stack) as site:
+        server, name = site.outputs.backup.server_name, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        if wait:
+            taken = backup.take(site.barman, server, name, adopt=False, tick=lambda _: None)
+            console.print(backup.describe(taken))
+        else:
+            backup.start(site.barman, server, name)
+            console.print("The backup runs on the Barman machine. Next: python -m ops backups")
+
+
+@app.command()
+def restore_point(name: str, stack: Stack = None) -> None:
+    """Name this moment, to recover to with --target-name."""
+    wanted = targets.parse(name=name).value
+    with _site(stack) as site:
+        state, _, _ = postgres.state(site.postgres, site.outputs.backup.slot)
+        postgres.require_running(state)
+        sql = f"SELECT pg_create_restore_point({postgres.literal(wanted)})"
+        console.print(f"{wanted} is at {postgres.query(site.postgres, sql)}")
+
+
+def _catalogue(site: Site) -> Catalogue:
+    held = site.outputs
+    return catalogue.read(site.barman, held.barman.data_directory, held.backup.server_name)
 
 
 def _finish(site: Site, kind: str, *, abort: bool) -> None:

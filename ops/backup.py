@@ -11,6 +11,9 @@ from ops.ssh import Machine
 UNIT = "runbook-backup"
 ARCHIVE_TIMEOUT_S = 60
 SETTLE_TRIES = 5
+# Not with --wait: on an idle database that waits for ever for a segment that nothing fills. The
+# segment is switched afterwards instead.
+_COMMAND = ["barman", "backup", "--immediate-checkpoint"]
 
 
 def list_backups(machine: Machine, server: str) -> list[BackupStatus]:
@@ -23,16 +26,8 @@ def take(machine: Machine, server: str, name: str, *, adopt: bool, tick) -> Back
 
     `name` marks this one backup's log, so that with `adopt` an interrupted run finds it again.
     """
-    # Not `barman backup --wait`: on an idle database it waits for ever for a segment that nothing
-    # fills. The segment is switched afterwards instead.
     longrun.run(
-        machine,
-        UNIT,
-        ["barman", "backup", "--immediate-checkpoint", server],
-        f"{barman.HOME}/{UNIT}-{name}.log",
-        user=barman.USER,
-        adopt=adopt,
-        tick=tick,
+        machine, UNIT, [*_COMMAND, server], _log(name), user=barman.USER, adopt=adopt, tick=tick
     )
     newest = list_backups(machine, server)[0]
     for _ in range(SETTLE_TRIES):
@@ -49,6 +44,15 @@ def take(machine: Machine, server: str, name: str, *, adopt: bool, tick) -> Back
             next_command=f"sudo -u barman barman check-backup {server} {newest.id}   (on barman)",
         )
     return newest
+
+
+def start(machine: Machine, server: str, name: str) -> None:
+    """Start a full backup and leave it to the machine."""
+    longrun.start(machine, UNIT, [*_COMMAND, server], _log(name), user=barman.USER)
+
+
+def _log(name: str) -> str:
+    return f"{barman.HOME}/{UNIT}-{name}.log"
 
 
 def archive_now(machine: Machine, server: str) -> None:

@@ -162,13 +162,18 @@ def _fetch(run: Run, name: str) -> bool:
         return False
     run.site.barman.run(
         [
-            *("sh", "-c", 'ssh -q "postgres@$1" cat "$2" >"$3.tmp" && mv "$3.tmp" "$3"', "fetch"),
+            *("sh", "-c", _FETCH, "fetch"),
             *(outputs.postgres.private_address, source, f"{streaming(run)}/{name}"),
         ],
         user=barman.USER,
         timeout_s=300,
     )
     return True
+
+
+_FETCH = """
+ssh -q "postgres@$1" cat "$2" >"$3.tmp" && mv "$3.tmp" "$3" || { rm -f "$3.tmp"; exit 1; }
+"""
 
 
 def settle(run: Run) -> str:

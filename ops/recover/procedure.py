@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from ops import journal, lock, rejoin, steps
+from ops import journal, lock, rejoin, steps, undo
 from ops.errors import OperatorError
 from ops.journal import Journal
 from ops.recover import cluster, receiver, replay, restore
@@ -39,6 +39,7 @@ def procedure(kind: str) -> list[Step]:
     """The steps of a kind of run, by the name in its journal."""
     known = {
         "recover": lambda: recovery() + rejoin.steps(),
+        "undo": undo.steps,
         "rejoin": rejoin.steps,
     }
     return known[kind]()

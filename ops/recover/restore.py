@@ -87,30 +87,15 @@ def _progress(run: Run, total: int):
 def configure(run: Run) -> str:
     """Write the recovery's own configuration file and the signal that starts replay."""
     plan, outputs = the_plan(run), run.site.outputs
-    names, machine = cluster(run), run.site.postgres
+    names = cluster(run)
     target = effective(plan, _last_commit(run))
     run.remember(target=target.model_dump(mode="json"))
     text = settings(
         target, plan.timeline, outputs.barman.private_address, outputs.backup.server_name
     )
     write_override(run, names, text)
-    # Barman leaves its own restore_command here, and this file would win over ours.
-    machine.run(
-        [
-            *("sed", "-i", "-E", r"/^[[:space:]]*(restore_command|recovery_|primary_)/d"),
-            f"{names.data}/postgresql.auto.conf",
-        ]
-    )
-    machine.run(
-        [
-            "sh",
-            "-c",
-            'touch "$1/recovery.signal" && rm -f "$1/standby.signal"',
-            "signal",
-            names.data,
-        ],
-        user="postgres",
-    )
+    clean_auto_conf(run, names)
+    signal(run, names)
     return f"replay to {target.describe()} on timeline {plan.timeline}"
 
 
@@ -119,6 +104,22 @@ def write_override(run: Run, names: Cluster, text: str) -> None:
     run.site.postgres.run(
         ["sh", "-c", 'cat >"$1" && chmod 0644 "$1"', "w", names.override], stdin=text
     )
+
+
+def clean_auto_conf(run: Run, names: Cluster) -> None:
+    """Remove recovery settings, such as Barman's own, from the file that wins over all others."""
+    run.site.postgres.run(
+        [
+            *("sed", "-i", "-E", r"/^[[:space:]]*(restore_command|recovery_|primary_)/d"),
+            f"{names.data}/postgresql.auto.conf",
+        ]
+    )
+
+
+def signal(run: Run, names: Cluster) -> None:
+    """Tell PostgreSQL to start as an archive recovery."""
+    script = 'touch "$1/recovery.signal" && rm -f "$1/standby.signal"'
+    run.site.postgres.run(["sh", "-c", script, "signal", names.data], user="postgres")
 
 
 def undo_configure(run: Run) -> None:
@@ -140,10 +141,14 @@ def settings(target: Target, timeline: int, barman_address: str, server: str) ->
         ] = target.value
         values["recovery_target_inclusive"] = "off" if target.exclusive else "on"
         values["recovery_target_action"] = "pause"
-    lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'" for name, value in values.items()]
-    return (
-        "# Written by a recovery runbook, which removes it at its end.\n" + "\n".join(lines) + "\n"
-    )
+    return render(values)
+
+
+def render(values: dict[str, str]) -> str:
+    """A configuration file with these settings."""
+    quoted = {name: value.replace("'", "''") for name, value in values.items()}
+    lines = [f"{name} = '{value}'" for name, value in quoted.items()]
+    return "\n".join(["# Written by a recovery runbook, which removes it at its end.", *lines, ""])
 
 
 def effective(plan: Plan, last_commit: datetime | None) -> Target:
