@@ -1,5 +1,6 @@
 """Brings a machine to a wished state: acts only where something differs, and says what it did."""
 
+import fcntl
 import grp
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 COMMAND_TIMEOUT_S = 600
+LOCK = "/run/converge.lock"
 
 
 class ConvergeError(Exception):
@@ -125,9 +127,15 @@ class Host:
 
 
 def conclude(host: Host, work: Callable[[], Mapping[str, Any]]) -> int:
-    """Do `work`; print {changed, facts} as JSON, or the reason why not. Returns the exit code."""
+    """Do `work`, alone; print {changed, facts} as JSON, or why not. Returns the exit code.
+
+    A run whose operator went away goes on here: the next one waits for its end, and finds its
+    work done.
+    """
     try:
-        facts = work()
+        with Path(LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            facts = work()
     except ConvergeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

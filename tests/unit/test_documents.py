@@ -27,7 +27,9 @@ def test_outputs_are_documented_one_by_one() -> None:
         re.findall(r"^\| `([\w.<>]+)` \|", (ROOT / "docs/outputs.md").read_text(), re.MULTILINE)
     )
     _, outputs = run("dev")
-    assert documented == set(paths({**outputs, "databases": {"<name>": outputs["databases"]["app"]}}))
+    assert documented == set(
+        paths({**outputs, "databases": {"<name>": outputs["databases"]["app"]}})
+    )
 
 
 def paths(value: dict[str, Any], prefix: str = "") -> list[str]:

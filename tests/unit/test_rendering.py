@@ -22,7 +22,7 @@ from components.parameters import OWNED, derive
 from components.vm_sizes import VM_SIZES
 from host import render
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "golden" / "documents"
 HOST_KEY = ssh_keys.derive(bytes(32))
 
 DOCUMENTS = {

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.stack_double import PROJECT, configuration
 
 from components.addresses import plan_addresses
 from components.capacity import copies_kept
 from components.retention import RecoveryWindow
 from components.schedule import longest_interval
 from components.settings import Settings, SettingsError, parse
+from tests.unit.stack_double import PROJECT, configuration
 
 
 def settings(**changed: Any) -> Settings:

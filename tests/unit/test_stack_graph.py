@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.unit.stack_double import Registered, run
 
 DISK = "azure-native:compute:Disk"
