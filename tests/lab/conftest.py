@@ -1,0 +1,159 @@
+"""One whole stack for all tests of this folder: this checkout, copied, and stood up for real.
+
+A copy has a lab of its own, so tests never meet the one that a developer works with.
+"""
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from lab import client, machine
+from lab.client import Client
+from lab.names import Lab
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+UP_TIMEOUT_S = 1500
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The stack `lab` of a checkout at `root`."""
+
+    root: Path
+
+    @cached_property
+    def lab(self) -> Lab:
+        return Lab.of(self.root / ".lab", "lab")
+
+    @cached_property
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, secrets in clear."""
+        done = self.pulumi("stack", "output", "--json", "--show-secrets")
+        return json.loads(done.stdout)
+
+    def lab_command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self._run([".venv/bin/python", "-m", "lab", *words], check=check)
+
+    def pulumi(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Pulumi as an operator types it: with the environment that `lab env` prints."""
+        exports = self.lab_command("env").stdout
+        typed = f'eval "$0" && cd {self.root} && pulumi "$@"'
+        return self._run(["bash", "-c", typed, exports, *words], check=check)
+
+    def ops(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        exports = self.lab_command("env").stdout
+        typed = 'eval "$0" && exec .venv/bin/python -m ops "$@"'
+        return self._run(["bash", "-c", typed, exports, *words], check=check)
+
+    def on(self, name: str, command: str, *, check: bool = True) -> str:
+        """What a shell command says, run as root on machine `name`, past its network."""
+        argv = ["sh", "-c", command]
+        done = machine.execute(self.lab, name, argv, check=check, timeout=300)
+        return done.stdout.strip()
+
+    def sql(self, query: str, database: str = "postgres") -> str:
+        """The answer of psql as superuser on the PostgreSQL machine, unaligned."""
+        done = machine.execute(
+            self.lab,
+            "postgres-lab",
+            ["runuser", "-u", "postgres", "--", "psql", "-XAtq", "-d", database],
+            stdin=query,
+        )
+        return done.stdout.strip()
+
+    def barman(self, *words: str) -> str:
+        """What Barman says to its own user on its own machine."""
+        argv = ["runuser", "-u", "barman", "--", "barman", *words]
+        return machine.execute(self.lab, "barman-lab", argv, timeout=300).stdout
+
+    def _run(self, argv: Sequence[str], *, check: bool) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            argv,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=UP_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+        )
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(argv)[:200]}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+
+@dataclass(frozen=True)
+class Application:
+    """A client of the database from a network of its own."""
+
+    client: Client
+    uri: str
+
+    def connect(self) -> "psycopg.Connection[Any]":
+        """A connection through the lab's network. The socket is made in the client's namespace."""
+        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        there = os.open(f"/run/netns/{self.client.namespace}", os.O_RDONLY)
+        try:
+            _enter(there)
+            return psycopg.connect(self.uri, connect_timeout=10, autocommit=True)
+        finally:
+            _enter(here)
+            os.close(here)
+            os.close(there)
+
+
+def _enter(descriptor: int) -> None:
+    clone_newnet = 0x40000000
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, clone_newnet):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def copy_checkout(to: Path) -> Path:
+    """The checkout's files as git would clone them, with changes not committed yet; the virtual
+    environment is shared."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        source = CHECKOUT / name
+        if source.is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, to / name)
+    (to / ".venv").symlink_to(CHECKOUT / ".venv")
+    return to
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack, up."""
+    if os.geteuid() != 0:
+        pytest.fail("the end-to-end tests need root; type: sudo make test-lab")
+    made = Stack(copy_checkout(tmp_path_factory.mktemp("checkout")))
+    try:
+        made.lab_command("up")
+        yield made
+    finally:
+        made.lab_command("down", "--yes-delete-data", check=False)
+
+
+@pytest.fixture
+def application(stack: Stack) -> Iterator[Application]:
+    """A client inside clientCidrs."""
+    attached = client.attach(stack.lab, "app", "10.30.0.9/24")
+    try:
+        yield Application(attached, stack.outputs["databases"]["app"]["uri"])
+    finally:
+        attached.detach()
