@@ -12,10 +12,15 @@ from converge import ConvergeError, Host, conclude
 
 FIRST_BOOT_TIMEOUT_S = 1800
 DISABLED = Path("/etc/cloud/cloud-init.disabled")
-# user-data*, vendor-data*, cloud-config and obj.pkl live per instance; a seed and the copy of
-# Azure's provisioning media hold customData once more.
-COPIES = ("var/lib/cloud/instances", "var/lib/cloud/seed", "var/lib/cloud/instance")
-AZURE_COPY = "var/lib/waagent/ovf-env.xml"
+# user-data*, vendor-data*, cloud-config and obj.pkl live per instance; a seed, the merged
+# configuration of this boot and the copy of Azure's provisioning media hold customData once more.
+FOLDERS = ("var/lib/cloud/instances", "var/lib/cloud/seed")
+FILES = (
+    "var/lib/cloud/instance",
+    "run/cloud-init/combined-cloud-config.json",
+    "run/cloud-init/instance-data-sensitive.json",
+    "var/lib/waagent/ovf-env.xml",
+)
 LOG = Path("/var/log/cloud-init-output.log")
 
 
@@ -47,10 +52,8 @@ def _await_cloud_init(host: Host) -> None:
 
 def remove_copies(root: Path) -> None:
     """Delete every file under `root` in which cloud-init keeps customData."""
-    for name in COPIES:
-        path = root / name
-        if path.is_symlink():
-            path.unlink()
-        elif path.exists():
-            shutil.rmtree(path)
-    (root / AZURE_COPY).unlink(missing_ok=True)
+    for name in FOLDERS:
+        if (root / name).exists():
+            shutil.rmtree(root / name)
+    for name in FILES:
+        (root / name).unlink(missing_ok=True)

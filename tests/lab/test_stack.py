@@ -12,7 +12,7 @@ import pytest
 
 from lab import client
 from lab.names import Lab
-from tests.lab.conftest import Application, Stack
+from tests.lab.conftest import CHECKOUT, Application, Stack
 
 MACHINES = ("postgres-lab", "barman-lab")
 POSTGRES, BARMAN = "10.20.0.4", "10.20.1.4"
@@ -53,6 +53,18 @@ def test_data_is_on_a_disk_of_the_card_s_size(stack: Stack, name: str, gib: int)
     assert int(size) == pytest.approx(gib * GIB, rel=0.02)
     assert stack.on(name, f"lsblk -dnbo SIZE,TYPE {device}").split() == [str(gib * GIB), "loop"]
     assert stack.on(name, "grep -c '^UUID=.* /data ' /etc/fstab") == "1"
+
+
+@pytest.mark.parametrize("role", ["postgres", "barman"])
+def test_cloud_init_itself_accepts_the_first_boot(stack: Stack, role: str) -> None:
+    golden = CHECKOUT / "tests" / "unit" / "golden" / "documents" / f"{role}-first-boot.yaml"
+    path = "/root/first-boot.yaml"
+    stack.on("barman-lab", f"cat > {path} <<'END'\n{golden.read_text()}END")
+    assert "Valid schema" in stack.on("barman-lab", f"cloud-init schema --config-file {path} 2>&1")
+    stack.on("barman-lab", f"echo 'packages: 7' >> {path}")
+    assert "Error" in stack.on(
+        "barman-lab", f"cloud-init schema --config-file {path} 2>&1", check=False
+    )
 
 
 def test_barman_has_nothing_to_complain_about(stack: Stack) -> None:

@@ -1,0 +1,208 @@
+"""The programs that run on the machines, as far as they can be judged without one."""
+
+import getpass
+import importlib.machinery
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from host.payload import RUN, payload
+
+HOST = Path(__file__).resolve().parents[2] / "host"
+
+
+@pytest.fixture(scope="module")
+def programs() -> Any:
+    """The modules by name, importing each other as they do behind the loader."""
+    sys.path.insert(0, str(HOST / "programs"))
+    try:
+        names = ("converge", "postgres", "first_boot", "streaming_backup")
+        yield {name: importlib.import_module(name) for name in names}
+    finally:
+        sys.path.remove(str(HOST / "programs"))
+
+
+def gate() -> ModuleType:
+    path = HOST / "files" / "barman-ssh-gate"
+    loader = importlib.machinery.SourceFileLoader("gate", str(path))
+    spec = importlib.util.spec_from_loader("gate", loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+ROLE = {"name": "app", "password": "hunter2", "replication": False}
+
+
+def test_a_role_that_is_missing_is_made_without_its_password_in_clear(programs: Any) -> None:
+    statements = programs["postgres"].role_statements(ROLE, None)
+    assert [statement.split()[:2] for statement in statements] == [
+        ["CREATE", "ROLE"],
+        ["ALTER", "ROLE"],
+        ["ALTER", "ROLE"],
+    ]
+    assert "hunter2" not in " ".join(statements)
+    assert "SCRAM-SHA-256$4096:" in statements[2]
+
+
+def test_a_role_that_is_as_wished_is_left_alone(programs: Any) -> None:
+    postgres = programs["postgres"]
+    present = postgres.Role(True, False, postgres.scram_verifier("hunter2", b"0123456789abcdef"))
+    assert postgres.role_statements(ROLE, present) == []
+
+
+@pytest.mark.parametrize(
+    ("login", "replication", "password", "changed"),
+    [
+        (False, False, "hunter2", "LOGIN"),
+        (True, True, "hunter2", "NOREPLICATION"),
+        (True, False, "another", "PASSWORD"),
+    ],
+)
+def test_only_what_differs_is_changed(
+    programs: Any, login: bool, replication: bool, password: str, changed: str
+) -> None:
+    postgres = programs["postgres"]
+    present = postgres.Role(
+        login, replication, postgres.scram_verifier(password, b"0123456789abcdef")
+    )
+    (statement,) = postgres.role_statements(ROLE, present)
+    assert changed in statement
+
+
+def test_verifier_is_postgresqls(programs: Any) -> None:
+    # From PostgreSQL's own regression tests: src/test/regress/expected/password.out.
+    verifier = (
+        "SCRAM-SHA-256$4096:VLK4RMaQLCvNtQ==$6YtlR4t69SguDiwFvbVgVZtuz6gpJQQqUMZ7IQJK5yI="
+        ":ps75jrHeYU4lXCcXI4O8oIdJ3eO8o2jirjruw9phBTo="
+    )
+    assert programs["postgres"].verifies("postgres", verifier) is False
+    made = programs["postgres"].scram_verifier("secret", b"salt")
+    assert programs["postgres"].verifies("secret", made)
+    assert not programs["postgres"].verifies("other", made)
+    assert not programs["postgres"].verifies("secret", "md5d41d8cd98f00b204e9800998ecf8427e")
+    assert not programs["postgres"].verifies("secret", "")
+
+
+@given(st.text(max_size=20))
+def test_identifiers_cannot_break_out(name: str) -> None:
+    sys.path.insert(0, str(HOST / "programs"))
+    try:
+        quoted = importlib.import_module("postgres").identifier(name)
+    finally:
+        sys.path.remove(str(HOST / "programs"))
+    assert quoted[0] == quoted[-1] == '"'
+    assert '"' not in quoted[1:-1].replace('""', "")
+
+
+def test_files_are_written_once(programs: Any, tmp_path: Path) -> None:
+    host = programs["converge"].Host()
+    path = str(tmp_path / "etc" / "file")
+    assert host.file(path, "text\n", owner=getpass.getuser(), mode=0o640) is True
+    assert host.changed
+    changes = list(host.changed)
+    assert host.file(path, "text\n", owner=getpass.getuser(), mode=0o640) is False
+    assert host.changed == changes
+    assert Path(path).stat().st_mode & 0o7777 == 0o640
+    assert list(Path(path).parent.iterdir()) == [Path(path)]
+
+
+def test_a_failing_command_says_what_it_said(programs: Any) -> None:
+    host = programs["converge"].Host()
+    with pytest.raises(programs["converge"].ConvergeError, match="exit code 3:\nreason"):
+        host.run("sh", "-c", "echo reason; exit 3")
+
+
+def test_nothing_is_written_beside_an_unmounted_disk(programs: Any, tmp_path: Path) -> None:
+    with pytest.raises(programs["converge"].ConvergeError, match="not mounted"):
+        programs["converge"].Host().require_mount(str(tmp_path))
+
+
+def test_cloud_inits_copies_are_removed_and_nothing_else(programs: Any, tmp_path: Path) -> None:
+    secret = [
+        "var/lib/cloud/instances/i-1/user-data.txt",
+        "var/lib/cloud/instances/i-1/obj.pkl",
+        "var/lib/cloud/seed/nocloud/user-data",
+        "var/lib/waagent/ovf-env.xml",
+        "run/cloud-init/combined-cloud-config.json",
+    ]
+    kept = ["var/lib/cloud/data/result.json", "var/lib/waagent/other", "run/cloud-init/status.json"]
+    for name in secret + kept:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "var/lib/cloud/instance").symlink_to(tmp_path / "var/lib/cloud/instances/i-1")
+    programs["first_boot"].remove_copies(tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir()}
+    assert left == set(kept)
+    programs["first_boot"].remove_copies(tmp_path)
+
+
+WAL = "000000010000000000000003"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"barman get-wal 'pg' '{WAL}'",
+        f"barman get-wal --partial 'pg' '{WAL}'",
+        f"barman get-wal --gzip --partial 'pg' '{WAL}'",
+        f"barman get-wal --peek '5' --partial 'pg' '{WAL}'",
+        "barman get-wal 'pg' '00000002.history'",
+        "barman get-wal --test 'pg' 'dummy_wal_name'",
+    ],
+)
+def test_the_gate_lets_wal_through(command: str) -> None:
+    assert gate().allowed(shlex.split(command), "pg")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "id",
+        "barman",
+        "barman get-wal",
+        f"barman get-wal other {WAL}",
+        f"barman get-wal pg {WAL} {WAL}",
+        f"barman get-wal pg ../{WAL}",
+        f"barman get-wal -o /etc pg {WAL}",
+        f"barman get-wal --output-directory=/etc pg {WAL}",
+        f"barman get-wal --peek --help pg {WAL}",
+        f"barman --config /tmp/evil get-wal pg {WAL}",
+        "barman delete pg oldest",
+        "barman put-wal pg",
+        f"barman get-wal pg {WAL}; id",
+        f"barman get-wal pg {WAL}\nid",
+        f"/tmp/barman get-wal pg {WAL}",
+    ],
+)
+def test_the_gate_stops_everything_else(command: str) -> None:
+    assert not gate().allowed(shlex.split(command), "pg")
+
+
+def test_the_loader_runs_a_program_from_standard_input_alone() -> None:
+    loader = re.search(r"-c '(.*)'$", RUN, re.DOTALL)
+    assert loader
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", loader[1]],
+        input=payload("first_boot", {"mount_point": "/nonexistent"}).replace(
+            "/run/converge.lock", "/dev/null"
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/nonexistent"},
+    )
+    # cloud-init is not to be found under that PATH: as far as it can get here.
+    assert "FileNotFoundError" in done.stderr
+    assert "cloud-init" in done.stderr
