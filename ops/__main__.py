@@ -163,7 +163,7 @@ def take_backup(
     with _site(stack) as site:
         server, name = site.outputs.backup.server_name, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         if wait:
-            taken = backup.take(site.barman, server, name, adopt=False, tick=lambda _: None)
+            taken = backup.take(site, name, adopt=False, tick=lambda _: None)
             console.print(backup.describe(taken))
         else:
             backup.start(site.barman, server, name)

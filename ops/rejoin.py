@@ -193,8 +193,7 @@ def settle(run: Run) -> str:
 
 
 def switch(run: Run) -> str:
-    backup.archive_now(run.site.barman, run.site.outputs.backup.server_name)
-    return "archived"
+    return f"{backup.archive_now(run.site)} is archived"
 
 
 def cron(run: Run) -> str:
@@ -207,8 +206,7 @@ def full_backup(run: Run) -> str:
     adopt = bool(run.journal.facts.get("backing_up"))
     run.remember(backing_up=True)
     taken = backup.take(
-        run.site.barman,
-        run.site.outputs.backup.server_name,
+        run.site,
         run.journal.id,
         adopt=adopt,
         tick=lambda seconds: None,
@@ -224,7 +222,7 @@ def prove(run: Run) -> str:
     segment = segment.split("\n")[-1]
     if not _SEGMENT.match(segment):
         raise OperatorError(f"PostgreSQL answered {segment!r} instead of a segment's name.")
-    backup.archive_now(machine, server)
+    backup.archive_now(run.site)
     script = 'barman get-wal "$1" "$2" | grep -a -c -F -- "$3"'
     found = machine.run(
         ["sh", "-c", script, "find", server, segment, mark], user=barman.USER, accept=(0, 1)

@@ -73,7 +73,7 @@ def _facts(status: Status) -> Table:
     table.add_row("last backup", _last_backup(status))
     table.add_row("restorable", _window(status))
     loss = status.possible_loss_bytes
-    table.add_row("loss right now", "unknown" if loss is None else f"{size(loss)} of WAL")
+    table.add_row("loss right now", "unknown" if loss is None else f"at most {size(loss)} of WAL")
     return table
 
 

@@ -100,7 +100,7 @@ def configure(run: Run) -> str:
             {
                 "restore_command": fetch,
                 "recovery_target_timeline": timeline,
-                "synchronous_standby_names": "",
+                **restore.WITHOUT_BARMAN,
             }
         ),
     )

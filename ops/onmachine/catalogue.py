@@ -4,6 +4,7 @@ One pass over the directory of archived WAL; only segments at the end of a run, 
 read. Runs as the barman user; prints JSON.
 """
 
+import gzip
 import json
 import re
 import subprocess
@@ -17,6 +18,9 @@ from ops.onmachine.wal import Commit, scan
 SEGMENT = re.compile(r"[0-9A-F]{24}")
 # An idle server's newest segments may hold no commit; further back it is no longer worth the time.
 LOOK_BACK = 6
+GZIP = b"\x1f\x8b"
+# The second byte of every WAL page: PostgreSQL's magic numbers are 0xD1xx, little end first.
+WAL_PAGE = b"\xd1"
 KEPT_FIELDS = (
     "backup_id",
     "status",
@@ -50,18 +54,18 @@ def main(home: str, server: str) -> None:
     }
     streamed = {path.name for path in (base / "streaming").glob("*") if path.stat().st_size}
     runs = [
-        _with_commit(server, run, size)
+        _with_commit(base, run, size)
         for run in unbroken(archived | {name for name in streamed if SEGMENT.match(name)}, size)
     ]
     history_files = {
-        # Barman compresses these too; it alone knows how.
-        path.stem: _segment(server, path.name).decode()
+        # Barman compresses these too.
+        path.stem: segment(base, path.name).decode()
         for folder in ("wals", "streaming")
         for path in (base / folder).glob("*.history")
     }
     forks = [fork(int(name, 16), text) for name, text in sorted(history_files.items())]
     for branch in forks:
-        branch["last_commit"] = _commit_before(server, branch, size)
+        branch["last_commit"] = _commit_before(base, branch, size)
     print(json.dumps({"segment_size": size, "backups": backups, "runs": runs, "forks": forks}))
 
 
@@ -139,30 +143,47 @@ def fork(timeline: int, text: str) -> dict[str, Any]:
     return {"timeline": timeline, "parent": path[-1][0], "lsn": path[-1][1], "path": path}
 
 
-def _segment(server: str, name: str) -> bytes:
-    done = subprocess.run(
-        ["barman", "get-wal", "--partial", server, name], capture_output=True, check=False
-    )
-    return done.stdout
+def segment(base: Path, name: str) -> bytes:
+    """A WAL or history file's content, wherever Barman has it; empty if it has not.
+
+    Plain and gzip files are read here, which is twenty times faster than a barman process each.
+    """
+    for path in (
+        base / "wals" / name[:16] / name,
+        base / "wals" / name,
+        base / "streaming" / name,
+        base / "streaming" / f"{name}.partial",
+    ):
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        if data[:2] == GZIP:
+            return gzip.decompress(data)
+        if data[1:2] == WAL_PAGE or name.endswith(".history") or not data:
+            return data
+        return subprocess.run(
+            ["barman", "get-wal", base.name, name], capture_output=True, check=False
+        ).stdout
+    return b""
 
 
-def _commits(server: str, name: str) -> Iterator[Commit]:
-    return (item for item in scan(_segment(server, name)) if isinstance(item, Commit))
+def _commits(base: Path, name: str) -> Iterator[Commit]:
+    return (item for item in scan(segment(base, name)) if isinstance(item, Commit))
 
 
-def _with_commit(server: str, run: dict[str, Any], size: int) -> dict[str, Any]:
+def _with_commit(base: Path, run: dict[str, Any], size: int) -> dict[str, Any]:
     first = _position(run["first"], size)
     last = _position(run["last"], size)
     for position in range(last, max(first - 1, last - LOOK_BACK), -1):
         commit = None
-        for commit in _commits(server, name_of(run["timeline"], position, size)):  # noqa: B007
+        for commit in _commits(base, name_of(run["timeline"], position, size)):  # noqa: B007
             pass
         if commit is not None:
             return run | {"last_commit": commit._asdict()}
     return run | {"last_commit": None}
 
 
-def _commit_before(server: str, branch: dict[str, Any], size: int) -> dict[str, Any] | None:
+def _commit_before(base: Path, branch: dict[str, Any], size: int) -> dict[str, Any] | None:
     high, low = (int(part, 16) for part in branch["lsn"].split("/"))
     limit = (high << 32) + low
     for back in range(LOOK_BACK):
@@ -170,7 +191,7 @@ def _commit_before(server: str, branch: dict[str, Any], size: int) -> dict[str, 
         if position < 0:
             return None
         found = None
-        for commit in _commits(server, name_of(branch["parent"], position, size)):
+        for commit in _commits(base, name_of(branch["parent"], position, size)):
             if commit.lsn <= limit:
                 found = commit
         if found is not None:

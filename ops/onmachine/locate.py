@@ -4,30 +4,25 @@ Reads segments from the newest back and stops at the first hit; none is read twi
 """
 
 import json
-import subprocess
-import sys
+from pathlib import Path
 
-from ops.onmachine.catalogue import name_of
+from ops.onmachine.catalogue import name_of, segment
 from ops.onmachine.wal import Commit, scan
 
 
-def main(server: str, kind: str, value: str, size: str, runs: str) -> None:
+def main(home: str, server: str, kind: str, value: str, size: str, runs: str) -> None:
     for timeline, first, last in json.loads(runs):
         for position in range(last, first - 1, -1):
-            hit = _find(server, kind, value, name_of(timeline, position, int(size)))
+            hit = _find(Path(home) / server, kind, value, name_of(timeline, position, int(size)))
             if hit is not None:
                 print(json.dumps({"timeline": timeline} | hit))
                 return
-            print(f"{timeline} {position}", file=sys.stderr)
     print("null")
 
 
-def _find(server: str, kind: str, value: str, name: str) -> dict[str, object] | None:
-    data = subprocess.run(
-        ["barman", "get-wal", "--partial", server, name], capture_output=True, check=False
-    ).stdout
+def _find(base: Path, kind: str, value: str, name: str) -> dict[str, object] | None:
     hit = None
-    for item in scan(data):
+    for item in scan(segment(base, name)):
         if isinstance(item, Commit):
             if kind == "xid" and item.xid == int(value):
                 hit = item

@@ -93,6 +93,7 @@ def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) ->
         site.barman,
         "locate",
         [
+            site.outputs.barman.data_directory,
             site.outputs.backup.server_name,
             str(target.kind),
             target.value,

@@ -7,7 +7,7 @@ from typing import Any
 from ops import postgres
 from ops.errors import OperatorError
 from ops.recover.cluster import cluster, prove_stopped, set_start, stop_unit
-from ops.recover.restore import the_plan
+from ops.recover.restore import WITHOUT_BARMAN, render, the_plan, write_override
 from ops.ssh import CommandFailed
 from ops.steps import Run
 from ops.targets import Kind, Target
@@ -71,14 +71,19 @@ def undo_replay(run: Run) -> None:
 
 
 def promote(run: Run) -> str:
-    """Make it a server that accepts writes, on a timeline of its own."""
-    machine = run.site.postgres
+    """Make it a server that accepts writes, on a timeline of its own.
+
+    The restart forgets the recovery's settings: without it they would be waiting for one.
+    """
+    names, machine = cluster(run), run.site.postgres
     seen = progress(run)
+    if seen is None:
+        machine.run(["systemctl", "start", names.unit], timeout_s=600)
+        seen = progress(run)
     if seen is None or seen["in_recovery"]:
         postgres.query(machine, f"SELECT pg_promote(true, {PROMOTE_TIMEOUT_S})", timeout_s=700)
-    timeline = int(postgres.query(machine, "SELECT timeline_id FROM pg_control_checkpoint()"))
-    # The control file shows the new timeline from the first checkpoint on.
-    postgres.query(machine, "CHECKPOINT", timeout_s=3600)
+    write_override(run, names, render(WITHOUT_BARMAN))
+    machine.run(["systemctl", "restart", names.unit], timeout_s=3600)
     timeline = int(postgres.query(machine, "SELECT timeline_id FROM pg_control_checkpoint()"))
     run.remember(timeline=timeline)
     return f"accepts writes on timeline {timeline}"

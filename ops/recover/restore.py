@@ -11,6 +11,8 @@ from ops.targets import Kind, Target
 
 UNIT = "runbook-restore"
 PROGRESS_EVERY_S = 10.0
+# Barman's receiver is away during a recovery: a commit that waits for it would wait for ever.
+WITHOUT_BARMAN = {"synchronous_standby_names": ""}
 
 
 def restore(run: Run) -> str:
@@ -132,8 +134,7 @@ def settings(target: Target, timeline: int, barman_address: str, server: str) ->
     values = {
         "restore_command": fetch,
         "recovery_target_timeline": str(timeline),
-        # Barman's receiver is away: the first commit would wait for it for ever.
-        "synchronous_standby_names": "",
+        **WITHOUT_BARMAN,
     }
     if target.kind is not Kind.LATEST:
         values[

@@ -1,0 +1,183 @@
+"""A lab stack for the recovery tests: its runbooks, its machines, and a writer outside of both."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from lab import client, machine
+from lab.names import Lab
+from ops import outputs
+
+ROOT = Path(__file__).parents[2]
+STACK = os.environ.get("RECOVERY_TEST_STACK", "recovery")
+CLIENT_ADDRESS = "10.30.0.7/32"
+UP_TIMEOUT_S = 1200
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("systemd-nspawn"), reason="needs root and nspawn"
+)
+
+# Inserts one row a transaction and prints `id before after` once the commit is acknowledged.
+WRITER = """
+import sys, time
+import psycopg
+uri = sys.stdin.readline().strip()
+while True:
+    try:
+        with psycopg.connect(uri, connect_timeout=3, autocommit=True) as connection:
+            while True:
+                before = time.time()
+                done = connection.execute("INSERT INTO ledger DEFAULT VALUES RETURNING id")
+                print(done.fetchone()[0], repr(before), repr(time.time()), flush=True)
+                time.sleep(0.005)
+    except psycopg.Error:
+        time.sleep(0.2)
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An acknowledged commit: before it was sent, and after it was acknowledged."""
+
+    id: int
+    before: float
+    after: float
+
+
+@dataclass
+class Stack:
+    """A lab stack that is up."""
+
+    lab: Lab
+    outputs: outputs.StackOutputs
+    client: client.Client
+
+    def ops(
+        self, *words: str, check: bool = True, timeout: float = 600
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a runbook as an operator does."""
+        done = subprocess.run(
+            [sys.executable, "-m", "ops", *words, "--stack", STACK],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def start_ops(self, *words: str) -> subprocess.Popen[str]:
+        """Start a runbook, to be interrupted."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "ops", *words, "--stack", STACK],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def on_postgres(self, script: str) -> str:
+        """Run a shell script as root on PostgreSQL's machine."""
+        name = self.outputs.postgres.name
+        return machine.execute(self.lab, name, ["sh", "-ec", script]).stdout.strip()
+
+    def on_barman(self, script: str) -> str:
+        name = self.outputs.barman.name
+        return machine.execute(self.lab, name, ["sh", "-ec", script]).stdout.strip()
+
+    def sql(self, statement: str, database: str = "app") -> str:
+        """One statement as the superuser, on the machine itself."""
+        quoted = statement.replace("'", "'\\''")
+        return self.on_postgres(
+            f"cd /; runuser -u postgres -- psql -X -A -t -q -d {database} -c '{quoted}'"
+        )
+
+    def ids(self) -> set[int]:
+        """What is in the ledger now."""
+        return {int(line) for line in self.sql("SELECT id FROM ledger").split()}
+
+    def new_ledger(self) -> None:
+        self.sql(
+            "DROP TABLE IF EXISTS ledger; CREATE TABLE ledger (id bigserial PRIMARY KEY); "
+            "ALTER TABLE ledger OWNER TO app"
+        )
+
+    @contextmanager
+    def writing(self, into: Path) -> Iterator[None]:
+        """The writer at work; what was acknowledged is in `into`."""
+        uri = self.outputs.databases["app"].uri.get_secret_value()
+        started = self.client.start([sys.executable, "-c", WRITER])
+        assert started.stdin is not None and started.stdout is not None
+        started.stdin.write(uri + "\n")
+        started.stdin.close()
+        copy = subprocess.Popen(["tee", str(into)], stdin=started.stdout, stdout=-3)
+        started.stdout.close()
+        try:
+            yield
+        finally:
+            started.send_signal(signal.SIGTERM)
+            started.wait()
+            copy.wait()
+
+    def wait_for_rows(self, ledger: Path, count: int) -> None:
+        """Until that many commits were acknowledged."""
+        deadline = time.monotonic() + 60
+        while len(read(ledger)) < count:
+            assert time.monotonic() < deadline, f"only {len(read(ledger))} rows were written"
+            time.sleep(0.1)
+
+    def assert_protected(self) -> None:
+        done = self.ops("status", "--json", check=False)
+        assert done.returncode == 0, done.stdout
+
+    def lose_data(self) -> None:
+        """What a dying disk does: no server any more, and no data directory."""
+        data = self.outputs.postgres.data_directory
+        self.on_postgres(f'kill -9 "$(head -1 {data}/postmaster.pid)"; rm -rf {data}')
+
+
+def read(ledger: Path) -> list[Entry]:
+    """The acknowledged commits; a line cut off by a signal does not count."""
+    lines = ledger.read_text().splitlines(keepends=True) if ledger.exists() else []
+    words = [line.split() for line in lines if line.endswith("\n")]
+    return [Entry(int(w[0]), float(w[1]), float(w[2])) for w in words if len(w) == 3]
+
+
+def moment(at: float) -> str:
+    """A time as an operator types it."""
+    return datetime.fromtimestamp(at, UTC).isoformat(sep=" ")
+
+
+@contextmanager
+def stack_up() -> Iterator[Stack]:
+    """The stack, brought up if it is not there, and then removed again."""
+    lab = Lab.of(ROOT / ".lab", STACK)
+    there = lab.directory.exists()
+    subprocess.run(
+        [sys.executable, "-m", "lab", "up", "--stack", STACK],
+        cwd=ROOT,
+        check=True,
+        timeout=UP_TIMEOUT_S,
+    )
+    writer = client.attach(lab, "writer", CLIENT_ADDRESS)
+    try:
+        yield Stack(lab, outputs.read(STACK), writer)
+    finally:
+        writer.detach()
+        if not there:
+            subprocess.run(
+                [sys.executable, "-m", "lab", "down", "--stack", STACK, "--yes-delete-data"],
+                cwd=ROOT,
+                check=True,
+                timeout=300,
+            )
