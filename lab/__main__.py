@@ -116,6 +116,14 @@ def kill(name: Name, stack: Stack = "lab") -> None:
     machine.kill(_with(stack, name), name)
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def enter(
+    name: Name, command: Annotated[list[str] | None, typer.Argument()] = None, stack: Stack = "lab"
+) -> None:
+    """Run a command as root on a machine, or a shell; exits as it does."""
+    raise typer.Exit(machine.enter(_with(stack, name), name, command or ["bash", "-l"]))
+
+
 @app.command()
 def console(name: Name, stack: Stack = "lab") -> None:
     """Show what a machine printed since it booted, and go on showing it."""

@@ -165,6 +165,15 @@ def execute(
     timeout: float | None = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program as root inside the machine, past its network: for tests and for looking."""
+    return run(_inside(lab, name, argv), stdin=stdin, check=check, timeout=timeout)
+
+
+def enter(lab: Lab, name: str, argv: Sequence[str]) -> int:
+    """Run a program as root inside the machine on this terminal; returns its exit code."""
+    return subprocess.run(_inside(lab, name, argv), check=False).returncode
+
+
+def _inside(lab: Lab, name: str, argv: Sequence[str]) -> list[str]:
     group = _running(lab, name)
     leader = cgroup.leader(group)
     if leader is None:
@@ -173,10 +182,11 @@ def execute(
     inner.mkdir(exist_ok=True)
     join = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
     spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
-    environment = ["env", "-i", "LANG=C.UTF-8", "TERM=dumb", "HOME=/root"]
+    environment = ["env", "-i", "LANG=C.UTF-8", "HOME=/root"]
+    environment.append(f"TERM={os.environ.get('TERM', 'dumb')}")
     environment.append("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    enter = ["nsenter", f"--target={leader}", *spaces, "--", *environment, *argv]
-    return run(["sh", "-ec", join, str(inner), *enter], stdin=stdin, check=check, timeout=timeout)
+    entering = ["nsenter", f"--target={leader}", *spaces, "--", *environment, *argv]
+    return ["sh", "-ec", join, str(inner), *entering]
 
 
 def _directory(lab: Lab, name: str) -> Path:

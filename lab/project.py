@@ -150,8 +150,10 @@ def _unlock(workspace: Workspace, stack: str) -> None:
 
 
 def _alive(pid: int) -> bool:
-    """Whether `pid` is a living pulumi, and not a later process that got its number."""
+    """Whether `pid` is a living pulumi: not a later process that got its number, and not one
+    that is dead and merely not yet reaped."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "pulumi"
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except OSError:
         return False
+    return name.partition("(")[2] == "pulumi" and rest.split()[0] not in "ZX"

@@ -86,10 +86,12 @@ def summary(found: Mapping[str, Any], stack: str) -> str:
             f"kept for {backup['retention']}"
         )
     option = "" if stack == "lab" else f" STACK={stack}"
+    database = next(iter(found.get("databases") or {}), "postgres")
+    host = found.get("postgres", {}).get("name", "NAME")
     lines += [
         "Next:",
         f"  .venv/bin/python -m ops status --stack {stack}",
-        f"  make shell{option}    a shell in which pulumi works on this lab",
+        f"  .venv/bin/python -m lab enter --stack {stack} {host} sudo -u postgres psql {database}",
         f"  make down{option}     removes it",
     ]
     return "\n".join(lines)
