@@ -8,7 +8,8 @@ LOCATION_KEY = "azure-native:location"
 
 
 def load_settings() -> Settings:
-    """The stack's validated settings; warns about VM sizes that Azure retires.
+    """The stack's validated settings; warns about VM sizes that Azure retires, and says what the
+    chosen sizes mean.
 
     Raises pulumi.RunError, before any resource exists, when the configuration is refused.
     """
@@ -29,6 +30,8 @@ def load_settings() -> Settings:
         raise pulumi.RunError(str(error)) from None
     for warning in settings.retirement_warnings():
         pulumi.warn(warning)
+    for sentence in settings.forecast():
+        pulumi.info(sentence)
     return settings
 
 

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from components import schedule
+from components import forecast, schedule
 from components.addresses import AddressPlan, plan_addresses
 from components.capacity import require_room
 from components.images import IMAGES, Image
@@ -180,6 +180,18 @@ class Settings(BaseModel):
             for key, size in chosen
             if size.retires
         ]
+
+    def forecast(self) -> list[str]:
+        """What the chosen sizes mean in hours and disk tiers, a sentence each."""
+        return forecast.sentences(
+            database_gib=self.expectedDatabaseGb,
+            postgres=self.postgresVmSize,
+            barman=self.barmanVmSize,
+            disks_gib=(self.postgresDiskGb, self.barmanDiskGb),
+            sku=self.diskSku,
+            window=self.retention,
+            interval=self.backup_interval,
+        )
 
 
 def parse(config: Mapping[str, str]) -> Settings:

@@ -16,7 +16,7 @@ class VmSize:
     vcpus: int
     memory_gib: int
     disk_mb_per_s: int
-    network_mb_per_s: int
+    network_mbit_per_s: int
     retires: date | None = None
     successor: str | None = None
 

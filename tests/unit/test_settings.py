@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.addresses import plan_addresses
-from components.capacity import copies_kept
+from components.capacity import barman_gib, copies_kept
+from components.forecast import largest_database, tier
 from components.retention import RecoveryWindow
 from components.schedule import longest_interval
 from components.settings import Settings, SettingsError, parse
@@ -179,3 +180,28 @@ def test_longest_interval(expression: str, longest: timedelta) -> None:
 
 def test_a_week_of_nightly_backups_is_nine_copies() -> None:
     assert copies_kept(RecoveryWindow.parse("RECOVERY WINDOW OF 7 DAYS"), timedelta(days=1)) == 9
+
+
+def test_the_dev_stack_is_told_what_its_sizes_mean() -> None:
+    first, second, third = settings().forecast()
+    # 1100 GiB at the Barman machine's 48 MB/s.
+    assert "1100 GiB, 6.8 h" in first
+    assert "48 MB/s at most, Standard_D2s_v3" in first
+    assert "up to 23 GiB with RECOVERY WINDOW OF 7 DAYS" in second
+    assert "P40 and P15" in third
+
+
+@given(st.integers(min_value=1, max_value=60))
+def test_what_the_forecast_says_fits_is_accepted_and_no_more(days: int) -> None:
+    window = RecoveryWindow.parse(f"RECOVERY WINDOW OF {days} DAYS")
+    most = largest_database(250, window, timedelta(days=1))
+    assert barman_gib(most, window, timedelta(days=1)) <= 250
+    assert barman_gib(most + 1, window, timedelta(days=1)) > 250
+
+
+@pytest.mark.parametrize(
+    ("gib", "sku", "billed"),
+    [(250, "Premium_LRS", "P15"), (256, "Premium_LRS", "P15"), (257, "StandardSSD_LRS", "E20")],
+)
+def test_disk_tiers(gib: int, sku: str, billed: str) -> None:
+    assert tier(gib, sku) == billed
