@@ -9,7 +9,7 @@ from components.identities import Identities, IdentitiesArgs
 from components.machine import MachineArgs
 from components.network import Network, NetworkArgs
 from components.outputs import outputs
-from components.postgres_server import PostgresServer, PostgresServerArgs
+from components.postgres_server import Durability, PostgresServer, PostgresServerArgs
 from components.streaming_backup import StreamingBackup, StreamingBackupArgs
 
 settings = load_settings()
@@ -89,12 +89,18 @@ postgres = PostgresServer(
         client_cidrs=settings.clientCidrs,
         parameters=settings.postgresParameters,
         databases=settings.databases,
+        durability=Durability(settings.durability, settings.fallbackAfterSeconds),
         identities=identities,
     ),
 )
 StreamingBackup(
     "backup",
-    StreamingBackupArgs(postgres=postgres, barman=barman, schedule=settings.backupSchedule),
+    StreamingBackupArgs(
+        postgres=postgres,
+        barman=barman,
+        schedule=settings.backupSchedule,
+        durability=settings.durability,
+    ),
 )
 for name, value in outputs(
     settings, identities, postgres, barman, (postgres_machine, barman_machine)

@@ -72,6 +72,10 @@ def _desired(args: BarmanServerArgs) -> dict[str, Any]:
             {"path": BARMAN_HOME, "owner": "barman", "mode": 0o700},
             ssh_directory("barman", HOME),
         ],
+        "watch": machine_file(
+            "/etc/systemd/system/barman-receiver-watch.service",
+            render.receiver_watch_unit(postgres),
+        ),
         "files": [
             *ssh_files(
                 user="barman",
@@ -105,6 +109,14 @@ def _desired(args: BarmanServerArgs) -> dict[str, Any]:
                 ),
             ),
             machine_file(render.GUARD, render.program_file("barman-guarded"), mode=0o755),
+            machine_file(
+                f"{render.BARMAN_PROGRAMS}/pg_receivewal",
+                render.program_file("pg_receivewal"),
+                mode=0o755,
+            ),
+            machine_file(
+                render.RECEIVER_WATCH, render.program_file("barman-receiver-watch"), mode=0o755
+            ),
             machine_file(render.SSH_GATE, render.program_file("barman-ssh-gate"), mode=0o755),
             machine_file(
                 "/etc/ssh/sshd_config.d/10-jump-host.conf",

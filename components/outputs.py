@@ -13,10 +13,6 @@ from components.remote import OPERATOR, SSH_PORT
 from components.settings import Database, Settings
 from host.render import PORT
 
-# Commits do not wait for Barman: a commit acknowledged in the last instants before a total loss
-# may be missing from what Barman received.
-DURABILITY = "async"
-
 README = """\
 # PostgreSQL with Barman
 
@@ -55,7 +51,7 @@ def outputs(
             "slot": SLOT,
             "schedule": settings.backupSchedule,
             "retention": settings.retention.text,
-            "durability": DURABILITY,
+            "durability": settings.durability,
         },
         "databases": _databases(settings.databases, identities, address),
         "sshPrivateKey": identities.operator.private,

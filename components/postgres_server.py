@@ -43,6 +43,14 @@ def data_directory(version: str) -> str:
 
 
 @dataclass(frozen=True)
+class Durability:
+    """Whether commits wait for Barman, and how long at most with `sync-with-fallback`."""
+
+    level: str
+    fallback_after_s: int
+
+
+@dataclass(frozen=True)
 class PostgresServerArgs:
     """`machine` describes the VM; the rest is PostgreSQL's own."""
 
@@ -51,6 +59,7 @@ class PostgresServerArgs:
     client_cidrs: Sequence[IPv4Network]
     parameters: Mapping[str, Parameter]
     databases: Sequence[Database]
+    durability: Durability
     identities: Identities
 
 
@@ -130,9 +139,30 @@ def _desired(args: PostgresServerArgs) -> dict[str, Any]:
                 for owner in dict.fromkeys(database.owner for database in args.databases)
             ),
         ],
+        "guard_files": _guard(args.durability, config),
+        "guard": machine_file(
+            "/etc/systemd/system/durability-guard.service", render.durability_guard_unit(config)
+        ),
         "grants": _grants(),
         "databases": [database.model_dump(mode="json") for database in args.databases],
     }
+
+
+def _guard(durability: Durability, config: str) -> list[dict[str, Any]]:
+    """What the durability guard consists of, its configuration among them."""
+    return [
+        *(
+            machine_file(f"{render.GUARD_LIBRARY}/{name}", text)
+            for name, text in render.durability_guard_sources().items()
+        ),
+        machine_file(
+            "/usr/local/sbin/durability-guard", render.program_file("durability-guard"), mode=0o755
+        ),
+        machine_file(
+            "/etc/durability-guard.json",
+            render.durability_guard_json(durability.level, durability.fallback_after_s, config),
+        ),
+    ]
 
 
 def _role(name: str, password: pulumi.Output[str], *, replication: bool) -> dict[str, Any]:

@@ -119,6 +119,9 @@ class Settings(BaseModel):
     clientCidrs: tuple[Network, ...]
     databases: Annotated[tuple[Database, ...], Field(min_length=1)]
     postgresParameters: dict[str, str | int | float | bool]
+    durability: Literal["async", "sync", "sync-with-fallback"]
+    # Below 5 s every restart of the receiver would count as an absence.
+    fallbackAfterSeconds: Annotated[int, Field(strict=True, ge=5, le=3600)]
     backupSchedule: Annotated[str, AfterValidator(schedule.check)]
     retention: Annotated[RecoveryWindow, BeforeValidator(_window)]
     compression: Literal["none", "gzip", "xz", "zstd", "lz4"]
@@ -152,6 +155,11 @@ class Settings(BaseModel):
             if names.count(name) > 1:
                 raise ValueError(f"databases: {name} is named twice")
         check_overrides(self.postgresParameters)
+        if self.durability != "async" and "synchronous_commit" in self.postgresParameters:
+            raise ValueError(
+                f"postgresParameters.synchronous_commit: durability {self.durability} depends on "
+                "it; set it per transaction where a commit need not wait, or choose async"
+            )
         require_room(
             database_gib=self.expectedDatabaseGb,
             postgres_disk_gib=self.postgresDiskGb,

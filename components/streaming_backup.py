@@ -14,11 +14,12 @@ from host import render
 
 @dataclass(frozen=True)
 class StreamingBackupArgs:
-    """`schedule` is a cron expression in UTC."""
+    """`schedule` is a cron expression in UTC; `durability` is the level to be proven."""
 
     postgres: PostgresServer
     barman: BarmanServer
     schedule: str
+    durability: str
 
 
 class StreamingBackup(pulumi.ComponentResource):
@@ -36,6 +37,7 @@ class StreamingBackup(pulumi.ComponentResource):
             desired={
                 "server": SERVER,
                 "slot": SLOT,
+                "durability": args.durability,
                 "cron": machine_file(
                     "/etc/cron.d/barman", render.barman_cron(SERVER, args.schedule)
                 ),

@@ -1,5 +1,6 @@
 """Every configuration file of the two machines, from plain values to text. Pure."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib.resources import files
@@ -15,6 +16,12 @@ BACKUP_AGE_MARGIN = timedelta(hours=2)
 # A segment is forced every hour (host/templates/barman-cron.j2).
 LAST_WAL_MAXIMUM_AGE = "2 HOURS"
 GUARD = "/usr/local/bin/barman-guarded"
+# Found before the distribution's own (path_prefix in Barman's configuration).
+BARMAN_PROGRAMS = "/usr/local/lib/barman"
+RECEIVER_WATCH = "/usr/local/bin/barman-receiver-watch"
+GUARD_LIBRARY = "/usr/local/lib/durability_guard"
+# Left by a recovery runbook for as long as it owns the data directory.
+RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 SSH_GATE = "/usr/local/bin/barman-ssh-gate"
 
 
@@ -59,11 +66,42 @@ def barman_server_conf(
         address=address,
         port=PORT,
         slot=slot,
+        programs=BARMAN_PROGRAMS,
         compression=compression,
         retention=retention,
         last_backup_maximum_age=f"{hours} HOURS",
         last_wal_maximum_age=LAST_WAL_MAXIMUM_AGE,
     )
+
+
+def receiver_watch_unit(address: str) -> str:
+    """The service that starts Barman's receiver again, PostgreSQL being at `address`."""
+    return _render("barman-receiver-watch.service", program=RECEIVER_WATCH, address=address)
+
+
+def durability_guard_unit(config: str) -> str:
+    """The guard's service; `config` is the cluster's configuration directory."""
+    return _render("durability-guard.service", conf_d=f"{config}/conf.d")
+
+
+def durability_guard_json(level: str, fallback_after_s: int, config: str) -> str:
+    """What the guard is told, from durability and fallbackAfterSeconds."""
+    told = {
+        "level": level,
+        "fallback_after_s": fallback_after_s,
+        "socket": f"/var/run/postgresql/.s.PGSQL.{PORT}",
+        # Before zz-recovery.conf, by which a recovery overrules it.
+        "file": f"{config}/conf.d/durability.conf",
+        "recovery_marker": RECOVERY_MARKER,
+    }
+    return json.dumps(told, indent=1) + "\n"
+
+
+def durability_guard_sources() -> dict[str, str]:
+    """The guard's own modules, by file name."""
+    folder = files("host").joinpath("durability_guard")
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".py"))
+    return {name: folder.joinpath(name).read_text() for name in names}
 
 
 def barman_cron(server: str, schedule: str) -> str:

@@ -23,5 +23,6 @@ def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
         host.run("sshd", "-t")
         host.run("systemctl", "reload", "ssh")
         host.note("reloaded sshd")
+    host.service(desired["watch"], restart=any("receiver-watch" in path for path in changed))
     host.run("barman", "show-servers", desired["server"], user="barman")
     return {"version": host.run("barman", "--version").stdout.split()[0]}

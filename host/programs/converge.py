@@ -66,6 +66,18 @@ class Host:
             if self.file(item["path"], item["content"], item["owner"], item["mode"])
         ]
 
+    def service(self, unit: Mapping[str, Any], *, restart: bool) -> None:
+        """A unit file of our own, enabled and running; anew if it, or what it runs, changed."""
+        name = Path(unit["path"]).name
+        if self.files([unit]):
+            self.run("systemctl", "daemon-reload")
+            restart = True
+        self.run("systemctl", "enable", "--quiet", name)
+        running = self.run("systemctl", "is-active", name, accept=(0, 3, 4)).returncode == 0
+        if restart or not running:
+            self.run("systemctl", "restart", name)
+            self.note(f"{'restarted' if running else 'started'} {name}")
+
     def run(
         self,
         *argv: str,

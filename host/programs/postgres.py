@@ -57,6 +57,9 @@ class Postgres:
         self._configure()
         self._roles()
         self._databases()
+        # Last: it takes a new level up at once, and everything above must not wait for Barman.
+        changed = self.host.files(self.desired["guard_files"])
+        self.host.service(self.desired["guard"], restart=bool(changed))
         return {"version": self._query("SHOW server_version")[0][0].split()[0]}
 
     def _cluster(self) -> None:
@@ -183,7 +186,8 @@ class Postgres:
         return self.host.run(
             *("psql", "-X", "-q", "-t", "--csv", "-v", "ON_ERROR_STOP=1", "-d", database),
             user="postgres",
-            stdin=sql,
+            # Nothing here needs Barman, which may be away.
+            stdin=f"SET synchronous_commit = local;\n{sql}",
         ).stdout
 
     def _query(self, sql: str, database: str = "postgres") -> list[Row]:

@@ -14,6 +14,8 @@ from converge import ConvergeError, Host, conclude
 NEEDS_BACKUP = frozenset(
     {"minimum_redundancy_requirements", "backup_maximum_age", "wal_maximum_age"}
 )
+RECEIVER = "pg_receivewal|barman.* receive-wal"
+DURABILITY_TIMEOUT_S = 90
 BACKUP_TIMEOUT_S = 7 * 24 * 3600
 
 
@@ -30,6 +32,7 @@ class StreamingBackup:
         self.server: str = desired["server"]
         self.slot: str = desired["slot"]
         self.cron = desired["cron"]
+        self.durability: str = desired["durability"]
 
     def converge(self) -> dict[str, Any]:
         """Everything running and proven. Raises ConvergeError naming the checks that fail."""
@@ -45,6 +48,7 @@ class StreamingBackup:
         self._require(frozenset())
         if self.host.files([self.cron]):
             self.host.note("installed cron")
+        self._prove_durability()
         return {"backup": self._backups("DONE")[0]}
 
     def _connects(self) -> bool:
@@ -61,6 +65,7 @@ class StreamingBackup:
         return slot not in (None, "None", "")
 
     def _start_receiver(self) -> None:
+        self._restart_outdated_receiver()
         if "receive_wal_running" in self._failed():
             # cron is what keeps the receiver running; its first run need not wait for the minute.
             self._barman("cron")
@@ -68,6 +73,40 @@ class StreamingBackup:
                 "the WAL receiver to run", lambda: "receive_wal_running" not in self._failed()
             )
             self.host.note("started the WAL receiver")
+
+    def _restart_outdated_receiver(self) -> None:
+        """A receiver from before this version of the program confirms WAL too late."""
+        running = self.host.run("pgrep", "-u", "barman", "-a", "-f", RECEIVER, accept=(0, 1)).stdout
+        if "pg_receivewal" in running and "--synchronous" not in running:
+            self._barman("receive-wal", "--stop", self.server)
+            self.host.wait(
+                "the WAL receiver to end",
+                lambda: not self.host.run("pgrep", "-f", RECEIVER, accept=(0, 1)).stdout,
+            )
+
+    def _prove_durability(self) -> None:
+        """The guard on PostgreSQL's machine makes commits wait once it has seen this receiver
+        confirm WAL, so nothing has to be undone here if it does not."""
+        wanted = "async" if self.durability == "async" else "sync"
+        try:
+            self.host.wait(
+                f"sync_state {wanted}", lambda: self._sync_state() == wanted, DURABILITY_TIMEOUT_S
+            )
+        except ConvergeError:
+            raise ConvergeError(
+                f"durability {self.durability} was not reached: the receiver's sync_state is "
+                f"{self._sync_state() or 'unknown (not connected)'}. Commits do not wait for "
+                "Barman; everything else is done. The guard goes on trying, and says why on "
+                "PostgreSQL's machine: journalctl -u durability-guard. Then run pulumi up again"
+            ) from None
+
+    def _sync_state(self) -> str:
+        return self.host.run(
+            *("psql", "-X", "-A", "-q", "-t", "-d", self._status()["conninfo"]),
+            user="barman",
+            stdin="SELECT sync_state FROM pg_stat_replication "
+            "WHERE application_name = 'barman_receive_wal'",
+        ).stdout.strip()
 
     def _archive_segment(self, what: str, arrived: Callable[[], bool]) -> None:
         """End the current segment and archive until `arrived`.

@@ -40,6 +40,11 @@ DOCUMENTS = {
     "barman-server-uncompressed.conf": lambda: server_conf(compression="none"),
     "barman-cron": lambda: render.barman_cron("pg", "0 4 * * *"),
     "sshd-jump-host.conf": lambda: render.sshd_jump_host_conf("dbadmin", "10.20.0.4"),
+    "barman-receiver-watch.service": lambda: render.receiver_watch_unit("10.20.0.4"),
+    "durability-guard.service": lambda: render.durability_guard_unit("/etc/postgresql/17/main"),
+    "durability-guard.json": lambda: render.durability_guard_json(
+        "sync-with-fallback", 30, "/etc/postgresql/17/main"
+    ),
     "authorized_keys": lambda: render.authorized_key(
         HOST_KEY.public, "10.20.0.4", command=f"{render.SSH_GATE} pg"
     ),

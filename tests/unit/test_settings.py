@@ -79,6 +79,16 @@ def test_the_stacks_of_this_repository_are_valid(stack: str) -> None:
         ({"postgresParameters": {"wal_level": "minimal"}}, ["wal_level", "backups depend on it"]),
         ({"postgresParameters": {"a b": 1}}, ["not the name of a parameter"]),
         ({"postgresParameters": {"work_mem": "1MB\nfsync=off"}}, ["work_mem"]),
+        ({"durability": "synchronous"}, ["durability", "synchronous", "sync-with-fallback"]),
+        ({"fallbackAfterSeconds": 4}, ["fallbackAfterSeconds = 4"]),
+        (
+            {"durability": "sync", "postgresParameters": {"synchronous_commit": "off"}},
+            ["postgresParameters.synchronous_commit", "per transaction"],
+        ),
+        (
+            {"durability": "async", "postgresParameters": {"synchronous_commit": "off"}},
+            [],
+        ),
         ({"compression": "rar"}, ["compression", "rar", "gzip"]),
         ({"diskSku": "Ultra"}, ["diskSku", "Ultra"]),
         ({"encryptionAtHost": "yes"}, ["encryptionAtHost", "yes"]),

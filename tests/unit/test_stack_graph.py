@@ -1,6 +1,7 @@
 """The resources of the dev stack: what Azure would be asked for."""
 
 import base64
+import json
 from functools import cache
 from typing import Any
 
@@ -212,3 +213,16 @@ def test_a_retiring_vm_size_is_announced(caplog: pytest.LogCaptureFixture) -> No
     assert "Standard_DS3_v2 on 2028-05-01" in told
     assert "Standard_D4s_v5" in told
     assert "Standard_D2s_v3" not in told
+
+
+@pytest.mark.parametrize("level", ["async", "sync", "sync-with-fallback"])
+def test_durability_reaches_the_guard_the_joint_and_the_outputs(level: str) -> None:
+    registered, outputs = run("dev", durability=level, fallbackAfterSeconds=77)
+    stdin = {item.name: item.inputs["stdin"] for item in registered if item.type == COMMAND}
+    desired = json.loads(stdin["postgres-configure"])["desired"]
+    files = {item["path"]: item["content"] for item in desired["guard_files"]}
+    told = json.loads(files["/etc/durability-guard.json"])
+    assert (told["level"], told["fallback_after_s"]) == (level, 77)
+    assert "/usr/local/lib/durability_guard/decision.py" in files
+    assert json.loads(stdin["backup-join"])["desired"]["durability"] == level
+    assert outputs["backup"]["durability"] == level

@@ -1,0 +1,157 @@
+"""PostgreSQL and the one file of its configuration that the guard owns."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .decision import Look, Server
+from .wire import Connection, WireError
+
+RECEIVER = "barman_receive_wal"
+SETTING = f"synchronous_standby_names = '{RECEIVER}'\n"
+ANSWER_TIMEOUT_S = 3.0
+RELOAD_TIMEOUT_S = 3.0
+# The guard's own statements must never wait for Barman.
+OPTIONS = "-c synchronous_commit=local"
+
+# A record of its own in WAL, on disk when the function returns: what Barman is to confirm. It has
+# no transaction, so it waits for nobody.
+_PROBE = "SELECT pg_logical_emit_message(false, 'durability-guard', '', true)"
+_LOOK = f"""
+SELECT pg_is_in_recovery(), current_setting('synchronous_standby_names') <> '',
+  CASE WHEN pg_is_in_recovery() THEN 0 ELSE pg_current_wal_flush_lsn() - '0/0'::pg_lsn END,
+  coalesce(receiver.state = 'streaming', false),
+  coalesce(receiver.sync_state IN ('sync', 'quorum'), false),
+  coalesce(receiver.flush_lsn - '0/0'::pg_lsn, 0),
+  (SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep')
+FROM (VALUES (1)) AS one LEFT JOIN (
+  SELECT state, sync_state, flush_lsn FROM pg_stat_replication
+  WHERE application_name = '{RECEIVER}'
+  ORDER BY state = 'streaming' DESC, flush_lsn DESC NULLS LAST LIMIT 1
+) AS receiver ON true
+"""  # noqa: S608 - a constant
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A look, and how many commits were waiting for Barman at that moment."""
+
+    look: Look
+    waiting_commits: int = 0
+    problem: str = ""
+
+
+class Postgres:
+    """The server on this machine, asked over one lasting session."""
+
+    def __init__(self, socket_path: str, file: Path, marker: Path) -> None:
+        self._path = socket_path
+        self._file = file
+        self._marker = marker
+        self._session: Connection | None = None
+
+    def look(self, *, probe: bool) -> Seen:
+        """What is to be seen now; never raises. With `probe`, WAL is written first."""
+        runbook = self._marker.exists()
+        try:
+            session = self._connected()
+            if probe and not runbook:
+                self._probe(session)
+            (row,) = session.query(_LOOK)
+        except TimeoutError as error:
+            self.disconnect()
+            return Seen(Look(time.monotonic(), Server.MUTE, runbook), problem=str(error))
+        except (OSError, WireError) as error:
+            self.disconnect()
+            return Seen(Look(time.monotonic(), Server.DOWN, runbook), problem=str(error))
+        recovering, waits, written, receiver, synchronous, confirmed, commits = row
+        found = Look(
+            now=time.monotonic(),
+            server=Server.IN_RECOVERY if recovering == "t" else Server.UP,
+            runbook=runbook,
+            waits=waits == "t",
+            receiver=receiver == "t",
+            synchronous=synchronous == "t",
+            written=int(written or 0),
+            confirmed=int(confirmed or 0),
+        )
+        return Seen(found, int(commits or 0))
+
+    def armed(self) -> bool:
+        """Whether the file tells PostgreSQL to wait; a file that is not there does not."""
+        try:
+            return RECEIVER in self._file.read_text()
+        except FileNotFoundError:
+            return False
+
+    def arm(self) -> bool:
+        """Make commits wait. False, with everything as before, if the server does not take it."""
+        new = self._file.with_name(f".{self._file.name}.new")
+        with new.open("w") as stream:
+            stream.write(SETTING)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(self._file)
+        _sync_directory(self._file.parent)
+        if self._reloaded(waits=True):
+            return True
+        self.release()
+        return False
+
+    def release(self) -> bool:
+        """Let commits go without Barman. Needs no space on any disk: the file is emptied.
+
+        False if a server that runs goes on waiting.
+        """
+        try:
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o644)
+        except OSError:
+            return False
+        try:
+            os.ftruncate(descriptor, 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return self._reloaded(waits=False)
+
+    def disconnect(self) -> None:
+        """End the session, if there is one."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _connected(self) -> Connection:
+        if self._session is None:
+            self._session = Connection(self._path, "postgres", OPTIONS, ANSWER_TIMEOUT_S)
+        return self._session
+
+    def _probe(self, session: Connection) -> None:
+        (row,) = session.query("SELECT pg_is_in_recovery()")
+        if row == ["f"]:
+            session.query(_PROBE)
+
+    def _reloaded(self, *, waits: bool) -> bool:
+        """Have the configuration read again; whether the server then waits as told."""
+        try:
+            session = self._connected()
+            session.query("SELECT pg_reload_conf()")
+            deadline = time.monotonic() + RELOAD_TIMEOUT_S
+            while time.monotonic() < deadline:
+                setting = session.query("SHOW synchronous_standby_names")[0][0]
+                if bool(setting) == waits:
+                    return True
+                time.sleep(0.05)
+        except (OSError, WireError):
+            # A server that does not run reads the file when it starts.
+            self.disconnect()
+            return not waits
+        return False
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

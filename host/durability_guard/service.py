@@ -1,0 +1,185 @@
+"""The service: looks every second, acts by the rules, remembers, and tells systemd it is alive."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .decision import (
+    WORTH_TELLING_S,
+    Action,
+    Exposure,
+    Level,
+    Policy,
+    State,
+    exposed,
+    failed_to_arm,
+    step,
+)
+from .history import History, boot_id
+from .server import Postgres, Seen
+
+CONFIGURATION = Path("/etc/durability-guard.json")
+HISTORY = Path("/var/lib/durability-guard/history.jsonl")
+# On a file system in memory: it outlives this process, not this boot, as its clock readings do.
+STATUS = Path("/run/durability-guard/status.json")
+PERIOD_S = 1.0
+# While Barman is on its way back every look is a proof.
+HURRY_S = 0.3
+
+
+class Guard:
+    """One guard of one server."""
+
+    def __init__(self, policy: Policy, postgres: Postgres, history: History, boot: str) -> None:
+        self.policy = policy
+        self.postgres = postgres
+        self.history = history
+        self.boot = boot
+        self.state = _remembered(postgres.armed(), policy, boot)
+        self._complaint = ""
+        self._proving = False
+
+    def run(self) -> None:
+        """For ever."""
+        notify("READY=1")
+        while True:
+            seen = self.cycle()
+            notify(f"WATCHDOG=1\nSTATUS={self._sentence(seen)}")
+            self._proving = self._may_arm and not self.state.armed and seen.look.receiver
+            time.sleep(HURRY_S if self._proving else PERIOD_S)
+
+    def cycle(self) -> Seen:
+        """One look, and what follows from it."""
+        seen = self.postgres.look(probe=self._proving)
+        before = self.state
+        after, action = step(self.policy, before, seen.look)
+        if action is Action.RELEASE:
+            # Told first: what is acknowledged without Barman is inside an interval whatever happens
+            # between these lines.
+            if self.history.exposed != after.exposure:
+                self._expose(after.exposure, seen, waited=before.waiting_s(seen.look.now))
+            if not self.postgres.release():
+                self._complain("PostgreSQL did not take the release; look for errors in its log")
+                after = before
+        elif action is Action.ARM and not self.postgres.arm():
+            self._complain("PostgreSQL did not take the standby's name; look for errors in its log")
+            after = failed_to_arm(before, seen.look.now)
+        self.state = after
+        if action is Action.KEEP:
+            self._remember(seen)
+        self._write_status(seen)
+        return seen
+
+    @property
+    def _may_arm(self) -> bool:
+        return self.policy.level is not Level.ASYNC
+
+    def _remember(self, seen: Seen) -> None:
+        """Bring the history up to what is."""
+        look = seen.look
+        reason = exposed(self.state, look)
+        if reason is not None and self.history.exposed != reason:
+            self._expose(reason, seen)
+        elif reason is None and self.history.exposed is not None and self.state.settled:
+            record = self._append("protected", seen)
+            say(5, f"commits wait for Barman again, after {record.get('seconds', '?')} s")
+        waited = self.state.waiting_s(look.now)
+        if waited >= WORTH_TELLING_S and not self.history.waiting:
+            self._append("waiting", seen)
+            say(4, f"Barman has confirmed nothing for {waited:.0f} s: commits wait")
+        elif waited < WORTH_TELLING_S and self.history.waiting:
+            self._append("answered", seen)
+
+    def _expose(self, reason: Exposure, seen: Seen, waited: float = 0.0) -> None:
+        self._append("exposed", seen, reason=reason, level=self.policy.level, waited=round(waited))
+        alarm = reason in (Exposure.FALLBACK, Exposure.OVERRIDDEN)
+        say(
+            3 if alarm else 5,
+            f"commits do not wait for Barman from now on ({reason})"
+            + (f", after waiting {waited:.0f} s: RPO IS NOT 0" if alarm else ""),
+        )
+
+    def _append(self, event: str, seen: Seen, **details: Any) -> dict[str, Any]:
+        try:
+            return self.history.append(event, seen.look.now, seen.look.written, **details)
+        except OSError as error:
+            # A full disk must not keep commits waiting; the journal has it.
+            say(3, f"history cannot be written: {error}; lost entry: {event} {details}")
+            return {}
+
+    def _complain(self, text: str) -> None:
+        if text != self._complaint:
+            say(3, text)
+        self._complaint = text
+
+    def _sentence(self, seen: Seen) -> str:
+        if self.history.exposed:
+            return f"commits do not wait for Barman ({self.history.exposed})"
+        if self.history.waiting:
+            return f"commits wait for Barman, which does not answer; {seen.waiting_commits} waiting"
+        return "every commit is on Barman's disk before it is acknowledged"
+
+    def _write_status(self, seen: Seen) -> None:
+        status = {
+            "boot": self.boot,
+            "level": self.policy.level,
+            "fallback_after_s": self.policy.fallback_after_s,
+            "exposed": self.history.exposed,
+            "waiting_s": round(self.state.waiting_s(seen.look.now), 1),
+            "waiting_commits": seen.waiting_commits,
+            "problem": seen.problem,
+            "look": asdict(seen.look),
+            "state": asdict(self.state),
+        }
+        new = STATUS.with_suffix(".new")
+        try:
+            new.write_text(json.dumps(status))
+            new.replace(STATUS)
+        except OSError as error:
+            self._complain(f"status cannot be written: {error}")
+
+
+def _remembered(armed: bool, policy: Policy, boot: str) -> State:
+    """The state as the last process left it in this boot; the file on disk has the last word."""
+    fresh = State(armed=armed, exposure=Exposure.ARMING)
+    try:
+        status = json.loads(STATUS.read_text())
+        known = State(**status["state"] | {"exposure": Exposure(status["state"]["exposure"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return fresh
+    same = status["boot"] == boot and status["level"] == policy.level and known.armed == armed
+    return known if same else fresh
+
+
+def say(priority: int, text: str) -> None:
+    """A line for the journal, with syslog's priority."""
+    print(f"<{priority}>{text}", file=sys.stderr, flush=True)
+
+
+def notify(message: str) -> None:
+    """Tell systemd."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.connect(address.replace("@", "\0", 1) if address[0] == "@" else address)
+        channel.send(message.encode())
+
+
+def main() -> None:
+    """Run as a service; the configuration is read once, a new one needs a restart."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    wished = json.loads(CONFIGURATION.read_text())
+    boot = boot_id()
+    Guard(
+        Policy(Level(wished["level"]), float(wished["fallback_after_s"])),
+        Postgres(wished["socket"], Path(wished["file"]), Path(wished["recovery_marker"])),
+        History(HISTORY, boot),
+        boot,
+    ).run()
