@@ -63,6 +63,12 @@ class Journal(BaseModel):
         """The run's own directory on the Barman machine."""
         return f"{FOLDER}/{self.id}"
 
+    @property
+    def finish_command(self) -> str:
+        """What ends this run when it was interrupted."""
+        resume = f"python -m ops {self.kind} --resume"
+        return resume if self.kind == "rejoin" else f"{resume}   (or --abort)"
+
     def record(self, name: str) -> StepRecord | None:
         return next((step for step in self.steps if step.name == name), None)
 

@@ -5,8 +5,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from ops.model import Status
+from ops.window import BackupList, Window
 
-DOCUMENTED: dict[str, type[BaseModel]] = {"ops status --json": Status}
+DOCUMENTED: dict[str, type[BaseModel]] = {
+    "ops status --json": Status,
+    "ops backups --json": BackupList,
+    "ops window --json": Window,
+}
 
 HEAD = """\
 # The runbooks' JSON

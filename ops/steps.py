@@ -69,7 +69,7 @@ def forward(run: Run, steps: Sequence[Step]) -> None:
             raise OperatorError(
                 f"{error}. Step {step.name} is unfinished.",
                 "The journal on the Barman machine knows how far it came.",
-                f"python -m ops {run.journal.kind} --resume   (or --abort)",
+                run.journal.finish_command,
             ) from error
         seconds = time.monotonic() - began
         run.journal.note(step.name, State.DONE, seconds, said)

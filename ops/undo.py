@@ -104,7 +104,7 @@ def configure(run: Run) -> str:
             }
         ),
     )
-    restore.clean_auto_conf(run, names)
-    restore.signal(run, names)
+    restore.clean_auto_conf(run.site, names.data)
+    restore.signal(run.site, names.data)
     run.remember(target=None)
     return f"it leaves timeline {timeline}"

@@ -7,7 +7,7 @@ DISK_FULL_PERCENT = 90
 LAG_BYTES = 256 * 2**20
 # Barman's checks that say in other words what is judged here from PostgreSQL's own view.
 JUDGED_ELSEWHERE = frozenset({"backup_minimum_size"})
-STATUS_COMMAND = "python -m ops status"
+OTHER_CLUSTER = "systemid_coherence"
 
 
 def judge(status: Status) -> list[Reason]:
@@ -113,6 +113,14 @@ def _backups(status: Status) -> list[Reason]:
 
 
 def _checks(status: Status) -> list[Reason]:
+    other = [c for c in status.checks if c.name == OTHER_CLUSTER and not c.ok]
+    if other and status.postgres is not None and status.postgres.accepting:
+        return [
+            _unprotected(
+                "the running server is another cluster than the one that is backed up",
+                "python -m ops rebuild postgres   (if that machine is new)",
+            )
+        ]
     failed = [
         check for check in status.checks if not check.ok and check.name not in JUDGED_ELSEWHERE
     ]

@@ -76,7 +76,7 @@ def refuse_if_busy(site: Site) -> None:
     if current is not None:
         raise OperatorError(
             f"A run is under way: {current.describe()}.",
-            next_command=f"python -m ops {current.kind} --resume   (or --abort)",
+            next_command=current.finish_command,
         )
 
 

@@ -52,7 +52,7 @@ def begin(site: Site, new: Journal, console: Console) -> Run:
         if current is not None:
             raise OperatorError(
                 f"A run is under way: {current.describe()}.",
-                next_command=f"python -m ops {current.kind} --resume   (or --abort)",
+                next_command=current.finish_command,
             )
         run = Run(site, new, console)
         run.save()
@@ -88,6 +88,6 @@ def _interrupted(site: Site, kind: str, console: Console) -> Run:
     if current.kind != kind:
         raise OperatorError(
             f"The run under way is another: {current.describe()}.",
-            next_command=f"python -m ops {current.kind} --resume   (or --abort)",
+            next_command=current.finish_command,
         )
     return Run(site, current, console)

@@ -6,6 +6,7 @@ from ops import barman, catalogue, longrun
 from ops.plan import Plan
 from ops.recover.cluster import Cluster, cluster, prove_stopped
 from ops.screen import size, span
+from ops.ssh import Site
 from ops.steps import Run
 from ops.targets import Kind, Target
 
@@ -92,12 +93,11 @@ def configure(run: Run) -> str:
     names = cluster(run)
     target = effective(plan, _last_commit(run))
     run.remember(target=target.model_dump(mode="json"))
-    text = settings(
-        target, plan.timeline, outputs.barman.private_address, outputs.backup.server_name
-    )
-    write_override(run, names, text)
-    clean_auto_conf(run, names)
-    signal(run, names)
+    address, server = outputs.barman.private_address, outputs.backup.server_name
+    values = replay_values(target, plan.timeline, address, server)
+    write_override(run, names, render(values))
+    clean_auto_conf(run.site, names.data)
+    signal(run.site, names.data)
     return f"replay to {target.describe()} on timeline {plan.timeline}"
 
 
@@ -108,41 +108,40 @@ def write_override(run: Run, names: Cluster, text: str) -> None:
     )
 
 
-def clean_auto_conf(run: Run, names: Cluster) -> None:
+def clean_auto_conf(site: Site, data: str) -> None:
     """Remove recovery settings, such as Barman's own, from the file that wins over all others."""
-    run.site.postgres.run(
+    site.postgres.run(
         [
             *("sed", "-i", "-E", r"/^[[:space:]]*(restore_command|recovery_|primary_)/d"),
-            f"{names.data}/postgresql.auto.conf",
+            f"{data}/postgresql.auto.conf",
         ]
     )
 
 
-def signal(run: Run, names: Cluster) -> None:
+def signal(site: Site, data: str) -> None:
     """Tell PostgreSQL to start as an archive recovery."""
     script = 'touch "$1/recovery.signal" && rm -f "$1/standby.signal"'
-    run.site.postgres.run(["sh", "-c", script, "signal", names.data], user="postgres")
+    site.postgres.run(["sh", "-c", script, "signal", data], user="postgres")
 
 
 def undo_configure(run: Run) -> None:
     run.site.postgres.run(["rm", "-f", cluster(run).override])
 
 
-def settings(target: Target, timeline: int, barman_address: str, server: str) -> str:
-    """The configuration for replaying to `target` and, if it is not the end, waiting there."""
-    fetch = f"barman-wal-restore --partial --user barman {barman_address} {server} %f %p"
+def replay_values(target: Target, timeline: int, address: str, server: str) -> dict[str, str]:
+    """The settings for replaying to `target` and, if it is not the end, waiting there. `address`
+    is Barman's."""
     values = {
-        "restore_command": fetch,
+        "restore_command": f"barman-wal-restore --partial --user barman {address} {server} %f %p",
         "recovery_target_timeline": str(timeline),
         **WITHOUT_BARMAN,
     }
     if target.kind is not Kind.LATEST:
-        values[
-            "recovery_target" if target.kind is Kind.IMMEDIATE else f"recovery_target_{target.kind}"
-        ] = target.value
+        immediate = target.kind is Kind.IMMEDIATE
+        values["recovery_target" if immediate else f"recovery_target_{target.kind}"] = target.value
         values["recovery_target_inclusive"] = "off" if target.exclusive else "on"
         values["recovery_target_action"] = "pause"
-    return render(values)
+    return values
 
 
 def render(values: dict[str, str]) -> str:

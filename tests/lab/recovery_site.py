@@ -169,6 +169,8 @@ def stack_up() -> Iterator[Stack]:
         check=True,
         timeout=UP_TIMEOUT_S,
     )
+    # A test run that was killed leaves its client behind.
+    client.Client(lab, "writer", CLIENT_ADDRESS).detach()
     writer = client.attach(lab, "writer", CLIENT_ADDRESS)
     try:
         yield Stack(lab, outputs.read(STACK), writer)

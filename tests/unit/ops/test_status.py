@@ -121,6 +121,15 @@ def test_what_each_fault_means(change, expected: Verdict) -> None:
     assert verdict(status) is expected
 
 
+def test_another_cluster_is_named_once_with_its_own_runbook() -> None:
+    status = healthy()
+    for check in status.checks:
+        check.ok = check.name != "systemid_coherence"
+    assert [reason.next_command for reason in judge(status)] == [
+        "python -m ops rebuild postgres   (if that machine is new)"
+    ]
+
+
 def test_worst_reason_comes_first() -> None:
     status = healthy()
     status.checks[0].ok = False

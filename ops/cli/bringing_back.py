@@ -1,0 +1,176 @@
+"""Commands that bring data back."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ops import clone as clones
+from ops import rebuild as rebuilding
+from ops import targets
+from ops import undo as undoing
+from ops.cli import common
+from ops.cli.common import Abort, Resume, Stack, Yes, console, site_of
+from ops.errors import OperatorError
+from ops.journal import Journal
+from ops.recover import preflight, procedure
+from ops.recover.show import show_plan
+from ops.ssh import Site
+
+app = typer.Typer()
+
+
+class Role(StrEnum):
+    """A machine, by what it does."""
+
+    POSTGRES = "postgres"
+    BARMAN = "barman"
+
+
+@app.command()
+def recover(
+    stack: Stack = None,
+    target_time: common.Time = None,
+    target_xid: common.Xid = None,
+    target_lsn: common.Lsn = None,
+    target_name: common.Name = None,
+    immediate: common.Immediate = False,
+    exclusive: common.Exclusive = False,
+    backup_id: common.BackupId = None,
+    timeline: common.Timeline = None,
+    discard_old_data: Annotated[
+        bool, typer.Option("--discard-old-data", help="where space is short: no way back then")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, do nothing")] = False,
+    yes: Yes = False,
+    resume: Resume = False,
+    abort: Abort = False,
+) -> None:
+    """Bring the data back, in place. Without a target: to the last acknowledged commit."""
+    target = targets.parse(
+        time=target_time,
+        xid=target_xid,
+        lsn=target_lsn,
+        name=target_name,
+        immediate=immediate,
+        exclusive=exclusive,
+    )
+    with site_of(stack) as site:
+        if resume or abort:
+            common.finish(site, "recover", abort=abort)
+            return
+        found = preflight.check(
+            site,
+            target,
+            backup_id=backup_id,
+            timeline=timeline,
+            discard_old_data=discard_old_data,
+        )
+        show_plan(site, found, procedure.procedure("recover"), discard_old_data, console)
+        if dry_run:
+            return
+        common.ask("Stop PostgreSQL and replace its data?", yes)
+        new = Journal.begin("recover", found.plan, discard_old_data=discard_old_data)
+        procedure.begin(site, new, console)
+        common.show(site)
+
+
+@app.command()
+def rejoin(stack: Stack = None, resume: Resume = False) -> None:
+    """Make streaming backup work again after a recovery, and prove it."""
+    with site_of(stack) as site:
+        if resume:
+            common.finish(site, "rejoin", abort=False)
+            return
+        procedure.begin(site, Journal.begin("rejoin"), console)
+        common.show(site)
+
+
+@app.command()
+def undo(
+    stack: Stack = None, yes: Yes = False, resume: Resume = False, abort: Abort = False
+) -> None:
+    """Back to the data directory from before the last recovery. What was written since is set
+    aside, so undo can be undone."""
+    with site_of(stack) as site:
+        if resume or abort:
+            common.finish(site, "undo", abort=abort)
+            return
+        preflight.refuse_if_busy(site)
+        last = undoing.find(site)
+        console.print(
+            f"Undoes {last.kind} {last.id}: {last.facts['aside']} becomes the data directory "
+            "again. What was written since then is set aside."
+        )
+        common.ask("Stop PostgreSQL and go back?", yes)
+        procedure.begin(site, undoing.begin(last), console)
+        common.show(site)
+
+
+@app.command()
+def rebuild(machine: Role, stack: Stack = None, yes: Yes = False) -> None:
+    """After `pulumi up` made a lost machine anew: give it back its data, or its backups."""
+    for number, line in enumerate(rebuilding.ORDER[machine], 1):
+        console.print(f"  {number}. {line}", markup=False, highlight=False)
+    with site_of(stack) as site:
+        preflight.refuse_if_busy(site)
+        new = Journal.begin("rejoin") if machine is Role.BARMAN else _rebuild_postgres(site, yes)
+        procedure.begin(site, new, console)
+        common.show(site)
+
+
+def _rebuild_postgres(site: Site, yes: bool) -> Journal:
+    found = preflight.check(
+        site,
+        targets.Target(),
+        backup_id=None,
+        timeline=None,
+        discard_old_data=False,
+        other_cluster=True,
+    )
+    rebuilding.require_blank(site, found.plan)
+    show_plan(site, found, procedure.procedure("recover"), False, console)
+    common.ask("Restore onto this machine?", yes)
+    return Journal.begin("recover", found.plan, rebuild=True)
+
+
+@app.command()
+def clone(
+    stack: Stack = None,
+    target_time: common.Time = None,
+    target_xid: common.Xid = None,
+    target_lsn: common.Lsn = None,
+    target_name: common.Name = None,
+    immediate: common.Immediate = False,
+    exclusive: common.Exclusive = False,
+    backup_id: common.BackupId = None,
+    timeline: common.Timeline = None,
+    name: Annotated[str, typer.Option("--name", help="of the clone")] = "clone",
+    port: Annotated[int, typer.Option("--port", min=1024, max=65535)] = 5433,
+    drop: Annotated[bool, typer.Option("--drop", help="remove it")] = False,
+) -> None:
+    """A past state beside the running server, to look at or to fetch a table from."""
+    wanted = clones.Clone(name, port)
+    target = targets.parse(
+        time=target_time,
+        xid=target_xid,
+        lsn=target_lsn,
+        name=target_name,
+        immediate=immediate,
+        exclusive=exclusive,
+    )
+    with site_of(stack) as site:
+        if drop:
+            clones.drop(site, wanted)
+            console.print(f"The clone {name} is gone.")
+            return
+        if target == targets.Target():
+            raise OperatorError(
+                "A clone of what? Name a moment.",
+                next_command="python -m ops clone --target-time '…'   (see: python -m ops window)",
+            )
+        found = preflight.check(
+            site, target, backup_id=backup_id, timeline=timeline, discard_old_data=False
+        )
+        console.print(f"{target.describe()}, from backup {found.plan.backup_id}")
+        console.print(clones.make(site, wanted, found.plan, console.print), highlight=False)

@@ -1,0 +1,65 @@
+"""What every command shares: the stack's option, the connection, the question."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ops import catalogue, outputs, status
+from ops.catalogue import Catalogue
+from ops.errors import OperatorError
+from ops.recover import procedure
+from ops.screen import show_status
+from ops.ssh import Site, connect
+
+console = Console()
+
+Stack = Annotated[str | None, typer.Option("--stack", help="stack to work on; else the selected")]
+Json = Annotated[bool, typer.Option("--json", help="the same as JSON (docs/ops-json.md)")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+Resume = Annotated[bool, typer.Option("--resume", help="go on with an interrupted run")]
+Abort = Annotated[bool, typer.Option("--abort", help="take an interrupted run back")]
+Time = Annotated[str | None, typer.Option("--target-time", help="a moment, with its time zone")]
+Xid = Annotated[str | None, typer.Option("--target-xid", help="a transaction id")]
+Lsn = Annotated[str | None, typer.Option("--target-lsn", help="a position in WAL, 0/3000028")]
+Name = Annotated[str | None, typer.Option("--target-name", help="a restore point")]
+Immediate = Annotated[bool, typer.Option("--immediate", help="the end of the backup itself")]
+Exclusive = Annotated[bool, typer.Option("--exclusive", help="stop just before the target")]
+BackupId = Annotated[str | None, typer.Option("--backup-id", help="restore this backup")]
+Timeline = Annotated[int | None, typer.Option("--timeline", help="follow this timeline")]
+
+
+@contextmanager
+def site_of(stack: str | None) -> Iterator[Site]:
+    """Both machines of the stack, connected."""
+    with connect(outputs.read(stack)) as site:
+        yield site
+
+
+def store_of(site: Site) -> Catalogue:
+    """What Barman holds."""
+    home, server = site.outputs.barman.data_directory, site.outputs.backup.server_name
+    return catalogue.read(site.barman, home, server)
+
+
+def finish(site: Site, kind: str, *, abort: bool) -> None:
+    """Go on with an interrupted run of `kind`, or take it back."""
+    if abort:
+        procedure.abort(site, kind, console)
+        console.print("Everything is as it was before.")
+    else:
+        procedure.resume(site, kind, console)
+        show(site)
+
+
+def show(site: Site) -> None:
+    """The status screen at the end of a run."""
+    show_status(status.collect(site), console)
+
+
+def ask(question: str, yes: bool) -> None:
+    """Go on only with a yes. Raises OperatorError."""
+    if not yes and not typer.confirm(question):
+        raise OperatorError("Not confirmed.")

@@ -1,0 +1,74 @@
+"""Commands that look, and those that add a backup or a name: nothing here stops anything."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from ops import backup as backups_
+from ops import postgres, status, targets, window
+from ops.cli.common import Json, Stack, console, site_of, store_of
+from ops.screen import show_status
+
+app = typer.Typer()
+
+
+@app.command("status")
+def show(stack: Stack = None, as_json: Json = False) -> None:
+    """Is it up, is it protected, how far back, what would be lost now. Exit code 0, 1 or 2."""
+    with site_of(stack) as site:
+        found = status.collect(site)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        show_status(found, console)
+    raise typer.Exit(found.verdict.exit_code)
+
+
+@app.command()
+def backups(stack: Stack = None, as_json: Json = False) -> None:
+    """Barman's backups, and which of them can be restored."""
+    with site_of(stack) as site:
+        found = window.backup_list(store_of(site))
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        window.show_backups(found, datetime.now(UTC), console)
+
+
+@app.command("window")
+def show_window(stack: Stack = None, as_json: Json = False) -> None:
+    """What can be restored: the stretches of time, by timeline."""
+    with site_of(stack) as site:
+        found = window.window(store_of(site), datetime.now(UTC))
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        window.show_window(found, console)
+
+
+@app.command()
+def backup(
+    stack: Stack = None,
+    wait: Annotated[bool, typer.Option("--wait", help="until it is DONE")] = False,
+) -> None:
+    """Take a full backup now."""
+    with site_of(stack) as site:
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        if wait:
+            taken = backups_.take(site, name, adopt=False, tick=lambda _: None)
+            console.print(backups_.describe(taken))
+        else:
+            backups_.start(site.barman, site.outputs.backup.server_name, name)
+            console.print("The backup runs on the Barman machine. Next: python -m ops backups")
+
+
+@app.command()
+def restore_point(name: str, stack: Stack = None) -> None:
+    """Name this moment, to recover to with --target-name."""
+    wanted = targets.parse(name=name).value
+    with site_of(stack) as site:
+        state, _, _ = postgres.state(site.postgres, site.outputs.backup.slot)
+        postgres.require_running(state)
+        sql = f"SELECT pg_create_restore_point({postgres.literal(wanted)})"
+        console.print(f"{wanted} is at {postgres.query(site.postgres, sql)}")

@@ -1,0 +1,168 @@
+"""Intervals and plans on a recorded store: four timelines, a hole between the first two."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ops import plan, targets, window, windows
+from ops.catalogue import Catalogue, parse_lsn, show_lsn
+from ops.errors import OperatorError
+from ops.plan import Located
+from ops.targets import Kind, Target
+
+RECORDED = Path(__file__).with_name("recorded")
+STORE = Catalogue.model_validate(json.loads((RECORDED / "catalogue.json").read_text()))
+NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+
+
+def choose(target: Target, **more) -> plan.Plan:
+    return plan.choose(STORE, target, NOW, **more)
+
+
+def without_segment(position: int, timeline: int) -> Catalogue:
+    """The store with one segment lost."""
+    runs = []
+    for run in STORE.runs:
+        first, last = STORE.position(run.first), STORE.position(run.last)
+        if run.timeline != timeline or not first < position < last:
+            runs.append(run)
+            continue
+        before = f"{run.first[:16]}{position - 1:08X}"
+        after = f"{run.first[:16]}{position + 1:08X}"
+        runs.append(run.model_copy(update={"last": before, "last_commit": None}))
+        runs.append(run.model_copy(update={"first": after}))
+    return STORE.model_copy(update={"runs": tuple(runs)})
+
+
+def test_every_timeline_has_its_stretch() -> None:
+    found = windows.intervals(STORE)
+    assert [(s.timeline, len(s.backups)) for s in found] == [(1, 2), (2, 1), (3, 2), (4, 2)]
+    assert [s.current for s in found] == [False, False, False, True]
+
+
+def test_a_hole_at_the_fork_cuts_the_older_backups_off() -> None:
+    # Timeline 2's first segment is missing, so backups of timeline 1 do not lead onto it.
+    found = windows.intervals(STORE)
+    assert found[1].starts > found[0].ends
+
+
+def test_a_lost_segment_parts_a_stretch() -> None:
+    found = [s for s in windows.intervals(without_segment(5, 1)) if s.timeline == 1]
+    assert [(len(s.backups), s.after_gap) for s in found] == [(1, False), (1, True)]
+
+
+def test_latest_follows_the_newest_timeline_from_its_newest_backup() -> None:
+    chosen = choose(Target())
+    assert (chosen.timeline, chosen.backup_id) == (4, "20261123T074549")
+
+
+def test_a_moment_takes_the_backup_that_leaves_least_to_replay() -> None:
+    early = targets.parse(time="2026-11-23 07:00:00Z")
+    late = targets.parse(time="2026-11-23 07:25:00Z")
+    assert choose(early, timeline=1).backup_id == "20261123T065817"
+    assert choose(late, timeline=1).backup_id == "20261123T072317"
+
+
+def test_a_moment_between_fork_and_end_of_an_old_timeline_is_ambiguous() -> None:
+    target = targets.parse(time="2026-11-23 07:41:07.5Z")
+    with pytest.raises(OperatorError, match="--timeline 2") as caught:
+        choose(target)
+    assert "--timeline 4" in caught.value.happened
+    assert choose(target, timeline=2).timeline == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2026-11-23 09:00:00Z", "in the future"),
+        ("2026-11-23 06:00:00Z", "before the end of the first complete backup"),
+        ("2026-11-23 08:00:00", "no time zone"),
+        ("yesterday", "is not a time"),
+    ],
+)
+def test_impossible_moments(text: str, words: str) -> None:
+    with pytest.raises(OperatorError, match=words):
+        choose(targets.parse(time=text))
+
+
+def test_a_moment_in_a_gap_is_refused_with_its_edges() -> None:
+    store = without_segment(5, 1)
+    with pytest.raises(OperatorError, match="in a gap") as caught:
+        plan.choose(store, targets.parse(time="2026-11-23 07:10:00Z"), NOW, timeline=1)
+    assert "07:23:22" in caught.value.happened
+
+
+def test_after_the_last_commit_is_the_latest_state_and_says_so() -> None:
+    chosen = choose(targets.parse(time="2026-11-23 08:29:00Z"))
+    assert "latest state" in chosen.notes[0]
+
+
+def test_unknown_failed_or_too_young_backups() -> None:
+    with pytest.raises(OperatorError, match="no backup 20200101T000000"):
+        choose(Target(), backup_id="20200101T000000")
+    failed = STORE.backups[-1].model_copy(update={"status": "FAILED", "error": "disk full"})
+    store = STORE.model_copy(update={"backups": (*STORE.backups[:-1], failed)})
+    with pytest.raises(OperatorError, match="FAILED: disk full"):
+        plan.choose(store, Target(), NOW, backup_id=failed.backup_id)
+    with pytest.raises(OperatorError, match="only goes forward"):
+        choose(targets.parse(time="2026-11-23 07:00:00Z"), timeline=1, backup_id="20261123T072317")
+
+
+def test_a_backup_of_an_abandoned_branch_leads_nowhere_else() -> None:
+    with pytest.raises(OperatorError, match="no unbroken WAL leads to timeline 4"):
+        choose(Target(), backup_id="20261123T074213", timeline=4)
+
+
+def test_positions() -> None:
+    assert choose(targets.parse(lsn="0/C000100")).timeline == 4
+    with pytest.raises(OperatorError, match="outside the WAL"):
+        choose(targets.parse(lsn="1/0"))
+    assert show_lsn(parse_lsn("2/A0000028")) == "2/A0000028"
+
+
+def test_what_was_located_on_an_older_timeline_is_restored_there() -> None:
+    spot = Located(timeline=2, lsn=234987045, time=NOW - timedelta(hours=1))
+    chosen = choose(targets.parse(xid="827"), located=spot)
+    assert chosen.timeline == 4  # before the fork: part of the newest timeline's own history
+    later = spot.model_copy(update={"lsn": parse_lsn("0/E019FF0")})
+    assert choose(targets.parse(xid="828"), located=later).timeline == 2
+
+
+def test_no_backup_at_all() -> None:
+    empty = STORE.model_copy(update={"backups": ()})
+    with pytest.raises(OperatorError, match="nothing can be restored"):
+        plan.choose(empty, Target(), NOW)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"xid": "2"},
+        {"xid": "x"},
+        {"lsn": "17"},
+        {"name": ""},
+        {"name": "a\nb"},
+        {"name": "n", "exclusive": True},
+        {"exclusive": True},
+        {"xid": "7", "lsn": "0/1"},
+    ],
+)
+def test_targets_that_are_none(options) -> None:
+    with pytest.raises(OperatorError):
+        targets.parse(**options)
+
+
+def test_both_readings_of_a_time_without_a_zone_are_shown() -> None:
+    with pytest.raises(OperatorError) as caught:
+        targets.parse(time="2026-05-01 12:00:00")
+    assert "2026-05-01 12:00:00+00:00" in str(caught.value)
+    assert "this machine's zone" in str(caught.value)
+
+
+def test_the_picture_has_a_line_a_timeline() -> None:
+    lines = window.picture(window.window(STORE, NOW))
+    assert len(lines) == 5
+    assert ">" in lines[3]
+    assert targets.parse().kind is Kind.LATEST

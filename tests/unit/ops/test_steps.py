@@ -1,0 +1,168 @@
+"""Steps resumed, taken back and refused; and the guard against a server that still runs."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from rich.console import Console
+
+from ops import journal, steps
+from ops.clone import minimums
+from ops.errors import OperatorError
+from ops.journal import Journal, State
+from ops.onmachine import stopped
+from ops.plan import Plan
+from ops.recover import cluster, restore
+from ops.remote_python import program
+from ops.ssh import ConnectionLost, Site
+from ops.steps import Run, Step
+from ops.targets import Kind, Target
+
+RECORDED = Path(__file__).with_name("recorded")
+
+
+class Walk:
+    """Three steps, the third final, that write down what happens; one of them may fail."""
+
+    def __init__(self, failing: str = "", error: Exception | None = None) -> None:
+        self.seen: list[str] = []
+        self.failing, self.error = failing, error
+        self.steps = [
+            Step(name, name, self._do(name), self._undo(name), final=name == "c") for name in "abc"
+        ]
+
+    def _do(self, name: str):
+        def do(run: Run) -> str:
+            self.seen.append(name)
+            if name == self.failing and self.error:
+                raise self.error
+            return ""
+
+        return do
+
+    def _undo(self, name: str):
+        return lambda run: self.seen.append(f"-{name}")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(journal, "save", lambda machine, current: None)
+    monkeypatch.setattr(journal, "close", lambda machine, current: None)
+    site = cast(Site, SimpleNamespace(barman=None, postgres=None, outputs=None))
+    return Run(site, Journal.begin("recover"), Console(file=io.StringIO()))
+
+
+def test_a_failure_takes_everything_back(run: Run) -> None:
+    walk = Walk("b", OperatorError("no room"))
+    with pytest.raises(OperatorError, match="no room") as caught:
+        steps.forward(run, walk.steps)
+    assert walk.seen == ["a", "b", "-b", "-a"]
+    assert "put back" in caught.value.state
+
+
+def test_after_the_final_step_there_is_only_forward(run: Run) -> None:
+    walk = Walk("c", OperatorError("slot in use"))
+    with pytest.raises(OperatorError, match="slot in use") as caught:
+        steps.forward(run, walk.steps)
+    assert walk.seen == ["a", "b", "c"]
+    assert "NOT protected" in caught.value.state
+    assert "--resume" in str(caught.value.next_command)
+    with pytest.raises(OperatorError, match="too far"):
+        steps.backward(run, walk.steps)
+
+
+def test_a_lost_connection_leaves_it_to_be_resumed(run: Run) -> None:
+    walk = Walk("b", ConnectionLost("gone"))
+    with pytest.raises(OperatorError, match="unfinished"):
+        steps.forward(run, walk.steps)
+    again = Walk()
+    steps.forward(run, again.steps)
+    assert again.seen == ["b", "c"]
+    assert all(record.state is State.DONE for record in run.journal.steps)
+
+
+def test_an_abort_repeats_nothing_that_was_taken_back(run: Run) -> None:
+    walk = Walk("b", ConnectionLost("gone"))
+    with pytest.raises(OperatorError):
+        steps.forward(run, walk.steps)
+    steps.backward(run, walk.steps)
+    steps.backward(run, walk.steps)
+    assert walk.seen == ["a", "b", "-b", "-a"]
+
+
+def test_the_journal_survives_its_disk() -> None:
+    begun = Journal.begin("recover", options=1)
+    begun.note("stop", State.DONE, 1.5, "stopped")
+    assert Journal.model_validate_json(begun.model_dump_json()) == begun
+
+
+def test_a_process_in_the_data_directory_is_seen(tmp_path: Path) -> None:
+    data = tmp_path / "main"
+    data.mkdir()
+    child = subprocess.Popen(["sleep", "60"], cwd=data)
+    try:
+        found = stopped.users(data, Path("/proc"))
+        assert found == [f"{child.pid} sleep 60"]
+        # The directory is set aside under it: still seen, under the name it has now or had.
+        data.rmdir()
+        assert stopped.users(data, Path("/proc")) == found
+    finally:
+        child.kill()
+        child.wait()
+    assert stopped.users(data, Path("/proc")) == []
+
+
+def test_nothing_is_moved_while_the_server_runs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the stop step disabled, the guard of the next ones refuses."""
+    monkeypatch.setattr(cluster, "users", lambda run: ["4711 postgres"])
+    monkeypatch.setattr(cluster, "PROOF_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(cluster, "cluster", lambda run: SimpleNamespace(data="/d", unit="u"))
+    run.journal.plan = Plan.model_construct(backup_id="x")
+    for step in (cluster.set_aside, restore.restore):
+        with pytest.raises(OperatorError, match="4711 postgres"):
+            step(run)
+
+
+def test_the_settings_of_each_kind_of_target() -> None:
+    at = "2026-05-01 12:00:00+00:00"
+    values = restore.replay_values(Target(kind=Kind.TIME, value=at, exclusive=True), 3, "h", "pg")
+    assert values["recovery_target_time"] == at
+    assert values["recovery_target_inclusive"] == "off"
+    assert values["recovery_target_action"] == "pause"
+    assert values["synchronous_standby_names"] == ""
+    latest = restore.replay_values(Target(), 3, "h", "pg")
+    assert not [
+        name for name in latest if name.startswith("recovery_target_") and name[-4:] != "line"
+    ]
+    assert "--partial" in latest["restore_command"]
+    immediate = restore.replay_values(Target(kind=Kind.IMMEDIATE, value="immediate"), 1, "h", "pg")
+    assert immediate["recovery_target"] == "immediate"
+
+
+def test_a_quote_in_a_restore_points_name_stays_inside() -> None:
+    assert "x = 'it''s'\n" in restore.render({"x": "it's"})
+
+
+def test_a_clone_gets_the_settings_that_replay_insists_on() -> None:
+    found = minimums((RECORDED / "controldata.txt").read_text())
+    assert found["max_connections"] == "100"
+    assert found["max_locks_per_transaction"] == "64"
+
+
+def test_what_is_sent_to_a_machine_runs_there_by_itself(tmp_path: Path) -> None:
+    text = program(stopped)
+    done = subprocess.run(
+        [sys.executable, "-I", "-", str(tmp_path)],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert answer == {"users": []}

@@ -1,0 +1,73 @@
+"""Commits read from a real segment of PostgreSQL 17; pg_waldump said the same when it was kept."""
+
+import gzip
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ops.onmachine.catalogue import fork, name_of, unbroken
+from ops.onmachine.wal import Commit, RestorePoint, scan
+
+SEGMENT = gzip.decompress(
+    (Path(__file__).with_name("recorded") / "000000040000000000000014.gz").read_bytes()
+)
+
+
+def test_what_pg_waldump_shows() -> None:
+    found = list(scan(SEGMENT))
+    assert [(item.xid, hex(item.lsn)) for item in found if isinstance(item, Commit)] == [
+        (829, hex(0x14014788 + 405)),
+        (830, hex(0x14019450 + 34)),
+        (831, hex(0x14019520 + 34)),
+    ]
+    assert round(found[0].time, 6) == 1795421803.636274
+    points = [item for item in found if isinstance(item, RestorePoint)]
+    assert [point.name for point in points] == ["recorded"]
+
+
+@given(st.integers(min_value=0, max_value=200_000))
+def test_a_segment_cut_off_anywhere_gives_a_prefix(length: int) -> None:
+    whole = [item.lsn for item in scan(SEGMENT)]
+    part = [item.lsn for item in scan(SEGMENT[:length])]
+    assert part == whole[: len(part)]
+
+
+@given(st.integers(min_value=0, max_value=200_000))
+def test_zeros_from_anywhere_give_a_prefix(length: int) -> None:
+    whole = [item.lsn for item in scan(SEGMENT)]
+    cut = SEGMENT[:length].ljust(len(SEGMENT), b"\0")
+    part = [item.lsn for item in scan(cut)]
+    assert part == whole[: len(part)]
+
+
+def test_nonsense_gives_nothing() -> None:
+    assert list(scan(b"")) == []
+    assert list(scan(b"\xff" * 100_000)) == []
+
+
+def test_runs_break_at_gaps_and_timelines() -> None:
+    size = 2**24
+    names = {name_of(1, position, size) for position in (2, 3, 5)} | {
+        name_of(2, 6, size),
+        name_of(2, 7, size) + ".partial",
+    }
+    assert [
+        (run["timeline"], run["first"][-2:], run["last"][-2:], run["partial"])
+        for run in unbroken(names, size)
+    ] == [(1, "02", "03", False), (1, "05", "05", False), (2, "06", "07", True)]
+
+
+def test_a_segment_that_is_archived_as_well_is_not_partial() -> None:
+    name = name_of(1, 4, 2**24)
+    assert unbroken({name, f"{name}.partial"}, 2**24)[0]["partial"] is False
+
+
+def test_a_history_file() -> None:
+    text = "1\t0/8069300\tno recovery target specified\n\n2\t0/E019ED8\tno recovery target\n"
+    assert fork(4, text) == {
+        "timeline": 4,
+        "parent": 2,
+        "lsn": "0/E019ED8",
+        "path": [[1, "0/8069300"], [2, "0/E019ED8"]],
+    }
