@@ -15,4 +15,6 @@ class Image:
 
 IMAGES: dict[str, Image] = {
     "debian-13": Image("Debian", "debian-13", "13-gen2", postgres_version="17"),
+    # Not for data you want to keep: what comes next, to test against before it comes.
+    "debian-testing": Image("Debian", "debian-14-daily", "14-gen2", postgres_version="18"),
 }

@@ -17,12 +17,27 @@ from typing import Any
 import psycopg
 import pytest
 
+from components.images import IMAGES
 from lab import client, machine
 from lab.client import Client
 from lab.names import Lab
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UP_TIMEOUT_S = 1500
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--image",
+        default="debian-13",
+        choices=sorted(IMAGES),
+        help="the machines' operating system: a value of the program's setting `image`",
+    )
+
+
+def image(config: pytest.Config) -> str:
+    """The operating system that this run tests on."""
+    return str(config.getoption("image"))
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,11 @@ class Stack:
         """The stack's outputs, secrets in clear."""
         done = self.pulumi("stack", "output", "--json", "--show-secrets")
         return json.loads(done.stdout)
+
+    @property
+    def cluster(self) -> str:
+        """Version and name of the cluster as in Debian's paths: 17/main."""
+        return "/".join(self.outputs["postgres"]["dataDirectory"].split("/")[-2:])
 
     def lab_command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self._run([".venv/bin/python", "-m", "lab", *words], check=check)
@@ -117,9 +137,9 @@ def _enter(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def copy_checkout(to: Path) -> Path:
-    """The checkout's files as git would clone them, with changes not committed yet; the virtual
-    environment is shared."""
+def copy_checkout(to: Path, image: str) -> Path:
+    """The checkout's files as git would clone them, with changes not committed yet; its lab is
+    set to `image`. The virtual environment is shared."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=CHECKOUT,
@@ -132,16 +152,18 @@ def copy_checkout(to: Path) -> Path:
         if source.is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, to / name)
+    with (to / "Pulumi.lab.yaml").open("a") as settings:
+        settings.write(f"  postgres-barman:image: {image}\n")
     (to / ".venv").symlink_to(CHECKOUT / ".venv")
     return to
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
     """The stack, up."""
     if os.geteuid() != 0:
         pytest.fail("the end-to-end tests need root; type: sudo make test-lab")
-    made = Stack(copy_checkout(tmp_path_factory.mktemp("checkout")))
+    made = Stack(copy_checkout(tmp_path_factory.mktemp("checkout"), image(pytestconfig)))
     try:
         made.lab_command("up")
         yield made

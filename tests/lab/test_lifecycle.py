@@ -11,13 +11,15 @@ import pytest
 
 from lab import machine
 from lab.names import Lab
-from tests.lab.conftest import Stack, copy_checkout
+from tests.lab.conftest import Stack, copy_checkout, image
 
 
 @pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def interrupted(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Stack]:
     """A lab whose first `up` was killed, its engine too, when both machines had been started."""
-    stack = Stack(copy_checkout(tmp_path_factory.mktemp("checkout")))
+    stack = Stack(copy_checkout(tmp_path_factory.mktemp("checkout"), image(pytestconfig)))
     try:
         first = subprocess.Popen(
             [".venv/bin/python", "-m", "lab", "up"],

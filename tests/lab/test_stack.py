@@ -93,7 +93,7 @@ def test_the_cluster_is_what_was_asked_for(stack: Stack) -> None:
         )
     }
     assert shown == {
-        "data_directory": "/data/postgresql/17/main",
+        "data_directory": f"/data/postgresql/{stack.cluster}",
         "data_checksums": "on",
         "password_encryption": "scram-sha-256",
         "wal_level": "replica",
@@ -145,7 +145,8 @@ def in_streamed_wal(stack: Stack, text: str) -> bool:
 
 
 def test_a_pgbench_load_arrives_whole(stack: Stack) -> None:
-    bench = "runuser -u postgres -- /usr/lib/postgresql/17/bin/pgbench"
+    version = stack.cluster.split("/")[0]
+    bench = f"runuser -u postgres -- /usr/lib/postgresql/{version}/bin/pgbench"
     stack.on("postgres-lab", f"cd / && {bench} -i -s 5 -q app && {bench} -c 4 -j 2 -T 5 app")
     end = stack.sql("SELECT pg_current_wal_flush_lsn()")
     # Written, not flushed: an asynchronous receiver flushes at the end of a segment.
@@ -280,7 +281,8 @@ def test_changed_settings_change_only_what_they_must(stack: Stack) -> None:
 
 
 def test_a_parameter_that_postgres_refuses_is_taken_back(stack: Stack) -> None:
-    before = stack.on("postgres-lab", "cat /etc/postgresql/17/main/conf.d/pulumi.conf")
+    configuration = f"cat /etc/postgresql/{stack.cluster}/conf.d/pulumi.conf"
+    before = stack.on("postgres-lab", configuration)
     stack.pulumi(
         *("config", "set", "--path", "postgres-barman:postgresParameters.work_mem", "banana")
     )
@@ -288,7 +290,7 @@ def test_a_parameter_that_postgres_refuses_is_taken_back(stack: Stack) -> None:
         refused = stack.pulumi(*("up", "--yes", "--skip-preview", "--non-interactive"), check=False)
         assert refused.returncode != 0
         assert "work_mem" in refused.stdout + refused.stderr
-        assert stack.on("postgres-lab", "cat /etc/postgresql/17/main/conf.d/pulumi.conf") == before
+        assert stack.on("postgres-lab", configuration) == before
         assert stack.sql("SELECT 1") == "1"
     finally:
         stack.pulumi("config", "rm", "--path", "postgres-barman:postgresParameters.work_mem")
