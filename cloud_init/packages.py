@@ -1,7 +1,11 @@
 """Which packages of the distribution each role needs from its first boot on."""
 
-# logrotate is merely recommended by what writes the logs, and recommended packages stay out.
-COMMON = ("azure-vm-utils", "chrony", "cron", "logrotate", "rsync", "unattended-upgrades")
+# logrotate and openssh-client are merely recommended by what needs them, and recommended packages
+# stay out.
+COMMON = (
+    *("azure-vm-utils", "chrony", "cron", "logrotate", "openssh-client"),
+    *("rsync", "unattended-upgrades"),
+)
 
 
 def postgres(version: str) -> tuple[str, ...]:
