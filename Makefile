@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help up down shell plan test test-unit test-lab lint format docs bench clean-cache venv for-unit for-lint for-lab
+.PHONY: help up down shell plan test test-unit test-lab test-faults lint format docs bench clean-cache venv for-unit for-lint for-lab
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ test-unit: for-unit ## the tests that need neither root nor a lab
 
 test-lab: for-lab ## the end-to-end tests alone
 	@$(BIN)/python -m pytest tests/lab
+
+test-faults: for-lab ## the core of the fault matrix; writes docs/faults.md
+	@$(BIN)/python -m pytest tests/faults
 
 lint: for-lint ## ruff, pyright, shellcheck
 	@$(BIN)/ruff check --quiet .

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ops.durability import Durability
 from ops.model import Status
 from ops.window import BackupList, Window
 
@@ -11,6 +12,7 @@ DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops status --json": Status,
     "ops backups --json": BackupList,
     "ops window --json": Window,
+    "ops durability --json": Durability,
 }
 
 HEAD = """\

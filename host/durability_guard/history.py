@@ -64,6 +64,8 @@ class History:
             self._began[event] = record
         if event == "exposed":
             self.exposed = record.get("reason")
+            # Those that waited were let go, not answered.
+            self.waiting = False
         elif event == "protected":
             self.exposed = None
         elif event in ("waiting", "answered"):

@@ -44,6 +44,7 @@ class Guard:
         self.state = _remembered(postgres.armed(), policy, boot)
         self._complaint = ""
         self._proving = False
+        self._written = 0
 
     def run(self) -> None:
         """For ever."""
@@ -57,6 +58,7 @@ class Guard:
     def cycle(self) -> Seen:
         """One look, and what follows from it."""
         seen = self.postgres.look(probe=self._proving)
+        self._written = seen.look.written or self._written
         before = self.state
         after, action = step(self.policy, before, seen.look)
         if action is Action.RELEASE:
@@ -107,7 +109,7 @@ class Guard:
 
     def _append(self, event: str, seen: Seen, **details: Any) -> dict[str, Any]:
         try:
-            return self.history.append(event, seen.look.now, seen.look.written, **details)
+            return self.history.append(event, seen.look.now, self._written, **details)
         except OSError as error:
             # A full disk must not keep commits waiting; the journal has it.
             say(3, f"history cannot be written: {error}; lost entry: {event} {details}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ops import backup as backups_
+from ops import durability as durability_
 from ops import postgres, status, targets, window
 from ops.cli.common import Json, Stack, console, site_of, store_of
 from ops.screen import show_status
@@ -23,6 +24,17 @@ def show(stack: Stack = None, as_json: Json = False) -> None:
     else:
         show_status(found, console)
     raise typer.Exit(found.verdict.exit_code)
+
+
+@app.command()
+def durability(stack: Stack = None, as_json: Json = False) -> None:
+    """Do commits wait for Barman, and when did they not."""
+    with site_of(stack) as site:
+        found = durability_.read(site)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        durability_.show(found, console)
 
 
 @app.command()

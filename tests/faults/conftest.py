@@ -1,0 +1,54 @@
+"""One stack for the whole matrix, brought up with commits that wait; the report at the end."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import client
+from tests.faults.report import Report
+from tests.faults.site import FALLBACK_AFTER_S, Site, copied
+from tests.lab.conftest import CHECKOUT, Application, Stack, copy_checkout
+
+IMAGE = "debian-13"
+
+
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack, up, in a lab of its own."""
+    made = Stack(copied(copy_checkout(tmp_path_factory.mktemp("faults"), IMAGE)))
+    try:
+        made.lab_command("up")
+        yield made
+    finally:
+        made.lab_command("down", "--yes-delete-data", check=False)
+
+
+@pytest.fixture(scope="package")
+def pair(stack: Stack) -> Iterator[Site]:
+    """Both machines and a client inside clientCidrs."""
+    attached = client.attach(stack.lab, "faults", "10.30.0.19/24")
+    try:
+        yield Site(stack, Application(attached, stack.outputs["databases"]["app"]["uri"]))
+    finally:
+        attached.detach()
+
+
+@pytest.fixture
+def site(pair: Site) -> Site:
+    """The pair, protected and with an empty ledger."""
+    pair.until_protected()
+    pair.new_ledger()
+    return pair
+
+
+@pytest.fixture(scope="package")
+def report(request: pytest.FixtureRequest) -> Iterator[Report]:
+    """Written only by a run in which the whole folder was run and passed."""
+    made = Report(FALLBACK_AFTER_S)
+    failed_before = request.session.testsfailed
+    yield made
+    option = request.config.option
+    chosen = bool(option.keyword) or any("::" in word for word in request.config.args)
+    ours = [item for item in request.session.items if "tests/faults" in str(item.path)]
+    if not chosen and len(made.rows) == len(ours) and request.session.testsfailed == failed_before:
+        (CHECKOUT / "docs" / "faults.md").write_text(made.text())

@@ -1,0 +1,147 @@
+"""The pair under test: its durability as it is, and the faults that can be done to it."""
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import fabric, machine
+from lab.spec import Hardware
+from tests.faults.ledger import Ledger
+from tests.lab.conftest import Application, Stack
+
+POSTGRES, BARMAN = "postgres-lab", "barman-lab"
+ADDRESS = {POSTGRES: "10.20.0.4", BARMAN: "10.20.1.4"}
+UNIT = "postgresql@17-main"
+FALLBACK_AFTER_S = 5
+# A look a second, one more to act on, and a machine that has other work as well.
+SLACK_S = 4.0
+
+
+def eventually(what: str, ready: Callable[[], bool], timeout_s: float = 60) -> float:
+    """Wait until `ready`; the seconds it took."""
+    began = time.monotonic()
+    while not ready():
+        assert time.monotonic() < began + timeout_s, f"waited {timeout_s} s in vain for: {what}"
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+@dataclass(frozen=True)
+class Site:
+    """A stack with durability sync-with-fallback, unless a test has changed that."""
+
+    stack: Stack
+    application: Application
+
+    def new_ledger(self) -> None:
+        """An empty table. Does not wait for Barman."""
+        self.stack.sql(
+            "SET synchronous_commit = local; DROP TABLE IF EXISTS ledger; "
+            "CREATE TABLE ledger (id bigint PRIMARY KEY); ALTER TABLE ledger OWNER TO app",
+            "app",
+        )
+
+    def writing(self, clients: int = 4, options: str = "") -> Ledger:
+        """Writers at work for the length of a `with`."""
+        return Ledger(self.application.client, self.application.uri, clients, options)
+
+    def lost(self, ledger: Ledger) -> set[int]:
+        """Acknowledged, and not in the database."""
+        present = {int(line) for line in self.stack.sql("SELECT id FROM ledger", "app").split()}
+        return ledger.ids - present
+
+    def guard(self) -> dict[str, Any]:
+        """What the guard saw last."""
+        said = self.stack.on(POSTGRES, "cat /run/durability-guard/status.json")
+        return json.loads(said)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Everything the guard has written down."""
+        said = self.stack.on(POSTGRES, "cat /var/lib/durability-guard/history.jsonl")
+        return [json.loads(line) for line in said.splitlines()]
+
+    def protected(self) -> bool:
+        """Whether commits wait for Barman, and Barman confirms them."""
+        seen = self.stack.on(POSTGRES, "cat /run/durability-guard/status.json", check=False)
+        try:
+            status = json.loads(seen)
+        except ValueError:
+            return False
+        fresh = status["exposed"] is None and status["state"]["settled"]
+        return fresh and status["look"]["synchronous"] and status["waiting_s"] < 1
+
+    def until_protected(self, timeout_s: float = 120) -> float:
+        """The seconds until it is."""
+        return eventually("commits to wait for Barman again", self.protected, timeout_s)
+
+    def set_level(self, level: str) -> None:
+        """As an operator does it."""
+        self.stack.pulumi("config", "set", "postgres-barman:durability", level)
+        self.stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive")
+
+    @contextmanager
+    def partition(self, *directions: tuple[str, str]) -> Iterator[None]:
+        """Packets from one machine to another vanish, silently, in each direction given."""
+        rules = "\n".join(
+            f"ip saddr {ADDRESS[source]} ip daddr {ADDRESS[target]} drop"
+            for source, target in directions
+        )
+        table = (
+            "table inet fault { chain forward { type filter hook forward priority -300;\n"
+            f"{rules}\n}}\n}}"
+        )
+        fabric.run_in(self.stack.lab, ["nft", table])
+        try:
+            yield
+        finally:
+            fabric.run_in(self.stack.lab, ["nft", "delete table inet fault"])
+
+    def cut_power(self, name: str) -> None:
+        """What the machine had not forced to its disk is gone."""
+        machine.kill(self.stack.lab, name)
+
+    def power_on(self, name: str) -> None:
+        self.stack.lab_command("power-on", name)
+
+    def destroy_database(self) -> None:
+        """Cut PostgreSQL's power and lose its data directory before anything can read it again."""
+        self.cut_power(POSTGRES)
+        folder = self.stack.lab.directory / "machines" / POSTGRES
+        disk = Hardware.read(folder / "hardware.json").disks[0].path
+        with tempfile.TemporaryDirectory() as mounted:
+            script = (
+                'mount -o loop "$1" "$2" && find "$2/postgresql/17/main" -mindepth 1 -delete; '
+                'code=$?; umount "$2"; exit $code'
+            )
+            subprocess.run(
+                ["unshare", "-m", "sh", "-c", script, "destroy", disk, mounted], check=True
+            )
+        self.power_on(POSTGRES)
+
+    def recover(self) -> None:
+        """By the runbook, to the last acknowledged commit."""
+        self.stack.ops("recover", "--yes")
+
+
+def copied(checkout: Path) -> Path:
+    """Levels and times for these tests, in a copy of the checkout."""
+    path = checkout / "Pulumi.lab.yaml"
+    lines = [
+        line
+        for line in path.read_text().splitlines()
+        if not line.strip().startswith(
+            ("postgres-barman:durability:", "postgres-barman:fallbackAfterSeconds:")
+        )
+    ]
+    lines += [
+        "  postgres-barman:durability: sync-with-fallback",
+        f"  postgres-barman:fallbackAfterSeconds: {FALLBACK_AFTER_S}",
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return checkout
