@@ -92,7 +92,16 @@ class Journal(BaseModel):
 
 
 # Written beside and moved: a reader sees the whole journal or the one before, also after a crash.
-_SAVE = 'umask 077; mkdir -p "$1"; cat >"$2.new" && sync "$2.new" && mv "$2.new" "$2"'
+# That there is a run is no secret: what restarts the receiver looks for it. What it says is.
+_SAVE = f"""
+set -e
+install -d -m 0711 {FOLDER}
+umask 077
+mkdir -p "$1"
+cat >"$2.new"
+sync "$2.new"
+mv "$2.new" "$2"
+"""
 
 
 def save(machine: Machine, journal: Journal) -> None:

@@ -15,7 +15,7 @@ BEAT_S = 15
 # A laptop that closes sends nothing; without a beat for this long the lock is given up.
 SILENCE_S = 60
 _HOLD = f"""
-umask 077; mkdir -p {FOLDER}
+install -d -m 0711 {FOLDER}; umask 077
 exec 9>>{FOLDER}/lock
 if ! flock -n 9; then echo "held by $(cat {FOLDER}/holder)"; exit 0; fi
 printf '%s\\n' "$1" >{FOLDER}/holder

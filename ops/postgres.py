@@ -44,9 +44,21 @@ SELECT json_build_object(
 """
 
 
-def query(machine: Machine, sql: str, *, database: str = "postgres", timeout_s: float = 60) -> str:
-    """What psql prints for `sql`, unaligned, without headers. Raises CommandFailed."""
+def query(
+    machine: Machine,
+    sql: str,
+    *,
+    database: str = "postgres",
+    timeout_s: float = 60,
+    waits_for_barman: bool = False,
+) -> str:
+    """What psql prints for `sql`, unaligned, without headers. Raises CommandFailed.
+
+    A commit waits for Barman, where the stack is set so, only if asked to: Barman may be away.
+    """
     argv = ["psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", database]
+    if not waits_for_barman:
+        sql = f"SET synchronous_commit = local;\n{sql}"
     return machine.run(argv, user=USER, stdin=sql, timeout_s=timeout_s).stdout.strip()
 
 

@@ -91,11 +91,13 @@ def _streaming(status: Status) -> list[Reason]:
         )
     elif receiver.state == "catchup" or receiver.write_lag_bytes > LAG_BYTES:
         reasons.append(_degraded(f"Barman is {receiver.write_lag_bytes / 2**20:.0f} MiB behind"))
-    elif status.durability == "sync" and receiver.sync_state not in ("sync", "quorum"):
+    elif status.durability != "async" and receiver.sync_state not in ("sync", "quorum"):
+        # The fallback is a choice the operator made; not waiting at `sync` is a fault.
+        say = _unprotected if status.durability == "sync" else _degraded
         reasons.append(
-            _unprotected(
+            say(
                 f"commits do not wait for Barman (sync_state {receiver.sync_state})",
-                "python -m ops rejoin",
+                "sudo journalctl -u durability-guard   (on PostgreSQL's machine)",
             )
         )
     return reasons

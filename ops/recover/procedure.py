@@ -40,7 +40,7 @@ def procedure(kind: str) -> list[Step]:
     known = {
         "recover": lambda: recovery() + rejoin.steps(),
         "undo": undo.steps,
-        "rejoin": rejoin.steps,
+        "rejoin": rejoin.alone,
     }
     return known[kind]()
 

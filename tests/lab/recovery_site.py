@@ -27,14 +27,17 @@ needs_root = pytest.mark.skipif(
 )
 
 # Inserts one row a transaction and prints `id before after` once the commit is acknowledged.
+# Told to stop, it first prints what it has sent: then what was acknowledged is what is printed.
 WRITER = """
-import sys, time
+import signal, sys, time
 import psycopg
 uri = sys.stdin.readline().strip()
-while True:
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+while not told:
     try:
         with psycopg.connect(uri, connect_timeout=3, autocommit=True) as connection:
-            while True:
+            while not told:
                 before = time.time()
                 done = connection.execute("INSERT INTO ledger DEFAULT VALUES RETURNING id")
                 print(done.fetchone()[0], repr(before), repr(time.time()), flush=True)

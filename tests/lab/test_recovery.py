@@ -145,6 +145,28 @@ def test_after_a_recovery_forward_again_and_undone(stack: Stack, tmp_path: Path)
     stack.assert_protected()
 
 
+def test_a_clone_shows_the_dropped_table_beside_the_running_server(
+    stack: Stack, tmp_path: Path
+) -> None:
+    stack.new_ledger()
+    ids = {e.id for e in write_for(stack, tmp_path / "ledger", 0.5)}
+    time.sleep(1.0)
+    before_drop = time.time()
+    time.sleep(0.5)
+    stack.sql("DROP TABLE ledger")
+    stack.new_ledger()
+    with stack.writing(tmp_path / "meanwhile"):
+        stack.ops("clone", "--target-time", moment(before_drop))
+        look = "psql -X -A -t -h /data/clones/clone -p 5433 -d app -c 'SELECT id FROM ledger'"
+        shown = stack.on_postgres(f"cd /; runuser -u postgres -- {look}")
+        stack.wait_for_rows(tmp_path / "meanwhile", 20)
+    assert {int(line) for line in shown.split()} == ids
+    assert stack.ids() == {e.id for e in read(tmp_path / "meanwhile")}
+    stack.ops("clone", "--drop")
+    assert stack.on_postgres("ls /data/clones") == ""
+    stack.assert_protected()
+
+
 # From step 10 on there is no way back; before, both ways are walked.
 @pytest.mark.parametrize(
     ("step", "ending"),

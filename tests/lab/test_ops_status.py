@@ -1,0 +1,43 @@
+"""`ops status` on a real stack: what it says, and its exit codes."""
+
+import json
+import time
+
+from tests.lab.conftest import Stack
+
+
+def test_a_new_stack_is_protected(stack: Stack) -> None:
+    answer = json.loads(stack.ops("status", "--json").stdout)
+    assert (answer["verdict"], answer["reasons"]) == ("protected", [])
+    assert answer["postgres"]["accepting"]
+    assert answer["receiver"]["state"] == "streaming"
+    assert answer["last_done_backup"]["status"] == "DONE"
+    assert all(check["ok"] for check in answer["checks"])
+    for machine in ("postgres_machine", "barman_machine"):
+        assert answer[machine]["disk"]["mounted"]
+
+
+def test_a_stopped_receiver_is_unprotected_until_it_is_back(stack: Stack) -> None:
+    stack.on("barman-lab", "mv /etc/cron.d/barman /root/ && pkill -u barman -x pg_receivewal")
+    time.sleep(2)
+    done = stack.ops("status", check=False)
+    stack.on("barman-lab", "mv /root/barman /etc/cron.d/")
+    assert done.returncode == 2
+    assert "receiver" in done.stdout
+    _wait_protected(stack)
+
+
+def test_a_machine_that_is_off_is_named(stack: Stack) -> None:
+    stack.lab_command("power-off", "postgres-lab")
+    done = stack.ops("status", check=False)
+    stack.lab_command("power-on", "postgres-lab")
+    assert done.returncode == 2
+    assert "postgres-lab cannot be reached" in done.stdout
+    _wait_protected(stack)
+
+
+def _wait_protected(stack: Stack) -> None:
+    deadline = time.monotonic() + 180
+    while (done := stack.ops("status", check=False)).returncode:
+        assert time.monotonic() < deadline, done.stdout
+        time.sleep(3)
