@@ -41,7 +41,7 @@ class Guard:
         self.postgres = postgres
         self.history = history
         self.boot = boot
-        self.state = _remembered(postgres.armed(), policy, boot)
+        self.state = _remembered(postgres.armed(), policy, boot, history.exposed)
         self._complaint = ""
         self._proving = False
         self._written = 0
@@ -147,9 +147,13 @@ class Guard:
             self._complain(f"status cannot be written: {error}")
 
 
-def _remembered(armed: bool, policy: Policy, boot: str) -> State:
-    """The state as the last process left it in this boot; the file on disk has the last word."""
-    fresh = State(armed=armed, exposure=Exposure.ARMING)
+def _remembered(armed: bool, policy: Policy, boot: str, exposed: str | None) -> State:
+    """The state as the last process left it in this boot; the file on disk has the last word.
+
+    `exposed` is the history's last word: an interval goes on over a reboot for the same reason.
+    """
+    lasting = exposed is not None and exposed != Exposure.CHOSEN
+    fresh = State(armed=armed, exposure=Exposure(exposed) if lasting else Exposure.ARMING)
     try:
         status = json.loads(STATUS.read_text())
         known = State(**status["state"] | {"exposure": Exposure(status["state"]["exposure"])})

@@ -66,19 +66,25 @@ class Site:
         said = self.stack.on(POSTGRES, "cat /var/lib/durability-guard/history.jsonl")
         return [json.loads(line) for line in said.splitlines()]
 
-    def protected(self) -> bool:
-        """Whether commits wait for Barman, and Barman confirms them."""
+    def protected(self, since: float) -> bool:
+        """Whether commits wait for Barman, and Barman confirms them, at a look after `since`.
+
+        The machines have this host's clock.
+        """
         seen = self.stack.on(POSTGRES, "cat /run/durability-guard/status.json", check=False)
         try:
             status = json.loads(seen)
         except ValueError:
             return False
-        fresh = status["exposed"] is None and status["state"]["settled"]
-        return fresh and status["look"]["synchronous"] and status["waiting_s"] < 1
+        look = status["look"]
+        armed = status["exposed"] is None and status["state"]["settled"] and look["waits"]
+        return armed and look["now"] > since and look["synchronous"] and status["waiting_s"] < 1
 
     def until_protected(self, timeout_s: float = 120) -> float:
         """The seconds until it is."""
-        return eventually("commits to wait for Barman again", self.protected, timeout_s)
+        now = time.monotonic()
+        what = "commits to wait for Barman again"
+        return eventually(what, lambda: self.protected(now), timeout_s)
 
     def set_level(self, level: str) -> None:
         """As an operator does it."""

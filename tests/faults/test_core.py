@@ -4,20 +4,17 @@ import time
 
 import pytest
 
-from tests.faults.ledger import Ledger
+from tests.faults.expectations import IN_TIME_S, recorded, waits_then_resumes
 from tests.faults.report import Report, Row
 from tests.faults.site import (
     BARMAN,
-    FALLBACK_AFTER_S,
     POSTGRES,
-    SLACK_S,
     UNIT,
     Site,
     eventually,
 )
 
 FALLBACK, SYNC, ASYNC = "sync-with-fallback", "sync", "async"
-IN_TIME_S = FALLBACK_AFTER_S + SLACK_S
 TO_BARMAN, TO_POSTGRES = (POSTGRES, BARMAN), (BARMAN, POSTGRES)
 
 
@@ -131,35 +128,6 @@ def test_barman_away(site: Site, report: Report) -> None:
     assert recorded(site, before) == ["exposed", "protected"]
 
 
-def waits_then_resumes(ledger: Ledger) -> float:
-    """Commits stop for the fallback time and no longer; how long."""
-    began = time.monotonic()
-    # Those on their way when the fault struck may still come back.
-    time.sleep(1.0)
-    quiet = time.monotonic()
-    eventually(
-        "commits to go on without Barman",
-        lambda: bool(ledger.commits) and ledger.commits[-1].acknowledged > quiet,
-        IN_TIME_S + 20,
-    )
-    resumed = ledger.commits[-1].acknowledged
-    waited = ledger.longest_commit()
-    assert ledger.acknowledged_between(quiet, began + FALLBACK_AFTER_S - 1.0) == 0
-    assert resumed - began <= IN_TIME_S
-    return waited
-
-
-def recorded(site: Site, before: int) -> list[str]:
-    """Beginning and end of the interval in which the RPO was not 0, and its reason."""
-    events = [
-        event for event in site.history()[before:] if event["event"] in ("exposed", "protected")
-    ]
-    assert events[0]["reason"] == "fallback"
-    assert events[0]["lsn"] != events[-1]["lsn"]
-    assert events[-1]["seconds"] > 0
-    return [event["event"] for event in events]
-
-
 def lose_the_database(site: Site, level: str) -> Row:
     """The way to Barman is cut for a moment, and in that moment the database machine is lost."""
     row = Row("database machine and its disk lost, the way to Barman cut 2 s before", level)
@@ -171,15 +139,15 @@ def lose_the_database(site: Site, level: str) -> Row:
     began = time.monotonic()
     site.recover()
     row.seen = f"restored by ops recover in {time.monotonic() - began:.0f} s"
+    if level != ASYNC:
+        site.until_protected()
+        row.protected_after_s = time.monotonic() - began
     row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
     return row
 
 
 def test_database_machine_lost(site: Site, report: Report) -> None:
     row = lose_the_database(site, FALLBACK)
-    began = time.monotonic()
-    site.until_protected()
-    row.protected_after_s = time.monotonic() - began
     report.rows.append(row)
     assert row.lost == 0
 

@@ -6,11 +6,13 @@ import struct
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from host.durability_guard import service
 from host.durability_guard.decision import (
     PATIENCE_S,
     PROOFS,
@@ -25,6 +27,7 @@ from host.durability_guard.decision import (
     step,
 )
 from host.durability_guard.history import History, lsn, read
+from host.durability_guard.server import Postgres, Seen
 from host.durability_guard.wire import Connection, WireError
 
 FALLBACK = Policy(Level.FALLBACK, 30.0)
@@ -313,3 +316,156 @@ def test_what_the_machine_is_told_is_json() -> None:
     told = json.loads(render.durability_guard_json("sync", 30, "/etc/postgresql/17/main"))
     assert told["level"] in set(Level)
     assert told["file"] == "/etc/postgresql/17/main/conf.d/durability.conf"
+
+
+class FakePostgres:
+    """Stands in for the server: it takes what it is told, or not."""
+
+    def __init__(self, file: Path, *, takes: bool = True) -> None:
+        self.real = Postgres("/nonexistent", file, file.with_name("marker"))
+        self.file, self.takes, self.seen = file, takes, HEALTHY
+        self.order: list[str] = []
+
+    def look(self, *, probe: bool) -> Seen:
+        return Seen(replace(self.seen, waits=self.armed()))
+
+    def armed(self) -> bool:
+        return self.real.armed()
+
+    def arm(self) -> bool:
+        self.order.append("arm")
+        if self.takes:
+            self.file.write_text("synchronous_standby_names = 'barman_receive_wal'\n")
+        return self.takes
+
+    def release(self) -> bool:
+        self.order.append("release")
+        if self.takes:
+            self.file.write_text("")
+        return self.takes
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(service, "STATUS", tmp_path / "status.json")
+    return tmp_path
+
+
+def guard(folder: Path, policy: Policy = FALLBACK, *, takes: bool = True, boot: str = "b"):
+    postgres = FakePostgres(folder / "durability.conf", takes=takes)
+    history = History(folder / "history.jsonl", boot)
+    return service.Guard(policy, cast(Postgres, postgres), history, boot), postgres
+
+
+def told(folder: Path) -> list[tuple[str, str | None]]:
+    return [(e["event"], e.get("reason")) for e in read(folder / "history.jsonl")]
+
+
+def until_armed(made: service.Guard, postgres: FakePostgres, begin: float = 0.0) -> float:
+    for second in range(20):
+        now = begin + second
+        postgres.seen = replace(
+            HEALTHY, now=now, written=1000 + second, confirmed=1000 + second, synchronous=True
+        )
+        made.cycle()
+    return begin + 20
+
+
+def test_the_interval_is_on_disk_before_commits_are_let_go(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, postgres = guard(machine)
+    now = until_armed(made, postgres)
+    append = made.history.append
+    monkeypatch.setattr(
+        made.history,
+        "append",
+        lambda event, *rest, **more: (
+            postgres.order.append(event),
+            append(event, *rest, **more),
+        )[1],
+    )
+    postgres.order.clear()
+    for second in range(32):
+        postgres.seen = Look(now + second, Server.UP, written=5000)
+        made.cycle()
+    assert postgres.order == ["waiting", "exposed", "release"]
+    assert not postgres.armed()
+
+
+def test_a_killed_guard_goes_on_counting(machine: Path) -> None:
+    made, postgres = guard(machine)
+    now = until_armed(made, postgres)
+    for second in range(25):
+        postgres.seen = Look(now + second, Server.UP, written=5000)
+        made.cycle()
+    again, postgres = guard(machine)
+    postgres.seen = Look(now + 30, Server.UP, written=5000)
+    again.cycle()
+    assert postgres.order == ["release"]
+
+
+def test_a_reboot_in_a_fallback_continues_the_interval(machine: Path) -> None:
+    made, postgres = guard(machine)
+    now = until_armed(made, postgres)
+    for second in range(40):
+        postgres.seen = Look(now + second, Server.UP, written=5000)
+        made.cycle()
+    assert told(machine)[-1] == ("exposed", "fallback")
+    again, postgres = guard(machine, boot="another")
+    postgres.seen = Look(1.0, Server.DOWN)
+    again.cycle()
+    assert told(machine)[-1] == ("exposed", "fallback")
+    until_armed(again, postgres, 2.0)
+    assert told(machine)[-1] == ("protected", None)
+
+
+def test_a_server_that_does_not_take_the_name_is_left_as_it_was(machine: Path) -> None:
+    made, postgres = guard(machine, takes=False)
+    until_armed(made, postgres)
+    assert not made.state.armed
+    assert postgres.order == ["arm"]
+    assert told(machine) == [("exposed", "not armed yet")]
+
+
+def test_a_release_that_fails_is_tried_until_it_works(machine: Path) -> None:
+    made, postgres = guard(machine)
+    now = until_armed(made, postgres)
+    postgres.takes = False
+    postgres.order.clear()
+    for second in range(40):
+        postgres.seen = Look(now + second, Server.UP, written=5000)
+        made.cycle()
+    assert len(postgres.order) > 5
+    assert told(machine).count(("exposed", "fallback")) == 1
+    postgres.takes = True
+    made.cycle()
+    assert not postgres.armed()
+
+
+def test_a_full_disk_keeps_no_commit_waiting(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, postgres = guard(machine)
+    now = until_armed(made, postgres)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(made.history, "append", full)
+    for second in range(40):
+        postgres.seen = Look(now + second, Server.UP, written=5000)
+        made.cycle()
+    assert not postgres.armed()
+
+
+def test_the_real_release_empties_the_file_of_a_stopped_server(tmp_path: Path) -> None:
+    file = tmp_path / "durability.conf"
+    file.write_text("synchronous_standby_names = 'barman_receive_wal'\n")
+    postgres = Postgres("/nonexistent/socket", file, tmp_path / "marker")
+    assert postgres.armed()
+    assert postgres.release()
+    assert file.read_text() == ""
+    assert not postgres.armed()
+    assert not postgres.arm()
+    assert file.read_text() == ""

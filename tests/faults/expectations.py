@@ -1,0 +1,37 @@
+"""What every fault that takes Barman away has in common."""
+
+import time
+
+from tests.faults.ledger import Ledger
+from tests.faults.site import FALLBACK_AFTER_S, SLACK_S, Site, eventually
+
+IN_TIME_S = FALLBACK_AFTER_S + SLACK_S
+
+
+def waits_then_resumes(ledger: Ledger, later_s: float = 0.0) -> float:
+    """Commits stop for the fallback time, and `later_s`, and no longer; how long."""
+    began = time.monotonic()
+    # Those on their way when the fault struck may still come back.
+    time.sleep(1.0)
+    quiet = time.monotonic()
+    eventually(
+        "commits to go on without Barman",
+        lambda: bool(ledger.commits) and ledger.commits[-1].acknowledged > quiet,
+        IN_TIME_S + later_s + 20,
+    )
+    resumed = ledger.commits[-1].acknowledged
+    waited = ledger.longest_commit()
+    assert ledger.acknowledged_between(quiet, began + FALLBACK_AFTER_S - 1.0) == 0
+    assert resumed - began <= IN_TIME_S + later_s
+    return waited
+
+
+def recorded(site: Site, before: int) -> list[str]:
+    """Beginning and end of the interval in which the RPO was not 0, and its reason."""
+    events = [
+        event for event in site.history()[before:] if event["event"] in ("exposed", "protected")
+    ]
+    assert events[0]["reason"] == "fallback"
+    assert events[0]["lsn"] != events[-1]["lsn"]
+    assert events[-1].get("seconds", 1) > 0
+    return [event["event"] for event in events]
