@@ -20,22 +20,23 @@ def interrupted(
 ) -> Iterator[Stack]:
     """A lab whose first `up` was killed, its engine too, when both machines had been started."""
     stack = Stack(copy_checkout(tmp_path_factory.mktemp("checkout"), image(pytestconfig)))
+    first = subprocess.Popen(
+        [".venv/bin/python", "-m", "lab", "up"],
+        cwd=stack.root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
-        first = subprocess.Popen(
-            [".venv/bin/python", "-m", "lab", "up"],
-            cwd=stack.root,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 900
-        while not both_run(stack.lab):
-            assert first.poll() is None, "up ended before both machines ran"
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        # The engine is a process group of its own, so that it can end well after Ctrl-C.
-        for pid in [first.pid, *engines(stack)]:
-            os.kill(pid, signal.SIGKILL)
-        first.wait()
+        try:
+            deadline = time.monotonic() + 900
+            while not both_run(stack.lab):
+                assert first.poll() is None, "up ended before both machines ran"
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        finally:
+            for pid in [first.pid, *engines(stack)]:
+                os.kill(pid, signal.SIGKILL)
+            first.wait()
         yield stack
     finally:
         stack.lab_command("down", "--yes-delete-data", check=False)
