@@ -71,9 +71,23 @@ class Stack:
         return self._run(["bash", "-c", typed, exports, *words], check=check)
 
     def ops(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        exports = self.lab_command("env").stdout
+        """A runbook, as an operator types it."""
+        return self._run(self._runbook(*words), check=check)
+
+    def start_ops(self, *words: str) -> subprocess.Popen[str]:
+        """A runbook under way, its output in one stream."""
+        return subprocess.Popen(
+            self._runbook(*words),
+            cwd=self.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def _runbook(self, *words: str) -> list[str]:
         typed = 'eval "$0" && exec .venv/bin/python -m ops "$@"'
-        return self._run(["bash", "-c", typed, exports, *words], check=check)
+        return ["bash", "-c", typed, self.lab_command("env").stdout, *words]
 
     def on(self, name: str, command: str, *, check: bool = True) -> str:
         """What a shell command says, run as root on machine `name`, past its network."""

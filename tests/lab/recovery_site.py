@@ -1,7 +1,5 @@
 """A lab stack for the recovery tests: its runbooks, its machines, and a writer outside of both."""
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,19 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
+from lab import client
+from tests.lab import conftest
 
-from lab import client, machine
-from lab.names import Lab
-from ops import outputs
-
-ROOT = Path(__file__).parents[2]
-STACK = os.environ.get("RECOVERY_TEST_STACK", "recovery")
 CLIENT_ADDRESS = "10.30.0.7/32"
-UP_TIMEOUT_S = 1200
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("systemd-nspawn"), reason="needs root and nspawn"
-)
 
 # Inserts one row a transaction and prints `id before after` once the commit is acknowledged.
 # Told to stop, it first prints what it has sent: then what was acknowledged is what is printed.
@@ -58,45 +47,25 @@ class Entry:
 
 @dataclass
 class Stack:
-    """A lab stack that is up."""
+    """The stack that is up, with a client to write into it."""
 
-    lab: Lab
-    outputs: outputs.StackOutputs
+    up: conftest.Stack
     client: client.Client
 
-    def ops(
-        self, *words: str, check: bool = True, timeout: float = 600
-    ) -> subprocess.CompletedProcess[str]:
+    def ops(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a runbook as an operator does."""
-        done = subprocess.run(
-            [sys.executable, "-m", "ops", *words, "--stack", STACK],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done
+        return self.up.ops(*words, check=check)
 
     def start_ops(self, *words: str) -> subprocess.Popen[str]:
         """Start a runbook, to be interrupted."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "ops", *words, "--stack", STACK],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return self.up.start_ops(*words)
 
     def on_postgres(self, script: str) -> str:
         """Run a shell script as root on PostgreSQL's machine."""
-        name = self.outputs.postgres.name
-        return machine.execute(self.lab, name, ["sh", "-ec", script]).stdout.strip()
+        return self.up.on(self.up.outputs["postgres"]["name"], f"set -e; {script}")
 
     def on_barman(self, script: str) -> str:
-        name = self.outputs.barman.name
-        return machine.execute(self.lab, name, ["sh", "-ec", script]).stdout.strip()
+        return self.up.on(self.up.outputs["barman"]["name"], f"set -e; {script}")
 
     def sql(self, statement: str, database: str = "app") -> str:
         """One statement as the superuser, on the machine itself."""
@@ -118,7 +87,7 @@ class Stack:
     @contextmanager
     def writing(self, into: Path) -> Iterator[None]:
         """The writer at work; what was acknowledged is in `into`."""
-        uri = self.outputs.databases["app"].uri.get_secret_value()
+        uri = self.up.outputs["databases"]["app"]["uri"]
         started = self.client.start([sys.executable, "-c", WRITER])
         assert started.stdin is not None and started.stdout is not None
         started.stdin.write(uri + "\n")
@@ -145,7 +114,7 @@ class Stack:
 
     def lose_data(self) -> None:
         """What a dying disk does: no server any more, and no data directory."""
-        data = self.outputs.postgres.data_directory
+        data = self.up.outputs["postgres"]["dataDirectory"]
         self.on_postgres(f'kill -9 "$(head -1 {data}/postmaster.pid)"; rm -rf {data}')
 
 
@@ -162,27 +131,10 @@ def moment(at: float) -> str:
 
 
 @contextmanager
-def stack_up() -> Iterator[Stack]:
-    """The stack, brought up if it is not there, and then removed again."""
-    lab = Lab.of(ROOT / ".lab", STACK)
-    there = lab.directory.exists()
-    subprocess.run(
-        [sys.executable, "-m", "lab", "up", "--stack", STACK],
-        cwd=ROOT,
-        check=True,
-        timeout=UP_TIMEOUT_S,
-    )
-    # A test run that was killed leaves its client behind.
-    client.Client(lab, "writer", CLIENT_ADDRESS).detach()
-    writer = client.attach(lab, "writer", CLIENT_ADDRESS)
+def with_writer(up: conftest.Stack) -> Iterator[Stack]:
+    """The stack with a client of its own, inside clientCidrs."""
+    writer = client.attach(up.lab, "writer", CLIENT_ADDRESS)
     try:
-        yield Stack(lab, outputs.read(STACK), writer)
+        yield Stack(up, writer)
     finally:
         writer.detach()
-        if not there:
-            subprocess.run(
-                [sys.executable, "-m", "lab", "down", "--stack", STACK, "--yes-delete-data"],
-                cwd=ROOT,
-                check=True,
-                timeout=300,
-            )

@@ -4,13 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BUDGET_SECONDS = 6.0
 
 
 def plan(stack: str) -> subprocess.CompletedProcess[str]:
@@ -61,13 +59,3 @@ def test_a_refused_plan_keeps_its_words_off_stdout() -> None:
     assert done.returncode == 3
     assert done.stdout == ""
     assert "dev" in done.stderr
-
-
-def test_a_plan_is_quick() -> None:
-    def seconds() -> float:
-        started = time.monotonic()
-        plan("dev")
-        return time.monotonic() - started
-
-    # Of three, because a busy machine is not what is measured; the first may make the engine.
-    assert min(seconds() for _ in range(3)) < BUDGET_SECONDS

@@ -9,18 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.recovery_site import Entry, Stack, moment, needs_root, read, stack_up
-
-pytestmark = needs_root
+from tests.lab import conftest
+from tests.lab.recovery_site import Entry, Stack, moment, read, with_writer
 
 # A commit acknowledged this long before a crash has been received by a receiver that keeps up.
 RECEIVED_WITHIN_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with stack_up() as up:
-        yield up
+def stack(stack: conftest.Stack) -> Iterator[Stack]:
+    with with_writer(stack) as writable:
+        yield writable
 
 
 def surely(entries: list[Entry], at: float) -> tuple[set[int], set[int]]:
