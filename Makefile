@@ -28,8 +28,9 @@ shell: venv ## a shell in which pulumi works on the lab
 plan: venv ## the plan of a stack as JSON on stdout, offline (STACK=dev: Azure)
 	@$(BIN)/python -m lab plan $(STACK)
 
-test: for-lab lint ## lint, unit tests and the end-to-end tests on the lab
+test: for-lab lint ## lint, unit tests, the end-to-end tests on the lab, the fault matrix
 	@$(BIN)/python -m pytest tests/unit tests/lab
+	@$(BIN)/python -m pytest tests/faults
 
 test-unit: for-unit ## the tests that need neither root nor a lab
 	@$(BIN)/python -m pytest tests/unit
