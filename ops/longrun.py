@@ -10,7 +10,15 @@ from ops.ssh import Machine
 POLL_S = 1.0
 # The exit code goes to a file: a transient unit that has ended is forgotten by systemd.
 _WRAP = 'log=$1; shift; "$@" >"$log" 2>&1; echo $? >"$log.new"; mv "$log.new" "$log.status"'
-_STATUS = 'cat "$1.status" 2>/dev/null || systemctl is-active "$2" || true'
+# The unit is asked first: once it has ended, its file is there. The other way round work that ends
+# between the two looks can be taken for work that was killed.
+_STATUS = """
+state=$(systemctl is-active "$2")
+case $state in
+active | activating | deactivating) echo "$state" ;;
+*) cat "$1.status" 2>/dev/null || echo "$state" ;;
+esac
+"""
 
 
 def run(
