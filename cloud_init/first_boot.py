@@ -9,8 +9,6 @@ from importlib.resources import files
 
 import yaml
 
-from cloud_init.packages import COMMON
-
 PREPARE_DATA_DISK = "/usr/local/sbin/prepare-data-disk"
 DATA_DISK_LUN = 0
 
@@ -37,7 +35,7 @@ def render(first_boot: FirstBoot) -> str:
         "disable_root": True,
         "timezone": "Etc/UTC",
         "package_update": True,
-        "packages": sorted({*COMMON, *first_boot.packages}),
+        "packages": sorted(first_boot.packages),
         "write_files": [
             {
                 # The packaged cluster would land on the system disk, without checksums.

@@ -67,6 +67,7 @@ def _desired(args: BarmanServerArgs) -> dict[str, Any]:
     )
     return {
         "mount_point": MOUNT_POINT,
+        "packages": list(args.machine.packages),
         "server": SERVER,
         "directories": [
             {"path": BARMAN_HOME, "owner": "barman", "mode": 0o700},

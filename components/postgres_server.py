@@ -94,6 +94,7 @@ def _desired(args: PostgresServerArgs) -> dict[str, Any]:
     identities = args.identities
     return {
         "mount_point": MOUNT_POINT,
+        "packages": list(args.machine.packages),
         "version": version,
         "data_directory": data_directory(version),
         "initdb_options": list(INITDB_OPTIONS),

@@ -16,6 +16,7 @@ def main(desired: dict[str, Any]) -> int:
 def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
     """Directories and files as wished; sshd reloaded when its own changed."""
     host.require_mount(desired["mount_point"])
+    host.packages(desired["packages"])
     for directory in desired["directories"]:
         host.directory(directory["path"], directory["owner"], directory["mode"])
     changed = host.files(desired["files"])

@@ -78,6 +78,25 @@ class Host:
             self.run("systemctl", "restart", name)
             self.note(f"{'restarted' if running else 'started'} {name}")
 
+    def packages(self, names: Sequence[str]) -> None:
+        """The distribution's packages. First boot brings them to a new machine; one from before
+        they were asked for gets them here."""
+        listed = self.run(
+            *("dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Package}\n", *names),
+            # 1: some are unknown to this machine, thus missing.
+            accept=(0, 1),
+        ).stdout.splitlines()
+        present = {line.split()[1] for line in listed if line.startswith("ii")}
+        missing = sorted(set(names) - present)
+        if missing:
+            apt = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600")
+            self.run(*apt, "update")
+            self.run(
+                *("env", "DEBIAN_FRONTEND=noninteractive", *apt),
+                *("install", "--no-install-recommends", *missing),
+            )
+            self.note(f"installed {', '.join(missing)}")
+
     def run(
         self,
         *argv: str,

@@ -50,6 +50,7 @@ class Postgres:
                 "a recovery is in progress on this machine; nothing was changed. Finish it with: "
                 "python -m ops recover --resume (or --abort), then run pulumi up again"
             )
+        self.host.packages(self.desired["packages"])
         for directory in self.desired["directories"]:
             self.host.directory(directory["path"], directory["owner"], directory["mode"])
         self.host.files(self.desired["ssh_files"])

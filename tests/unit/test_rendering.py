@@ -1,6 +1,6 @@
 """Every rendered document against its golden file, and against the programs that read it.
 
-After a wanted change: make golden, and read the diff.
+After a wanted change: GOLDEN=write pytest tests/unit/test_rendering.py, and read the diff.
 """
 
 import base64
