@@ -1,7 +1,8 @@
 """What a stack would create, worked out offline: no account, no root, no lab, no trace.
 
 The engine runs in a throw-away home with the lab's stand-in providers, so that the plan of the
-Azure stack can be read, and tested, on any machine.
+Azure stack can be read, and tested, on any machine. The policy pack has its say as in a pull
+request.
 """
 
 import json
@@ -24,17 +25,25 @@ def plan(root: Path, engine: Path, stack: str) -> int:
         workspace = Workspace(Path(scratch) / "workspace")
         workspace.prepare()
         plugins.install(workspace.home)
-        around = environment(workspace, engine) | {"NO_COLOR": "1"}
+        pack = Path(scratch) / "policy"
+        plugins.install_policy_pack(workspace.home, root / "policy", pack)
+        # The JSON of a preview has no policy violations (pulumi/pkg, backend/display/json.go): they
+        # are read from the log of events, which is an option for debugging.
+        events = Path(scratch) / "events"
+        debugging = {"PULUMI_DEBUG_COMMANDS": "true"}
+        around = environment(workspace, engine) | debugging | {"NO_COLOR": "1"}
         copy = copy_configuration(root, stack, Path(scratch) / "project")
         create_stack(around, copy)
         preview = [
             *("pulumi", "preview", "--json", "--non-interactive", "--stack", stack),
             *("--skip-plugin-pre-install", "--config-file", str(copy.settings)),
+            *("--policy-pack", str(pack), "--event-log", str(events)),
         ]
         done = subprocess.run(
             preview, cwd=root, env=around, stdout=subprocess.PIPE, text=True, check=False
         )
-    _report(done.stdout)
+        _report(done.stdout)
+        _report_violations(events)
     return done.returncode
 
 
@@ -49,3 +58,13 @@ def _report(answer: str) -> None:
     for diagnostic in planned.get("diagnostics", []):
         if diagnostic.get("severity") in ("warning", "error"):
             sys.stderr.write(diagnostic.get("message", "").rstrip() + "\n")
+
+
+def _report_violations(events: Path) -> None:
+    """What the policy pack objects to, a sentence each, to stderr."""
+    lines = events.read_text().splitlines() if events.exists() else []
+    for event in (json.loads(line) for line in lines):
+        if violation := event.get("policyEvent"):
+            level, rule = violation["enforcementLevel"], violation["policyName"]
+            sentence = violation["message"].rstrip().rpartition("\n")[2]
+            sys.stderr.write(f"policy {rule} ({level}): {sentence}\n")

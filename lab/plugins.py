@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import yaml
+
 _MARK = "# Written by the lab; an official plugin may take this place."
 _OFFLINE = "no-plugin-downloads"
+_RUNTIME = "lab-python"
 
 # How long a download may take to begin, to finish, and how long it is not tried again.
 _FIRST_BYTE = 2.0
@@ -53,6 +56,27 @@ def install(home: Path) -> None:
     for plugin in STAND_INS:
         if not _is_official(plugin, home) and not _download(plugin, home):
             _write(plugin, home)
+
+
+def install_policy_pack(home: Path, pack: Path, into: Path) -> None:
+    """Make the directory `into` a policy pack that runs the one in `pack` with this Python.
+
+    An engine hands a Python pack to its Python language host, and the one that can be built here
+    (sdk v3.79.0) is too old for it: it does not know where newer engines say the pack is, and runs
+    the Pulumi program instead. So the pack gets a runtime of its own, which every engine starts as
+    an analyzer plugin (pulumi/pkg, resource/plugin/analyzer_plugin.go).
+    """
+    executable = home / "plugins" / f"analyzer-policy-{_RUNTIME}-v1.0.0"
+    executable /= f"pulumi-analyzer-policy-{_RUNTIME}"
+    executable.parent.mkdir(parents=True, exist_ok=True)
+    start = shlex.join([sys.executable, "-u", "-m", "pulumi.policy"])
+    executable.write_text(f'#!/bin/sh\n{_MARK}\nexec {start} "$1" {shlex.quote(str(pack))}\n')
+    executable.chmod(0o755)
+    described = (pack / "PulumiPolicy.yaml").read_text()
+    into.mkdir(parents=True)
+    (into / "PulumiPolicy.yaml").write_text(
+        yaml.dump(yaml.safe_load(described) | {"runtime": _RUNTIME})
+    )
 
 
 def _is_official(plugin: Plugin, home: Path) -> bool:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.conftest import copy_checkout
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def plan(stack: str) -> subprocess.CompletedProcess[str]:
+def plan(stack: str, checkout: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "lab", "plan", stack],
-        cwd=ROOT,
+        cwd=checkout,
         capture_output=True,
         text=True,
         check=False,
@@ -45,6 +47,23 @@ def test_the_plan_creates_the_whole_stack(stack: str) -> None:
     kinds = [step["urn"].split("::")[2].rpartition("$")[2] for step in planned["steps"]]
     assert kinds.count("azure-native:compute:VirtualMachine") == 2
     assert kinds.count("azure-native:compute:Disk") == 2
+    assert "policy encryption-at-host (advisory)" in done.stderr
+    assert "(mandatory)" not in done.stderr
+
+
+def test_a_change_that_opens_postgres_to_the_world_is_stopped(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path, "debian-13")
+    rules = checkout / "components" / "security_rules.py"
+    asked = '"AllowClients", 100, clients,'
+    assert asked in rules.read_text()
+    rules.write_text(rules.read_text().replace(asked, '"AllowClients", 100, ["0.0.0.0/0"],'))
+    done = plan("dev", checkout)
+    assert done.returncode != 0
+    objections = [line for line in done.stderr.splitlines() if "(mandatory)" in line]
+    assert len(objections) == 1
+    assert "opens port 5432 to the world (0.0.0.0/0)" in objections[0]
+    # The plan itself is still there to be read, alone.
+    assert json.loads(done.stdout)["steps"]
 
 
 def test_a_plan_leaves_no_trace_in_the_checkout() -> None:

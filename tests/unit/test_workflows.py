@@ -44,6 +44,7 @@ def test_a_pull_request_gets_one_comment_edited_in_place_and_always_a_summary() 
     assert given["comment-on-pr"] is True
     assert given["edit-pr-comment"] is True
     assert given["comment-on-summary"] is True
+    assert given["policyPacks"] == "policy"
 
 
 def test_azure_is_reached_without_a_stored_secret_and_never_from_a_fork() -> None:

@@ -1,0 +1,1 @@
+"""The policy pack: what a pull request may not do to the stack."""
