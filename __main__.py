@@ -19,7 +19,11 @@ plan = settings.addresses
 version = settings.image.postgres_version
 
 identities = Identities(
-    "identities", IdentitiesArgs(owners=[database.owner for database in settings.databases])
+    "identities",
+    IdentitiesArgs(
+        owners=[database.owner for database in settings.databases],
+        authority=f"{pulumi.get_project()} {stack}",
+    ),
 )
 network = Network(
     "network",

@@ -7,6 +7,7 @@ from typing import Any
 import pulumi
 from pulumi_command import remote
 
+from components import certificates
 from components.addresses import AddressPlan
 from components.identities import BARMAN_ROLE, STREAMING_ROLE, Identities
 from components.machine import MOUNT_POINT, Machine, MachineArgs
@@ -36,9 +37,11 @@ class BarmanServerArgs:
 
 
 class BarmanServer(pulumi.ComponentResource):
-    """A Machine whose Barman knows the PostgreSQL server when `configured` is."""
+    """A Machine whose Barman knows the PostgreSQL server when `configured` is, and trusts who can
+    show a certificate by `authority` (PEM)."""
 
     machine: Machine
+    authority: pulumi.Output[str]
     configured: remote.Command
     version: pulumi.Output[str]
 
@@ -47,10 +50,16 @@ class BarmanServer(pulumi.ComponentResource):
     ) -> None:
         super().__init__("postgres-barman:index:BarmanServer", name, None, opts)
         self.machine = Machine(f"{name}-machine", args.machine, pulumi.ResourceOptions(parent=self))
+        authority = args.identities.authority
+        self.authority = pulumi.Output.unsecret(
+            pulumi.Output.all(authority.seed, self.machine.first_booted).apply(
+                lambda known: certificates.authority_certificate(known[0], authority.name, known[1])
+            )
+        )
         self.configured = run_program(
             f"{name}-configure",
             program="barman",
-            desired=_desired(args),
+            desired=_desired(args, self.authority),
             over=self.machine.connection,
             machines=[self.machine.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.first_boot]),
@@ -59,7 +68,7 @@ class BarmanServer(pulumi.ComponentResource):
         self.register_outputs({"version": self.version})
 
 
-def _desired(args: BarmanServerArgs) -> dict[str, Any]:
+def _desired(args: BarmanServerArgs, authority: pulumi.Output[str]) -> dict[str, Any]:
     identities = args.identities
     postgres = str(args.plan.postgres_address)
     passwords = pulumi.Output.all(
@@ -96,6 +105,7 @@ def _desired(args: BarmanServerArgs) -> dict[str, Any]:
                 passwords.apply(lambda known: render.pgpass(postgres, known)),
                 *("barman", 0o600),
             ),
+            machine_file(render.SERVER_AUTHORITY, authority),
             machine_file("/etc/barman.conf", render.barman_conf(BARMAN_HOME)),
             machine_file(
                 f"/etc/barman.d/{SERVER}.conf",

@@ -27,14 +27,26 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Authority:
+    """Who vouches for PostgreSQL's certificate: a name, and the secret seed of its key, which never
+    leaves this program."""
+
+    name: str
+    seed: pulumi.Output[bytes]
+
+
+@dataclass(frozen=True)
 class IdentitiesArgs:
-    """`owners`: the roles that own databases and need a password."""
+    """`owners`: the roles that own databases and need a password; `authority`: the name of the
+    certificate authority."""
 
     owners: Sequence[str]
+    authority: str
 
 
 class Identities(pulumi.ComponentResource):
-    """The operator's key, both host keys, the keys between the machines, all role passwords."""
+    """The operator's key, both host keys, the keys between the machines, all role passwords, and
+    what the certificates are made from."""
 
     operator: Identity
     postgres_host: Identity
@@ -42,6 +54,8 @@ class Identities(pulumi.ComponentResource):
     barman_to_postgres: Identity
     postgres_to_barman: Identity
     passwords: dict[str, pulumi.Output[str]]
+    authority: Authority
+    server_certificate: pulumi.Output[bytes]
 
     def __init__(
         self, name: str, args: IdentitiesArgs, opts: pulumi.ResourceOptions | None = None
@@ -56,15 +70,21 @@ class Identities(pulumi.ComponentResource):
         self.passwords = {
             role: self._random_text(f"{name}-password-{role}", PASSWORD_LENGTH) for role in roles
         }
+        self.authority = Authority(args.authority, self._seed(f"{name}-authority"))
+        self.server_certificate = self._seed(f"{name}-server-certificate")
         self.register_outputs({"operatorPublicKey": self.operator.public})
 
     def _identity(self, name: str) -> Identity:
-        seed = self._random_text(name, SEED_LENGTH)
-        key = seed.apply(lambda text: ssh_keys.derive(hashlib.sha256(text.encode()).digest()))
+        key = self._seed(name).apply(ssh_keys.derive)
         return Identity(
             private=pulumi.Output.secret(key.apply(lambda pair: pair.private)),
             public=pulumi.Output.unsecret(key.apply(lambda pair: pair.public)),
         )
+
+    def _seed(self, name: str) -> pulumi.Output[bytes]:
+        """32 secret bytes."""
+        text = self._random_text(name, SEED_LENGTH)
+        return text.apply(lambda letters: hashlib.sha256(letters.encode()).digest())
 
     def _random_text(self, name: str, length: int) -> pulumi.Output[str]:
         """Letters and digits only: a password goes into URIs and .pgpass without escaping."""

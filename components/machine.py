@@ -12,7 +12,7 @@ from pulumi_command import remote
 from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
 from components.identities import Identity
 from components.images import Image
-from components.remote import OPERATOR, Endpoint, connection, run_program
+from components.remote import OPERATOR, Endpoint, connection, fact, run_program
 from components.vm_sizes import VmSize
 
 MOUNT_POINT = "/data"
@@ -42,12 +42,14 @@ class MachineArgs:
 
 
 class Machine(pulumi.ComponentResource):
-    """NIC with a static address, protected data disk, VM; ready when `first_boot` is."""
+    """NIC with a static address, protected data disk, VM; ready when `first_boot` is, which was at
+    the moment `first_booted` (certificates.MOMENT)."""
 
     vm_id: pulumi.Output[str]
     endpoint: Endpoint
     connection: remote.ConnectionArgs
     first_boot: remote.Command
+    first_booted: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: MachineArgs, opts: pulumi.ResourceOptions | None = None
@@ -74,6 +76,7 @@ class Machine(pulumi.ComponentResource):
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[vm]),
         )
+        self.first_booted = fact(self.first_boot, "ended")
         self.register_outputs({"vmId": self.vm_id})
 
     def _nic(self) -> network.NetworkInterface:

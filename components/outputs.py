@@ -18,6 +18,7 @@ README = """\
 
 State of the pair: `python -m ops status`
 Connection string of a database: `pulumi stack output databases --show-secrets`
+Its clients verify the server by: `pulumi stack output caCertificate` (sslrootcert)
 Operator's SSH key: `pulumi stack output sshPrivateKey --show-secrets`
 
 PostgreSQL has no public address; go through the Barman machine. Runbooks: docs/runbooks/.
@@ -54,6 +55,7 @@ def outputs(
             "durability": settings.durability,
         },
         "databases": _databases(settings.databases, identities, address),
+        "caCertificate": barman.authority,
         "sshPrivateKey": identities.operator.private,
         "readme": README,
     }
@@ -79,7 +81,7 @@ def _databases(
         database.name: {
             "owner": database.owner,
             "uri": pulumi.Output.format(
-                "postgresql://{0}:{1}@{2}:{3}/{4}",
+                "postgresql://{0}:{1}@{2}:{3}/{4}?sslmode=verify-full",
                 database.owner,
                 identities.passwords[database.owner],
                 address,

@@ -33,6 +33,10 @@ OWNED = frozenset(
         "port",
         "recovery_target_timeline",
         "restore_command",
+        "ssl",
+        "ssl_cert_file",
+        "ssl_key_file",
+        "ssl_min_protocol_version",
         "synchronous_standby_names",
         "unix_socket_directories",
         "wal_level",
@@ -93,4 +97,14 @@ def derive(size: VmSize, disk_gib: int) -> dict[str, Parameter]:
         "track_commit_timestamp": True,
         "timezone": "Etc/UTC",
         "log_timezone": "Etc/UTC",
+    }
+
+
+def encryption(server_file: str) -> dict[str, Parameter]:
+    """TLS on network connections, by the key and the certificate that are both in `server_file`."""
+    return {
+        "ssl": True,
+        "ssl_cert_file": server_file,
+        "ssl_key_file": server_file,
+        "ssl_min_protocol_version": "TLSv1.2",
     }

@@ -8,11 +8,12 @@ from typing import Any
 import pulumi
 from pulumi_command import remote
 
+from components import certificates
 from components.addresses import AddressPlan
 from components.identities import BARMAN_ROLE, STREAMING_ROLE, Identities
 from components.machine import MOUNT_POINT, Machine, MachineArgs
 from components.machine_files import machine_file, ssh_directory, ssh_files
-from components.parameters import Parameter, derive
+from components.parameters import Parameter, derive, encryption
 from components.remote import fact, run_program
 from components.settings import Database
 from host import render
@@ -78,7 +79,7 @@ class PostgresServer(pulumi.ComponentResource):
         self.configured = run_program(
             f"{name}-configure",
             program="postgres",
-            desired=_desired(args),
+            desired=_desired(args, self.machine.first_booted),
             over=self.machine.connection,
             machines=[self.machine.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.first_boot]),
@@ -87,10 +88,15 @@ class PostgresServer(pulumi.ComponentResource):
         self.register_outputs({"version": self.version})
 
 
-def _desired(args: PostgresServerArgs) -> dict[str, Any]:
+def _desired(args: PostgresServerArgs, issued: pulumi.Output[str]) -> dict[str, Any]:
     version = args.machine.image.postgres_version
     config = f"/etc/postgresql/{version}/main"
-    parameters = {**derive(args.machine.size, args.machine.data_disk_gib), **args.parameters}
+    server_file = f"{config}/server.pem"
+    parameters = {
+        **derive(args.machine.size, args.machine.data_disk_gib),
+        **args.parameters,
+        **encryption(server_file),
+    }
     identities = args.identities
     return {
         "mount_point": MOUNT_POINT,
@@ -116,7 +122,9 @@ def _desired(args: PostgresServerArgs) -> dict[str, Any]:
                 lambda key: render.authorized_key(key, str(args.plan.barman_address))
             ),
         ),
+        "server_file": server_file,
         "files": [
+            machine_file(server_file, _server_certificate(args, issued), "postgres", 0o600),
             machine_file(
                 f"{config}/conf.d/pulumi.conf",
                 render.postgresql_conf(parameters),
@@ -147,6 +155,20 @@ def _desired(args: PostgresServerArgs) -> dict[str, Any]:
         "grants": _grants(),
         "databases": [database.model_dump(mode="json") for database in args.databases],
     }
+
+
+def _server_certificate(args: PostgresServerArgs, issued: pulumi.Output[str]) -> pulumi.Output[str]:
+    authority = args.identities.authority
+    return pulumi.Output.all(authority.seed, args.identities.server_certificate, issued).apply(
+        lambda known: certificates.server_file(
+            known[0],
+            authority.name,
+            known[1],
+            args.machine.host_name,
+            args.plan.postgres_address,
+            known[2],
+        )
+    )
 
 
 def _guard(durability: Durability, config: str) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ GUARD_LIBRARY = "/usr/local/lib/durability_guard"
 # Left by a recovery runbook for as long as it owns the data directory.
 RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 SSH_GATE = "/usr/local/bin/barman-ssh-gate"
+# By whose certificate Barman knows PostgreSQL's server.
+SERVER_AUTHORITY = "/etc/ssl/postgresql-ca.pem"
 
 
 def postgresql_conf(parameters: Mapping[str, Parameter]) -> str:
@@ -32,7 +34,7 @@ def postgresql_conf(parameters: Mapping[str, Parameter]) -> str:
 
 def pg_hba_conf(barman_address: str, client_cidrs: Sequence[str]) -> str:
     """Who may connect: Barman's two roles from its own address, everybody else from the clients'
-    networks, each with scram-sha-256."""
+    networks, each with scram-sha-256 and through TLS."""
     return _render("pg_hba.conf", barman=barman_address, clients=client_cidrs)
 
 
@@ -66,6 +68,7 @@ def barman_server_conf(
         address=address,
         port=PORT,
         slot=slot,
+        authority=SERVER_AUTHORITY,
         programs=BARMAN_PROGRAMS,
         compression=compression,
         retention=retention,

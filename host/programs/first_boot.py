@@ -5,6 +5,7 @@ uses cloud-init again, so it is switched off and its copies are deleted.
 """
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,18 @@ def main(desired: dict[str, Any]) -> int:
 
 
 def end_first_boot(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
-    """Raises ConvergeError, with the end of cloud-init's log, when the first boot failed."""
+    """Returns when it ended, the same moment with every run.
+
+    Raises ConvergeError, with the end of cloud-init's log, when the first boot failed.
+    """
     if not DISABLED.exists():
         _await_cloud_init(host)
         remove_copies(Path("/"))
         DISABLED.touch()
         host.note("first boot ended, cloud-init's copies of customData removed")
     host.require_mount(desired["mount_point"])
-    return {}
+    ended = datetime.fromtimestamp(DISABLED.stat().st_mtime, UTC)
+    return {"ended": f"{ended:%Y%m%dT%H%M%SZ}"}
 
 
 def _await_cloud_init(host: Host) -> None:

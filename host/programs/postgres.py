@@ -10,6 +10,9 @@ import hashlib
 import hmac
 import io
 import secrets
+import socket
+import ssl
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,9 @@ SCRAM_ITERATIONS = 4096  # PostgreSQL's own default, scram_iterations
 CLUSTER = "main"
 # Written once a cluster exists: an empty data directory beside it means lost data, not a new disk.
 INITIALISED = ".cluster-initialised"
+PORT = 5432
+# What a client sends first to begin TLS: length and code (PostgreSQL's frontend protocol).
+SSL_REQUEST = struct.pack(">II", 8, 80877103)
 # Left by a recovery runbook for as long as it owns the data directory.
 RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 
@@ -115,11 +121,27 @@ class Postgres:
             self.host.run("systemctl", "restart", self.unit)
             self.host.wait("PostgreSQL to accept connections", self._accepts)
             self.host.note(f"restarted {self.unit} for {', '.join(sorted(pending))}")
+        self._await_certificate()
         errors = self._query(
             "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL"
         )
         if errors:
             raise ConvergeError(f"pg_hba.conf: {errors}")
+
+    def _await_certificate(self) -> None:
+        """PostgreSQL keeps the certificate it has when it dislikes a new one, and only logs it."""
+        path = self.desired["server_file"]
+        wanted = certificate(Path(path).read_text())
+        try:
+            self.host.wait(
+                "PostgreSQL to show its certificate", lambda: shown_certificate() == wanted, 30
+            )
+        except ConvergeError:
+            raise ConvergeError(
+                f"PostgreSQL does not use the certificate in {path}; it goes on with the one it "
+                f"had. Why: journalctl -u {self.unit}, and /var/log/postgresql. Then run pulumi "
+                "up again"
+            ) from None
 
     def _check_configuration(self) -> None:
         """Let PostgreSQL itself read the new files before the running server sees them."""
@@ -244,6 +266,27 @@ def verifies(password: str, verifier: str) -> bool:
     iterations, _, salt = rest.partition("$")[0].partition(":")
     expected = scram_verifier(password, base64.b64decode(salt), int(iterations))
     return hmac.compare_digest(expected, verifier)
+
+
+def certificate(pem: str) -> bytes:
+    """The one certificate in `pem`, which may hold a key as well, as DER."""
+    return ssl.PEM_cert_to_DER_cert(pem[pem.index(ssl.PEM_HEADER) :])
+
+
+def shown_certificate() -> bytes | None:
+    """What PostgreSQL on this machine shows to a client that asks for TLS, as DER."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection(("127.0.0.1", PORT), timeout=5) as wire:
+            wire.sendall(SSL_REQUEST)
+            if wire.recv(1) != b"S":
+                return None
+            with context.wrap_socket(wire) as encrypted:
+                return encrypted.getpeercert(binary_form=True)
+    except OSError:
+        return None
 
 
 def _base64(data: bytes) -> str:

@@ -52,9 +52,15 @@ class Stack:
 
     @cached_property
     def outputs(self) -> dict[str, Any]:
-        """The stack's outputs, secrets in clear."""
+        """The stack's outputs, secrets in clear. The connection strings are as a client completes
+        them: with the file that it keeps the authority's certificate in."""
         done = self.pulumi("stack", "output", "--json", "--show-secrets")
-        return json.loads(done.stdout)
+        found = json.loads(done.stdout)
+        authority = self.root / ".lab" / "ca.pem"
+        authority.write_text(found["caCertificate"])
+        for database in found["databases"].values():
+            database["uri"] += f"&sslrootcert={authority}"
+        return found
 
     @property
     def cluster(self) -> str:

@@ -79,7 +79,9 @@ class Answers(mocks.Mocks):
             case "azure-native:compute:VirtualMachine":
                 outputs["vmId"] = f"vm-id-of-{args.name}"
             case "command:remote:Command":
-                outputs["stdout"] = json.dumps({"changed": [], "facts": {"version": "17.6"}})
+                outputs["stdout"] = json.dumps(
+                    {"changed": [], "facts": {"version": "17.6", "ended": "20261124T110000Z"}}
+                )
         for name in ("resourceGroupName", "virtualNetworkName"):
             if name in args.inputs and args.typ.endswith(("ResourceGroup", "VirtualNetwork")):
                 outputs["name"] = args.inputs[name]

@@ -1,13 +1,18 @@
 """The resources of the dev stack: what Azure would be asked for."""
 
 import base64
+import hashlib
 import json
+import re
 from functools import cache
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
 
+from components import certificates
 from tests.unit.stack_double import Registered, run
 
 DISK = "azure-native:compute:Disk"
@@ -226,3 +231,29 @@ def test_durability_reaches_the_guard_the_joint_and_the_outputs(level: str) -> N
     assert "/usr/local/lib/durability_guard/decision.py" in files
     assert json.loads(stdin["backup-join"])["desired"]["durability"] == level
     assert outputs["backup"]["durability"] == level
+
+
+def test_the_authority_s_key_reaches_no_machine_and_its_certificate_the_clients() -> None:
+    _, outputs = dev()
+    authority = x509.load_pem_x509_certificate(outputs["caCertificate"].encode())
+    stdin = {name: command.inputs["stdin"] for name, command in resources(COMMAND).items()}
+    files = {
+        name: {item["path"]: item["content"] for item in json.loads(text)["desired"]["files"]}
+        for name, text in stdin.items()
+        if name.endswith("-configure")
+    }
+    assert files["barman-configure"]["/etc/ssl/postgresql-ca.pem"] == outputs["caCertificate"]
+    pem = files["postgres-configure"]["/etc/postgresql/17/main/server.pem"]
+    shown = x509.load_pem_x509_certificate(pem[pem.index("-----BEGIN CERTIFICATE") :].encode())
+    shown.verify_directly_issued_by(authority)
+    names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.IPAddress) == [IPv4Address("10.20.0.4")]
+    assert names.get_values_for_type(x509.DNSName) == ["postgres-dev"]
+    seed = "secret-of-identities-authority"
+    key = certificates._key(hashlib.sha256(seed.encode()).digest())
+    private = key.private_numbers().private_value.to_bytes(32)
+    assert key.public_key() == authority.public_key()
+    for text in stdin.values():
+        assert seed not in text
+        for block in re.findall(r"-----BEGIN PRIVATE KEY-----(.*?)-----END", text):
+            assert private not in base64.b64decode(block.replace("\\n", ""))
