@@ -4,7 +4,7 @@
 # stay out.
 _COMMON = (
     *("azure-vm-utils", "chrony", "cron", "logrotate", "openssh-client"),
-    *("rsync", "unattended-upgrades"),
+    *("rsync", "unattended-upgrades", "xfsprogs"),
 )
 
 

@@ -62,7 +62,7 @@ class BarmanServer(pulumi.ComponentResource):
             desired=_desired(args, self.authority),
             over=self.machine.connection,
             machines=[self.machine.vm_id],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.first_boot]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.ready]),
         )
         self.version = fact(self.configured, "version")
         self.register_outputs({"version": self.version})

@@ -10,6 +10,7 @@ from pulumi_azure_native import compute, network
 from pulumi_command import remote
 
 from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
+from components import disk_size
 from components.identities import Identity
 from components.images import Image
 from components.remote import OPERATOR, Endpoint, connection, fact, run_program
@@ -21,7 +22,8 @@ MOUNT_POINT = "/data"
 @dataclass(frozen=True)
 class MachineArgs:
     """`host_name` is also the VM's name. `data_disk_gib` in GiB. `jump`: the machine to go
-    through, for one without a public IP; `public_ip`: the address of one that has it."""
+    through, for one without a public IP; `public_ip`: the address of one that has it.
+    `data_disk_setting` is the setting that `data_disk_gib` comes from, for messages."""
 
     resource_group_name: pulumi.Input[str]
     location: str
@@ -33,6 +35,7 @@ class MachineArgs:
     private_address: IPv4Address
     public_ip: network.PublicIPAddress | None
     data_disk_gib: int
+    data_disk_setting: str
     disk_sku: str
     packages: tuple[str, ...]
     host_identity: Identity
@@ -42,14 +45,14 @@ class MachineArgs:
 
 
 class Machine(pulumi.ComponentResource):
-    """NIC with a static address, protected data disk, VM; ready when `first_boot` is, which was at
-    the moment `first_booted` (certificates.MOMENT)."""
+    """NIC with a static address, protected data disk, VM; its disk can be used when `ready` is.
+    The first boot ended at the moment `first_booted` (certificates.MOMENT)."""
 
     vm_id: pulumi.Output[str]
     endpoint: Endpoint
     connection: remote.ConnectionArgs
-    first_boot: remote.Command
     first_booted: pulumi.Output[str]
+    ready: remote.Command
 
     def __init__(
         self, name: str, args: MachineArgs, opts: pulumi.ResourceOptions | None = None
@@ -68,7 +71,7 @@ class Machine(pulumi.ComponentResource):
             host_key=args.host_identity.public,
         )
         self.connection = connection(self.endpoint, args.operator, args.jump)
-        self.first_boot = run_program(
+        first_boot = run_program(
             f"{name}-first-boot",
             program="first_boot",
             desired={"mount_point": MOUNT_POINT},
@@ -76,7 +79,15 @@ class Machine(pulumi.ComponentResource):
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[vm]),
         )
-        self.first_booted = fact(self.first_boot, "ended")
+        self.first_booted = fact(first_boot, "ended")
+        self.ready = run_program(
+            f"{name}-file-system",
+            program="data_disk",
+            desired={"mount_point": MOUNT_POINT, "disk_gib": args.data_disk_gib},
+            over=self.connection,
+            machines=[self.vm_id],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[first_boot]),
+        )
         self.register_outputs({"vmId": self.vm_id})
 
     def _nic(self) -> network.NetworkInterface:
@@ -117,7 +128,15 @@ class Machine(pulumi.ComponentResource):
             public_network_access=compute.PublicNetworkAccess.DISABLED,
             tags=args.tags,
             # The only copy of the company's data, or of its backups.
-            opts=pulumi.ResourceOptions(parent=self, protect=True),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=True,
+                hooks=pulumi.ResourceHookBinding(
+                    before_update=[
+                        disk_size.hook(f"{self._name}-size", args.host_name, args.data_disk_setting)
+                    ]
+                ),
+            ),
         )
 
     def _vm(self, nic: network.NetworkInterface, disk: compute.Disk) -> compute.VirtualMachine:

@@ -82,7 +82,7 @@ class PostgresServer(pulumi.ComponentResource):
             desired=_desired(args, self.machine.first_booted),
             over=self.machine.connection,
             machines=[self.machine.vm_id],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.first_boot]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.ready]),
         )
         self.version = fact(self.configured, "version")
         self.register_outputs({"version": self.version})

@@ -57,6 +57,8 @@ def _kernel() -> Iterator[str]:
     known = Path("/proc/filesystems").read_text().split()
     if "overlay" not in known and not Path("/sys/module/overlay").exists():
         yield "This kernel has no overlay file system loaded.\nType: sudo modprobe overlay"
+    if "xfs" not in known and not Path("/sys/module/xfs").exists():
+        yield "This kernel has no XFS loaded, which the data disks have.\nType: sudo modprobe xfs"
     if not Path("/dev/loop-control").exists():
         yield "There are no loop devices here.\nType: sudo modprobe loop"
 

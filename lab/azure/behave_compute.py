@@ -10,6 +10,9 @@ from lab.azure.errors import AzureError, property_change
 from lab.azure.store import Resource
 from lab.azure.world import World
 
+# A disk grows while its VM runs, but not from below this size to it or beyond.
+_ONLINE_LIMIT_GIB = 4096
+
 
 class Groups(Behaviour):
     """What a group holds goes with it; that is the service's part."""
@@ -22,28 +25,13 @@ class Disks(Behaviour):
     def change(self, new: Resource, old: Resource, inputs: Properties) -> None:
         if new.inputs["creationData"] != old.inputs["creationData"]:
             raise property_change("creationData.createOption")
-        before, after = old.inputs["diskSizeGB"], new.inputs["diskSizeGB"]
-        if after < before:
-            raise AzureError(
-                "ResizeDiskError",
-                f"Disk size reduction is not supported. Current size is {before << 30} bytes, "
-                f"requested size is {after << 30} bytes.",
-                target="disk.diskSizeGB",
-            )
 
     def admit(self, world: World, new: Resource, old: Resource | None) -> None:
-        owner = world.owner_of(new.id)
-        if (
-            old is not None
-            and owner is not None
-            and new.inputs.get("sku") != old.inputs.get("sku")
-            and world.backend.machine_runs(owner.id.name)
-        ):
-            raise AzureError(
-                "OperationNotAllowed",
-                "Disks can be resized or account type changed only when they are unattached or "
-                f"the owner VM is deallocated. Disk {new.id.name} is attached to VM {owner.id}.",
-            )
+        if old is not None:
+            _resizable(new, old)
+            owner = world.owner_of(new.id)
+            if owner is not None and world.backend.machine_runs(owner.id.name):
+                _changeable_online(new, old, owner)
         for other in world.store.all(types.DISK):
             _one_group(new, other)
 
@@ -96,6 +84,33 @@ class Disks(Behaviour):
 def now() -> str:
     """The time as Azure writes it."""
     return datetime.now(UTC).isoformat()
+
+
+def _resizable(new: Resource, old: Resource) -> None:
+    before, after = old.inputs["diskSizeGB"], new.inputs["diskSizeGB"]
+    if after < before:
+        raise AzureError(
+            "ResizeDiskError",
+            f"Disk size reduction is not supported. Current size is {before << 30} bytes, "
+            f"requested size is {after << 30} bytes.",
+            target="disk.diskSizeGB",
+        )
+
+
+def _changeable_online(new: Resource, old: Resource, owner: Resource) -> None:
+    if new.inputs.get("sku") != old.inputs.get("sku"):
+        raise AzureError(
+            "OperationNotAllowed",
+            "Disks can be resized or account type changed only when they are unattached or "
+            f"the owner VM is deallocated. Disk {new.id.name} is attached to VM {owner.id}.",
+        )
+    if old.inputs["diskSizeGB"] < _ONLINE_LIMIT_GIB <= new.inputs["diskSizeGB"]:
+        raise AzureError(
+            "OperationNotAllowed",
+            f"Cannot resize disk {new.id.name} while it is attached to running VM {owner.id}. "
+            "Resizing a disk of an Azure Virtual Machine requires the virtual machine to be "
+            "deallocated. Please stop your VM and retry the operation.",
+        )
 
 
 def _one_group(new: Resource, other: Resource) -> None:

@@ -1,17 +1,21 @@
 """A lab that is killed while it comes up, goes on, and leaves nothing behind when it goes."""
 
+import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from lab import machine
+from lab import client, machine
 from lab.names import Lab
-from tests.lab.conftest import Stack, copy_checkout, image
+from tests.lab.conftest import Application, Stack, copy_checkout, image
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +101,81 @@ def test_destroy_stops_at_the_protected_disks(interrupted: Stack) -> None:
     assert refused.returncode != 0
     assert "protect" in refused.stdout + refused.stderr
     assert interrupted.sql("SELECT 1") == "1"
+
+
+@contextmanager
+def writing(stack: Stack) -> Iterator[list[int]]:
+    """An application that commits one row after the other; fails if one commit fails. Gives the
+    rows that were acknowledged so far."""
+    attached = client.attach(stack.lab, "writer", "10.30.0.11/24")
+    acknowledged: list[int] = []
+    failed: list[Exception] = []
+    enough = threading.Event()
+
+    def write(connection: psycopg.Connection) -> None:
+        try:
+            while not enough.is_set():
+                row = len(acknowledged)
+                connection.execute("INSERT INTO written VALUES (%s, repeat('x', 1000))", (row,))
+                acknowledged.append(row)
+        except psycopg.Error as error:
+            failed.append(error)
+
+    try:
+        application = Application(attached, stack.outputs["databases"]["app"]["uri"])
+        with application.connect() as connection:
+            connection.execute("CREATE TABLE written (id int, filler text)")
+            thread = threading.Thread(target=write, args=(connection,))
+            thread.start()
+            try:
+                yield acknowledged
+            finally:
+                enough.set()
+                thread.join()
+            assert failed == []
+            found = connection.execute("SELECT count(*) FROM written").fetchone()
+            assert found == (len(acknowledged),)
+    finally:
+        attached.detach()
+
+
+def data_disk_gib(stack: Stack, name: str) -> float:
+    """The size of the file system at /data."""
+    return int(stack.on(name, "df -B1 --output=size /data | tail -1")) / 2**30
+
+
+def test_both_disks_grow_under_write_load(interrupted: Stack) -> None:
+    stack = interrupted
+    sizes = {"postgres-lab": 1300, "barman-lab": 320}
+    boots = {name: stack.on(name, "uptime -s") for name in sizes}
+    assert all(data_disk_gib(stack, name) < 0.9 * gib for name, gib in sizes.items())
+    stack.pulumi("config", "set", "postgres-barman:postgresDiskGb", "1300")
+    stack.pulumi("config", "set", "postgres-barman:barmanDiskGb", "320")
+    plan = json.loads(stack.pulumi("preview", "--json", "--non-interactive").stdout)
+    assert {step["op"] for step in plan["steps"]} == {"same", "update"}
+    with writing(stack) as acknowledged:
+        stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive")
+        for name, gib in sizes.items():
+            assert 0.98 * gib < data_disk_gib(stack, name) <= gib
+        before = len(acknowledged)
+        deadline = time.monotonic() + 60
+        while len(acknowledged) <= before:
+            assert time.monotonic() < deadline, "no commit since the disks have grown"
+            time.sleep(0.1)
+    assert before > 0
+    assert {name: stack.on(name, "uptime -s") for name in sizes} == boots
+
+
+def test_a_smaller_disk_is_refused_at_preview(interrupted: Stack) -> None:
+    interrupted.pulumi("config", "set", "postgres-barman:barmanDiskGb", "319")
+    try:
+        refused = interrupted.pulumi("preview", "--non-interactive", check=False)
+        assert refused.returncode != 0
+        told = refused.stdout + refused.stderr
+        assert "barmanDiskGb = 319: the disk has 320 GiB, and a disk cannot shrink" in told
+        assert "pulumi config set barmanDiskGb 320" in told
+    finally:
+        interrupted.pulumi("config", "set", "postgres-barman:barmanDiskGb", "320")
 
 
 def test_down_leaves_nothing(interrupted: Stack) -> None:

@@ -229,6 +229,24 @@ def test_refused_changes(
     assert (store.all(), backend.calls) == (before, [])
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "refused"), [(4095, 4096, True), (32, 4095, False), (4096, 5000, False)]
+)
+def test_a_disk_passes_four_tebibytes_only_while_its_machine_is_off(
+    azure: Azure, backend: FakeBackend, old: int, new: int, refused: bool
+) -> None:
+    backend.running.discard("vm")
+    change(azure, "Disk", spoiled(RESOURCES["Disk"], "diskSizeGB", old))
+    backend.running.add("vm")
+    larger = spoiled(RESOURCES["Disk"], "diskSizeGB", new)
+    if refused:
+        with refuses("OperationNotAllowed"):
+            change(azure, "Disk", larger)
+        backend.running.discard("vm")
+    change(azure, "Disk", larger)
+    assert list(backend.disks.values()) == [new]
+
+
 def test_a_new_size_restarts_the_machine(azure: Azure, backend: FakeBackend) -> None:
     vm = spoiled(RESOURCES["VirtualMachine"], "hardwareProfile.vmSize", "Standard_D4s_v3")
     change(azure, "VirtualMachine", vm)

@@ -25,7 +25,7 @@ def programs() -> Any:
     """The modules by name, importing each other as they do behind the loader."""
     sys.path.insert(0, str(HOST / "programs"))
     try:
-        names = ("converge", "postgres", "first_boot", "streaming_backup")
+        names = ("converge", "postgres", "first_boot", "streaming_backup", "data_disk")
         yield {name: importlib.import_module(name) for name in names}
     finally:
         sys.path.remove(str(HOST / "programs"))
@@ -126,6 +126,15 @@ def test_a_failing_command_says_what_it_said(programs: Any) -> None:
 def test_nothing_is_written_beside_an_unmounted_disk(programs: Any, tmp_path: Path) -> None:
     with pytest.raises(programs["converge"].ConvergeError, match="not mounted"):
         programs["converge"].Host().require_mount(str(tmp_path))
+
+
+def test_each_kind_of_file_system_is_grown_by_its_own_tool(programs: Any) -> None:
+    growing = programs["data_disk"].growing
+    assert growing("xfs", "/dev/sdc", "/data") == ["xfs_growfs", "-d", "/data"]
+    # Of machines from before: ext4.
+    assert growing("ext4", "/dev/sdc", "/data") == ["resize2fs", "/dev/sdc"]
+    with pytest.raises(programs["converge"].ConvergeError, match="btrfs"):
+        growing("btrfs", "/dev/sdc", "/data")
 
 
 def test_cloud_inits_copies_are_removed_and_nothing_else(programs: Any, tmp_path: Path) -> None:
