@@ -81,10 +81,14 @@ def _desired(args: BarmanServerArgs, authority: pulumi.Output[str]) -> dict[str,
         "directories": [
             {"path": BARMAN_HOME, "owner": "barman", "mode": 0o700},
             ssh_directory("barman", HOME),
+            {"path": render.BACKUP_VERIFY_STATE, "owner": "barman", "mode": 0o755},
         ],
         "watch": machine_file(
             "/etc/systemd/system/barman-receiver-watch.service",
             render.receiver_watch_unit(postgres),
+        ),
+        "verify_timer": machine_file(
+            "/etc/systemd/system/backup-verify.timer", render.backup_verify_timer()
         ),
         "files": [
             *ssh_files(
@@ -127,6 +131,13 @@ def _desired(args: BarmanServerArgs, authority: pulumi.Output[str]) -> dict[str,
             ),
             machine_file(
                 render.RECEIVER_WATCH, render.program_file("barman-receiver-watch"), mode=0o755
+            ),
+            machine_file(
+                render.BACKUP_VERIFY, render.program_file("backup-verify"), mode=0o755
+            ),
+            machine_file(
+                "/etc/systemd/system/backup-verify.service",
+                render.backup_verify_unit(BARMAN_HOME, SERVER),
             ),
             machine_file(render.SSH_GATE, render.program_file("barman-ssh-gate"), mode=0o755),
             machine_file(

@@ -25,6 +25,8 @@ RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 SSH_GATE = "/usr/local/bin/barman-ssh-gate"
 # By whose certificate Barman knows PostgreSQL's server.
 SERVER_AUTHORITY = "/etc/ssl/postgresql-ca.pem"
+BACKUP_VERIFY = "/usr/local/bin/backup-verify"
+BACKUP_VERIFY_STATE = "/var/lib/backup-verify"
 
 
 def postgresql_conf(parameters: Mapping[str, Parameter]) -> str:
@@ -80,6 +82,22 @@ def barman_server_conf(
 def receiver_watch_unit(address: str) -> str:
     """The service that starts Barman's receiver again, PostgreSQL being at `address`."""
     return _render("barman-receiver-watch.service", program=RECEIVER_WATCH, address=address)
+
+
+def backup_verify_unit(home: str, server: str) -> str:
+    """The service that verifies `server`'s backups once."""
+    return _render(
+        "backup-verify.service",
+        program=BACKUP_VERIFY,
+        home=home,
+        server=server,
+        state=BACKUP_VERIFY_STATE,
+    )
+
+
+def backup_verify_timer() -> str:
+    """What starts that service."""
+    return _render("backup-verify.timer")
 
 
 def durability_guard_unit(config: str) -> str:

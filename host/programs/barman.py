@@ -24,6 +24,9 @@ def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
         host.run("sshd", "-t")
         host.run("systemctl", "reload", "ssh")
         host.note("reloaded sshd")
+    if any(path.startswith("/etc/systemd/") for path in changed):
+        host.run("systemctl", "daemon-reload")
+    host.service(desired["verify_timer"], restart=False)
     host.service(desired["watch"], restart=any("receiver-watch" in path for path in changed))
     host.run("barman", "show-servers", desired["server"], user="barman")
     return {"version": host.run("barman", "--version").stdout.split()[0]}
