@@ -132,9 +132,7 @@ def _desired(args: BarmanServerArgs, authority: pulumi.Output[str]) -> dict[str,
             machine_file(
                 render.RECEIVER_WATCH, render.program_file("barman-receiver-watch"), mode=0o755
             ),
-            machine_file(
-                render.BACKUP_VERIFY, render.program_file("backup-verify"), mode=0o755
-            ),
+            machine_file(render.BACKUP_VERIFY, render.program_file("backup-verify"), mode=0o755),
             machine_file(
                 "/etc/systemd/system/backup-verify.service",
                 render.backup_verify_unit(BARMAN_HOME, SERVER),

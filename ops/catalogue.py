@@ -1,12 +1,14 @@
 """What Barman holds, as typed values: backups, runs of WAL, forks between timelines."""
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from ops import barman, remote_python
+from ops import barman, remote_python, verification
 from ops.ssh import Machine
+from ops.verification import Verification
 
 
 def parse_lsn(text: str) -> int:
@@ -65,6 +67,11 @@ class Backup(_Model):
         """Whether it can be restored: complete, and all WAL to make it consistent is there."""
         return self.status == "DONE"
 
+    @property
+    def corrupt(self) -> bool:
+        """Whether it was complete, and then failed its verification."""
+        return (self.error or "").startswith("verification: ")
+
 
 class Run(_Model):
     """Consecutive segments of one timeline; `partial` when the last is still being received."""
@@ -93,6 +100,8 @@ class Catalogue(_Model):
     backups: tuple[Backup, ...]
     runs: tuple[Run, ...]
     forks: tuple[Fork, ...]
+    verifications: dict[str, Verification] = {}
+    """The newest of each backup."""
 
     def position(self, name: str) -> int:
         """A segment's place on its timeline: LSN divided by the segment size."""
@@ -115,8 +124,14 @@ class Catalogue(_Model):
 
 
 def read(machine: Machine, home: str, server: str) -> Catalogue:
-    """Barman's store as it is now."""
+    """Barman's store as it is now. Segments known to be damaged count as missing."""
+    verified = verification.read(machine)
     answer = remote_python.call(
-        machine, "catalogue", [home, server], needs=["wal"], user=barman.USER, timeout_s=600
+        machine,
+        "catalogue",
+        [home, server, json.dumps(verification.bad_wal(verified.values()))],
+        needs=["wal"],
+        user=barman.USER,
+        timeout_s=600,
     )
-    return Catalogue.model_validate(answer)
+    return Catalogue.model_validate(answer | {"verifications": verified})

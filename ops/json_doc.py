@@ -6,12 +6,14 @@ from pydantic import BaseModel
 
 from ops.durability import Durability
 from ops.model import Status
+from ops.verification import Verification
 from ops.window import BackupList, Window
 
 DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops status --json": Status,
     "ops backups --json": BackupList,
     "ops window --json": Window,
+    "ops verify --json": Verification,
     "ops durability --json": Durability,
 }
 

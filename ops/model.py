@@ -98,6 +98,10 @@ class BackupStatus(_Model):
     ended_at: datetime | None = None
     size_bytes: int | None = None
     timeline: int | None = None
+    verified: bool | None = None
+    """Whether its newest verification found it sound; null if it was never verified."""
+    verified_at: datetime | None = None
+    verification_error: str | None = None
 
 
 class Check(_Model):
@@ -139,6 +143,8 @@ class Status(_Model):
     last_backup: BackupStatus | None = None
     """The newest attempt, whatever became of it."""
     last_done_backup: BackupStatus | None = None
+    unsound_backups: list[BackupStatus] = Field(default_factory=list)
+    """Those that failed their newest verification, or whose WAL did."""
     restorable_from: datetime | None = None
     """End of the oldest complete backup: the earliest moment that can be brought back."""
     possible_loss_bytes: int | None = None

@@ -101,6 +101,11 @@ def _named_backup(catalogue: Catalogue, backup_id: str | None) -> Backup | None:
         )
     if not backup.usable:
         why = f": {backup.error}" if backup.error else ""
+        if backup.corrupt:
+            raise OperatorError(
+                f"Backup {backup_id} is damaged ({backup.error}).",
+                next_command=f"python -m ops verify {backup_id} --accept   (then the same again)",
+            )
         raise OperatorError(
             f"Backup {backup_id} is {backup.status}{why}; only a DONE one can be restored.",
             next_command="python -m ops backups",

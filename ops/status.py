@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from ops import barman, postgres
+from ops import barman, postgres, verification
 from ops.errors import OperatorError
 from ops.model import BackupStatus, Check, Disk, MachineStatus, Reason, Status, Verdict
 from ops.outputs import MachineOutputs
@@ -118,7 +118,20 @@ def _backups(machine: Machine, into: Status) -> None:
     except OperatorError as error:
         into.checks = [Check(name="list_backups", ok=False, hint=error.happened)]
         return
-    found = barman.backups(answer, into.server)
+    verified = verification.read(machine)
+    found = [
+        backup.model_copy(
+            update={
+                "verified": seen.ok,
+                "verified_at": seen.at,
+                "verification_error": seen.error,
+            }
+        )
+        if (seen := verified.get(backup.id))
+        else backup
+        for backup in barman.backups(answer, into.server)
+    ]
+    into.unsound_backups = [backup for backup in found if backup.verified is False]
     done: list[BackupStatus] = [backup for backup in found if backup.status == "DONE"]
     into.backups = len(done)
     into.last_backup = found[0] if found else None

@@ -1,10 +1,14 @@
 """Protected, degraded or unprotected: the judgement on what `status` saw. Pure."""
 
+from datetime import timedelta
+
 from ops.model import MachineStatus, Reason, Status, Verdict
 
 DISK_FULL_PERCENT = 90
 # More than this and the receiver is falling behind, not just between two messages.
 LAG_BYTES = 256 * 2**20
+# A new backup is read again within an hour of its end; a large one takes some more.
+UNVERIFIED_AFTER = timedelta(hours=24)
 # Barman's checks that say in other words what is judged here from PostgreSQL's own view.
 JUDGED_ELSEWHERE = frozenset({"backup_minimum_size"})
 OTHER_CLUSTER = "systemid_coherence"
@@ -107,11 +111,23 @@ def _backups(status: Status) -> list[Reason]:
     if not status.barman_machine.reachable:
         return []
     last, done = status.last_backup, status.last_done_backup
+    reasons = [
+        _degraded(
+            f"backup {bad.id} failed its verification: {bad.verification_error}",
+            "python -m ops backup --wait   (then docs/runbooks/backup-is-damaged.md)",
+        )
+        for bad in status.unsound_backups
+    ]
     if done is None:
-        return [_unprotected("there is no complete backup", "python -m ops backup --wait")]
-    if last is not None and last.status == "FAILED":
-        return [_degraded(f"the last backup, {last.id}, failed", "python -m ops backup --wait")]
-    return []
+        missing = _unprotected("there is no complete backup", "python -m ops backup --wait")
+        return [missing, *reasons]
+    if last is not None and last.status == "FAILED" and last.verified is None:
+        reasons.append(
+            _degraded(f"the last backup, {last.id}, failed", "python -m ops backup --wait")
+        )
+    if done.verified is None and done.ended_at and status.at - done.ended_at > UNVERIFIED_AFTER:
+        reasons.append(_degraded(f"backup {done.id} has not been verified", "python -m ops verify"))
+    return reasons
 
 
 def _checks(status: Status) -> list[Reason]:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.catalogue import Backup, Catalogue
-from ops.screen import size, span
+from ops.screen import size
 from ops.windows import Interval, intervals, reach
 
 PICTURE_WIDTH = 60
@@ -25,6 +25,9 @@ class BackupEntry(BaseModel):
     size_bytes: int | None
     restorable: bool
     """Complete, with all WAL from its beginning to the end of its own timeline's run."""
+    verified: bool | None
+    """Whether its newest verification found it sound; null if it was never verified."""
+    verified_at: datetime | None
     error: str | None
 
 
@@ -56,6 +59,7 @@ def backup_list(catalogue: Catalogue) -> BackupList:
 
 def _entry(catalogue: Catalogue, backup: Backup) -> BackupEntry:
     own = backup.timeline
+    seen = catalogue.verifications.get(backup.backup_id)
     return BackupEntry(
         id=backup.backup_id,
         status=backup.status,
@@ -63,25 +67,35 @@ def _entry(catalogue: Catalogue, backup: Backup) -> BackupEntry:
         ended_at=backup.end_time,
         size_bytes=backup.size,
         restorable=own is not None and reach(catalogue, backup, own) is not None,
-        error=backup.error,
+        verified=seen.ok if seen else None,
+        verified_at=seen.at if seen else None,
+        error=backup.error or (seen.error if seen else None),
     )
 
 
-def show_backups(found: BackupList, now: datetime, console: Console) -> None:
+def show_backups(found: BackupList, console: Console) -> None:
     """Print the table."""
-    table = _table("backup", "status", "TL", "ended (UTC)", "age", "size", "usable")
+    table = _table("backup", "status", "TL", "ended (UTC)", "size", "verified", "usable")
     for backup in found.backups:
-        age = (now - backup.ended_at).total_seconds() if backup.ended_at else None
         table.add_row(
             backup.id,
             backup.status,
             str(backup.timeline or "-"),
             _short(backup.ended_at),
-            span(age),
             size(backup.size_bytes),
-            "yes" if backup.restorable else f"no {backup.error or ''}".strip(),
+            _verified(backup),
+            "yes" if backup.restorable else "no",
         )
     console.print(table)
+    for backup in found.backups:
+        if backup.error:
+            console.print(f"{backup.id}: {backup.error}", markup=False, highlight=False)
+
+
+def _verified(backup: BackupEntry) -> str:
+    if backup.verified is None:
+        return "not yet"
+    return f"{'yes' if backup.verified else 'NO'}, {backup.verified_at:%m-%d}"
 
 
 def show_window(found: Window, console: Console) -> None:

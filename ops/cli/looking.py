@@ -7,9 +7,10 @@ import typer
 
 from ops import backup as backups_
 from ops import durability as durability_
-from ops import postgres, status, targets, window
+from ops import postgres, status, targets, verification, window
 from ops.cli.common import Json, Stack, console, site_of, store_of
-from ops.screen import show_status
+from ops.errors import OperatorError
+from ops.screen import show_status, span
 
 app = typer.Typer()
 
@@ -45,7 +46,45 @@ def backups(stack: Stack = None, as_json: Json = False) -> None:
     if as_json:
         print(found.model_dump_json(indent=2))
     else:
-        window.show_backups(found, datetime.now(UTC), console)
+        window.show_backups(found, console)
+
+
+@app.command()
+def verify(
+    backup: Annotated[str | None, typer.Argument(help="its id; else the newest")] = None,
+    stack: Stack = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="let a damaged one be restored all the same")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Read a backup and its WAL again: is it as PostgreSQL sent it? Exit code 0 or 1."""
+    with site_of(stack) as site:
+        if accept:
+            if backup is None:
+                raise OperatorError(
+                    "Accept which backup?", next_command="python -m ops verify BACKUP --accept"
+                )
+            verification.accept(site, backup)
+            console.print(
+                f"Backup {backup} counts as complete until it is verified again.\n"
+                f"Next: python -m ops recover --backup-id {backup}"
+            )
+            return
+        found = verification.verify(site, backup)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    elif found.ok:
+        console.print(f"Backup {found.backup_id} is sound ({span(found.seconds)}).")
+    else:
+        console.print(
+            f"Backup {found.backup_id} is NOT sound: {found.error}\n"
+            "Next: python -m ops backup --wait   (docs/runbooks/backup-is-damaged.md)",
+            style="red",
+            markup=False,
+            highlight=False,
+        )
+    raise typer.Exit(0 if found.ok else 1)
 
 
 @app.command("window")

@@ -41,7 +41,8 @@ KEPT_FIELDS = (
 )
 
 
-def main(home: str, server: str) -> None:
+def main(home: str, server: str, bad_wal: str) -> None:
+    """`bad_wal` is a JSON list of archived segments that count as not there."""
     base = Path(home) / server
     backups = [_backup(path) for path in _backup_files(base)]
     size = next((int(b["xlog_segment_size"]) for b in backups if b["xlog_segment_size"]), 2**24)
@@ -51,7 +52,7 @@ def main(home: str, server: str) -> None:
         if directory.is_dir()
         for entry in directory.iterdir()
         if SEGMENT.fullmatch(entry.name)
-    }
+    } - set(json.loads(bad_wal))
     streamed = {path.name for path in (base / "streaming").glob("*") if path.stat().st_size}
     runs = [
         _with_commit(base, run, size)
@@ -200,4 +201,4 @@ def _commit_before(base: Path, branch: dict[str, Any], size: int) -> dict[str, A
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1], sys.argv[2], sys.argv[3])

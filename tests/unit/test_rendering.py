@@ -41,6 +41,8 @@ DOCUMENTS = {
     "barman-cron": lambda: render.barman_cron("pg", "0 4 * * *"),
     "sshd-jump-host.conf": lambda: render.sshd_jump_host_conf("dbadmin", "10.20.0.4"),
     "barman-receiver-watch.service": lambda: render.receiver_watch_unit("10.20.0.4"),
+    "backup-verify.service": lambda: render.backup_verify_unit("/data/barman", "pg"),
+    "backup-verify.timer": render.backup_verify_timer,
     "durability-guard.service": lambda: render.durability_guard_unit("/etc/postgresql/17/main"),
     "durability-guard.json": lambda: render.durability_guard_json(
         "sync-with-fallback", 30, "/etc/postgresql/17/main"
