@@ -1,6 +1,7 @@
 """The point to recover to, as the operator names it. Pure."""
 
 import re
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -47,6 +48,15 @@ class Target(BaseModel):
             Kind.NAME: f"restore point {self.value}",
             Kind.IMMEDIATE: "the end of the backup itself",
         }[self.kind]
+
+
+@dataclass(frozen=True)
+class Point:
+    """What to restore: a target, and where from, if the operator chose that."""
+
+    target: Target = field(default_factory=Target)
+    backup_id: str | None = None
+    timeline: int | None = None
 
 
 def parse(

@@ -7,15 +7,16 @@ import typer
 
 from ops import clone as clones
 from ops import rebuild as rebuilding
-from ops import targets
 from ops import undo as undoing
 from ops.cli import common
 from ops.cli.common import Abort, Resume, Stack, Yes, console, site_of
+from ops.cli.point import takes_point
 from ops.errors import OperatorError
 from ops.journal import Journal
 from ops.recover import preflight, procedure
 from ops.recover.show import show_plan
 from ops.ssh import Site
+from ops.targets import Point, Target
 
 app = typer.Typer()
 
@@ -28,16 +29,10 @@ class Role(StrEnum):
 
 
 @app.command()
+@takes_point
 def recover(
+    point: Point,
     stack: Stack = None,
-    target_time: common.Time = None,
-    target_xid: common.Xid = None,
-    target_lsn: common.Lsn = None,
-    target_name: common.Name = None,
-    immediate: common.Immediate = False,
-    exclusive: common.Exclusive = False,
-    backup_id: common.BackupId = None,
-    timeline: common.Timeline = None,
     discard_old_data: Annotated[
         bool, typer.Option("--discard-old-data", help="where space is short: no way back then")
     ] = False,
@@ -47,25 +42,11 @@ def recover(
     abort: Abort = False,
 ) -> None:
     """Bring the data back, in place. Without a target: to the last acknowledged commit."""
-    target = targets.parse(
-        time=target_time,
-        xid=target_xid,
-        lsn=target_lsn,
-        name=target_name,
-        immediate=immediate,
-        exclusive=exclusive,
-    )
     with site_of(stack) as site:
         if resume or abort:
             common.finish(site, "recover", abort=abort)
             return
-        found = preflight.check(
-            site,
-            target,
-            backup_id=backup_id,
-            timeline=timeline,
-            discard_old_data=discard_old_data,
-        )
+        found = preflight.check(site, point, discard_old_data=discard_old_data)
         show_plan(site, found, procedure.procedure("recover"), discard_old_data, console)
         if dry_run:
             return
@@ -108,26 +89,29 @@ def undo(
 
 
 @app.command()
-def rebuild(machine: Role, stack: Stack = None, yes: Yes = False) -> None:
+@takes_point
+def rebuild(machine: Role, point: Point, stack: Stack = None, yes: Yes = False) -> None:
     """After `pulumi up` made a lost machine anew: give it back its data, or its backups."""
+    if machine is Role.BARMAN and point != Point():
+        raise OperatorError(
+            "A new Barman machine holds nothing old to choose from: it takes no target.",
+            next_command="python -m ops rebuild barman",
+        )
     for number, line in enumerate(rebuilding.ORDER[machine], 1):
         console.print(f"  {number}. {line}", markup=False, highlight=False)
     with site_of(stack) as site:
         preflight.refuse_if_busy(site)
-        new = Journal.begin("rejoin") if machine is Role.BARMAN else _rebuild_postgres(site, yes)
+        new = (
+            Journal.begin("rejoin")
+            if machine is Role.BARMAN
+            else _rebuild_postgres(site, point, yes)
+        )
         procedure.begin(site, new, console)
         common.show(site)
 
 
-def _rebuild_postgres(site: Site, yes: bool) -> Journal:
-    found = preflight.check(
-        site,
-        targets.Target(),
-        backup_id=None,
-        timeline=None,
-        discard_old_data=False,
-        other_cluster=True,
-    )
+def _rebuild_postgres(site: Site, point: Point, yes: bool) -> Journal:
+    found = preflight.check(site, point, other_cluster=True)
     rebuilding.require_blank(site, found.plan)
     show_plan(site, found, procedure.procedure("recover"), False, console)
     common.ask("Restore onto this machine?", yes)
@@ -135,42 +119,26 @@ def _rebuild_postgres(site: Site, yes: bool) -> Journal:
 
 
 @app.command()
+@takes_point
 def clone(
+    point: Point,
     stack: Stack = None,
-    target_time: common.Time = None,
-    target_xid: common.Xid = None,
-    target_lsn: common.Lsn = None,
-    target_name: common.Name = None,
-    immediate: common.Immediate = False,
-    exclusive: common.Exclusive = False,
-    backup_id: common.BackupId = None,
-    timeline: common.Timeline = None,
     name: Annotated[str, typer.Option("--name", help="of the clone")] = "clone",
     port: Annotated[int, typer.Option("--port", min=1024, max=65535)] = 5433,
     drop: Annotated[bool, typer.Option("--drop", help="remove it")] = False,
 ) -> None:
     """A past state beside the running server, to look at or to fetch a table from."""
     wanted = clones.Clone(name, port)
-    target = targets.parse(
-        time=target_time,
-        xid=target_xid,
-        lsn=target_lsn,
-        name=target_name,
-        immediate=immediate,
-        exclusive=exclusive,
-    )
     with site_of(stack) as site:
         if drop:
             clones.drop(site, wanted)
             console.print(f"The clone {name} is gone.")
             return
-        if target == targets.Target():
+        if point.target == Target():
             raise OperatorError(
                 "A clone of what? Name a moment.",
                 next_command="python -m ops clone --target-time '…'   (see: python -m ops window)",
             )
-        found = preflight.check(
-            site, target, backup_id=backup_id, timeline=timeline, discard_old_data=False
-        )
-        console.print(f"{target.describe()}, from backup {found.plan.backup_id}")
+        found = preflight.check(site, point)
+        console.print(f"{point.target.describe()}, from backup {found.plan.backup_id}")
         console.print(clones.make(site, wanted, found.plan, console.print), highlight=False)

@@ -21,14 +21,6 @@ Json = Annotated[bool, typer.Option("--json", help="the same as JSON (docs/ops-j
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on with an interrupted run")]
 Abort = Annotated[bool, typer.Option("--abort", help="take an interrupted run back")]
-Time = Annotated[str | None, typer.Option("--target-time", help="a moment, with its time zone")]
-Xid = Annotated[str | None, typer.Option("--target-xid", help="a transaction id")]
-Lsn = Annotated[str | None, typer.Option("--target-lsn", help="a position in WAL, 0/3000028")]
-Name = Annotated[str | None, typer.Option("--target-name", help="a restore point")]
-Immediate = Annotated[bool, typer.Option("--immediate", help="the end of the backup itself")]
-Exclusive = Annotated[bool, typer.Option("--exclusive", help="stop just before the target")]
-BackupId = Annotated[str | None, typer.Option("--backup-id", help="restore this backup")]
-Timeline = Annotated[int | None, typer.Option("--timeline", help="follow this timeline")]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from ops.model import PostgresStatus
 from ops.plan import Located, Plan
 from ops.screen import size
 from ops.ssh import Machine, Site
-from ops.targets import Kind, Target
+from ops.targets import Kind, Point, Target
 
 # Room for WAL while replaying, beside the backup itself.
 RESERVE_BYTES = 2**30
@@ -30,13 +30,7 @@ class Preflight:
 
 
 def check(
-    site: Site,
-    target: Target,
-    *,
-    backup_id: str | None,
-    timeline: int | None,
-    discard_old_data: bool,
-    other_cluster: bool = False,
+    site: Site, point: Point, *, discard_old_data: bool = False, other_cluster: bool = False
 ) -> Preflight:
     """Raises OperatorError with what to do instead. Changes nothing.
 
@@ -48,11 +42,11 @@ def check(
     now = datetime.now(UTC)
     chosen = plan.choose(
         held,
-        target,
+        point.target,
         now,
-        backup_id=backup_id,
-        timeline=timeline,
-        located=locate(site, held, target, timeline),
+        backup_id=point.backup_id,
+        timeline=point.timeline,
+        located=locate(site, held, point.target, point.timeline),
     )
     _restorable(site, held, chosen)
     server, _, _ = postgres.state(site.postgres, outputs.backup.slot)
