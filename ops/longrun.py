@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from ops.errors import OperatorError
 from ops.ssh import Machine
 
-POLL_S = 1.0
+# Short work is noticed soon, long work is not asked about more often than it needs.
+FIRST_POLL_S, LONGEST_POLL_S = 0.2, 2.0
 # The exit code goes to a file: a transient unit that has ended is forgotten by systemd.
 _WRAP = 'log=$1; shift; "$@" >"$log" 2>&1; echo $? >"$log.new"; mv "$log.new" "$log.status"'
 # The unit is asked first: once it has ended, its file is there. The other way round work that ends
@@ -41,9 +42,11 @@ def run(
     if state not in ("active", "activating", "0"):
         start(machine, unit, argv, log, user=user)
         state = _state(machine, log, unit)
+    pause = FIRST_POLL_S
     while state in ("active", "activating", "deactivating"):
         tick(time.monotonic() - started)
-        time.sleep(POLL_S)
+        time.sleep(pause)
+        pause = min(pause * 1.2, LONGEST_POLL_S)
         state = _state(machine, log, unit)
     output = machine.run(["cat", log], accept=(0, 1)).stdout
     if state != "0":

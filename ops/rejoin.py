@@ -58,7 +58,9 @@ def make_slot(run: Run) -> str:
     fetched = [name for name in _fork_segments(run, held) if _fetch(run, name)]
     # The slot begins at the last checkpoint: now that one is in a segment after the fork's.
     postgres.query(machine, "CHECKPOINT", timeout_s=3600)
-    barman.tell(run.site.barman, "receive-wal", "--create-slot", server)
+    # As `barman receive-wal --create-slot` does it.
+    create = f"SELECT pg_create_physical_replication_slot({postgres.literal(slot)}, true)"
+    postgres.query(machine, create)
     run.remember(new_slot=True)
     return f"slot {slot} created" + (f", fetched {', '.join(fetched)}" if fetched else "")
 

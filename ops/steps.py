@@ -57,9 +57,9 @@ def forward(run: Run, steps: Sequence[Step]) -> None:
         record = run.journal.record(step.name)
         if record is not None and record.state is State.DONE:
             continue
-        run.console.print(f"[{number}/{len(steps)}] {step.title}", markup=False, highlight=False)
         run.journal.note(step.name, State.STARTED)
         run.save()
+        run.console.print(f"[{number}/{len(steps)}] {step.title}", markup=False, highlight=False)
         began = time.monotonic()
         try:
             said = step.do(run)
@@ -72,8 +72,8 @@ def forward(run: Run, steps: Sequence[Step]) -> None:
                 run.journal.finish_command,
             ) from error
         seconds = time.monotonic() - began
+        # On disk with the beginning of the next step: a step may be repeated.
         run.journal.note(step.name, State.DONE, seconds, said)
-        run.save()
         run.say(f"{said}  ({seconds:.1f} s)" if said else f"({seconds:.1f} s)")
 
 

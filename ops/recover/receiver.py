@@ -13,7 +13,7 @@ SETTLE_TIMEOUT_S = 60.0
 # Of what cron starts, everything but the receiver ends by itself.
 _BUSY = r"barman( -[a-z]+( /etc/barman.conf)?)* (cron|archive-wal)( |$)"
 _BACKUP = r"barman( -[a-z]+( /etc/barman.conf)?)* backup( |$)"
-_RECEIVER = "pg_receivewal"
+_RECEIVER = r"pg_receivewal|barman( -[a-z]+( /etc/barman.conf)?)* receive-wal"
 
 
 def streaming(run: Run) -> str:
@@ -78,6 +78,8 @@ def undo_save(run: Run) -> None:
 
 def stop_receiver(run: Run) -> None:
     """Stop receive-wal and its pg_receivewal. Raises OperatorError if it will not stop."""
+    if not _running(run, _RECEIVER):
+        return
     server = run.site.outputs.backup.server_name
     run.site.barman.run(["barman", "receive-wal", "--stop", server], user="barman", accept=None)
     _wait_until_gone(run, _RECEIVER)
@@ -98,4 +100,4 @@ def _wait_until_gone(run: Run, pattern: str) -> None:
     while found := _running(run, pattern):
         if time.monotonic() > deadline:
             raise OperatorError(f"Barman is still busy: {found.splitlines()[0]}")
-        time.sleep(0.5)
+        time.sleep(0.2)

@@ -21,6 +21,7 @@ from components.images import IMAGES
 from lab import client, machine
 from lab.client import Client
 from lab.names import Lab
+from tests.lab import recovery_site
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UP_TIMEOUT_S = 1500
@@ -199,3 +200,10 @@ def application(stack: Stack) -> Iterator[Application]:
         yield Application(attached, stack.outputs["databases"]["app"]["uri"])
     finally:
         attached.detach()
+
+
+@pytest.fixture(scope="module")
+def site(stack: Stack) -> Iterator[recovery_site.Stack]:
+    """The stack with a writer of its own, for what happens to rows."""
+    with recovery_site.with_writer(stack) as writable:
+        yield writable

@@ -1,5 +1,7 @@
 """A lab stack for the recovery tests: its runbooks, its machines, and a writer outside of both."""
 
+from __future__ import annotations
+
 import signal
 import subprocess
 import sys
@@ -9,9 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import client
-from tests.lab import conftest
+
+if TYPE_CHECKING:
+    from tests.lab import conftest
 
 CLIENT_ADDRESS = "10.30.0.7/32"
 
@@ -108,9 +113,29 @@ class Stack:
             assert time.monotonic() < deadline, f"only {len(read(ledger))} rows were written"
             time.sleep(0.1)
 
+    def write_for(self, ledger: Path, seconds: float) -> list[Entry]:
+        """What was acknowledged in that time, at least 20 commits."""
+        with self.writing(ledger):
+            self.wait_for_rows(ledger, 20)
+            time.sleep(seconds)
+        return read(ledger)
+
+    def recover(self, *words: str) -> str:
+        """Recover, and be protected at its end; what it said."""
+        said = self.ops("recover", *words, "--yes").stdout
+        self.assert_protected()
+        return said
+
     def assert_protected(self) -> None:
         done = self.ops("status", "--json", check=False)
         assert done.returncode == 0, done.stdout
+
+    def wait_protected(self) -> None:
+        """An aborted recovery's receiver needs a moment to connect again."""
+        deadline = time.monotonic() + 180
+        while (done := self.ops("status", check=False)).returncode:
+            assert time.monotonic() < deadline, done.stdout
+            time.sleep(1)
 
     def lose_data(self) -> None:
         """What a dying disk does: no server any more, and no data directory."""
