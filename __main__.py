@@ -7,6 +7,7 @@ from components.barman_server import BarmanServer, BarmanServerArgs
 from components.configuration import load_settings
 from components.identities import Identities, IdentitiesArgs
 from components.machine import MachineArgs
+from components.monitoring import Monitoring, MonitoringArgs
 from components.network import Network, NetworkArgs
 from components.outputs import outputs
 from components.postgres_server import Durability, PostgresServer, PostgresServerArgs
@@ -106,6 +107,16 @@ StreamingBackup(
         barman=barman,
         schedule=settings.backupSchedule,
         durability=settings.durability,
+    ),
+)
+Monitoring(
+    "monitoring",
+    MonitoringArgs(
+        postgres=postgres,
+        barman=barman,
+        plan=plan,
+        backup_interval=settings.backup_interval,
+        delivery=settings.delivery,
     ),
 )
 for name, value in outputs(

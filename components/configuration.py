@@ -2,7 +2,7 @@
 
 import pulumi
 
-from components.settings import NAMESPACE, Settings, SettingsError, parse
+from components.settings import NAMESPACE, SECRET_KEYS, Settings, SettingsError, parse
 
 LOCATION_KEY = "azure-native:location"
 
@@ -28,7 +28,16 @@ def load_settings() -> Settings:
         settings = parse({**config, "location": location})
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
+    # A default cannot be encrypted, so the project file cannot ask for it.
+    for key in sorted(SECRET_KEYS):
+        if config.get(key) and not pulumi.runtime.config.is_config_secret(prefix + key):
+            raise pulumi.RunError(
+                f"{key}: stands unencrypted in the stack's configuration; nothing was changed. "
+                f"pulumi config set --secret {key}"
+            )
     for warning in settings.retirement_warnings():
+        pulumi.warn(warning)
+    for warning in settings.silence_warnings():
         pulumi.warn(warning)
     for sentence in settings.forecast():
         pulumi.info(sentence)

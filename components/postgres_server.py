@@ -17,6 +17,7 @@ from components.parameters import Parameter, derive, encryption
 from components.remote import fact, run_program
 from components.settings import Database
 from host import render
+from host.monitoring.services import ROLE as EXPORTER_ROLE
 
 HOME = "/var/lib/postgresql"
 # Checksums so that a flipped bit is an error and not an answer; a collation that no upgrade of
@@ -147,6 +148,8 @@ def _desired(args: PostgresServerArgs, issued: pulumi.Output[str]) -> dict[str, 
                 _role(owner, identities.passwords[owner], replication=False)
                 for owner in dict.fromkeys(database.owner for database in args.databases)
             ),
+            # The exporter's, which comes over the local socket as its own system user.
+            _role(EXPORTER_ROLE, "", replication=False),
         ],
         "guard_files": _guard(args.durability, config),
         "guard": machine_file(
@@ -188,7 +191,7 @@ def _guard(durability: Durability, config: str) -> list[dict[str, Any]]:
     ]
 
 
-def _role(name: str, password: pulumi.Output[str], *, replication: bool) -> dict[str, Any]:
+def _role(name: str, password: pulumi.Input[str], *, replication: bool) -> dict[str, Any]:
     return {"name": name, "password": password, "replication": replication}
 
 
@@ -207,4 +210,8 @@ def _grants() -> list[dict[str, str]]:
         }
         for role in _BARMAN_ROLES
     ]
-    return functions + roles
+    monitor = {
+        "held": f"pg_has_role('{EXPORTER_ROLE}', 'pg_monitor', 'MEMBER')",
+        "statement": f"GRANT pg_monitor TO {EXPORTER_ROLE}",
+    }
+    return [*functions, *roles, monitor]

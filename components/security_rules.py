@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components.addresses import AddressPlan
+from host.monitoring.services import PORTS
 
 POSTGRES_PORT = "5432"
 SSH_PORT = "22"
+NODE_EXPORTER_PORT = str(PORTS["node"])
+POSTGRES_EXPORTER_PORT = str(PORTS["postgres"])
 # Azure's built-in AllowVnetInBound (65000) would let the whole virtual network in; an own rule
 # of the lowest precedence shuts it out.
 DENY_PRIORITY = 4096
@@ -38,6 +41,8 @@ def postgres_rules(
         *_allow_in("AllowBarman", 110, [barman], postgres, POSTGRES_PORT, "Streaming and backup"),
         *_allow_in("AllowBarmanSsh", 120, [barman], postgres, SSH_PORT, "Recovery, jump host"),
         *_allow_in("AllowAdminSsh", 130, admins, postgres, SSH_PORT, "Operators"),
+        *_allow_in("AllowNodeMetrics", 140, [barman], postgres, NODE_EXPORTER_PORT, "Prometheus"),
+        *_allow_in("AllowDbMetrics", 150, [barman], postgres, POSTGRES_EXPORTER_PORT, "Prometheus"),
         _deny_in(),
         _allow_out("ToBarmanSsh", 100, postgres, barman, SSH_PORT, "Fetching WAL in recovery"),
         _deny_out(),
@@ -53,6 +58,8 @@ def barman_rules(plan: AddressPlan, admins: Sequence[str]) -> tuple[Rule, ...]:
         _deny_in(),
         _allow_out("ToPostgres", 100, barman, postgres, POSTGRES_PORT, "Streaming and backup"),
         _allow_out("ToPostgresSsh", 110, barman, postgres, SSH_PORT, "Recovery, jump host"),
+        _allow_out("ToNodeMetrics", 120, barman, postgres, NODE_EXPORTER_PORT, "Prometheus"),
+        _allow_out("ToDbMetrics", 130, barman, postgres, POSTGRES_EXPORTER_PORT, "Prometheus"),
         _deny_out(),
     )
 

@@ -23,19 +23,31 @@ from pydantic import (
 
 from components import forecast, schedule
 from components.addresses import AddressPlan, plan_addresses
+from components.alerting import (
+    ADDRESS_OR_NONE,
+    HOST_OR_NONE,
+    check_mail,
+    check_url,
+    undelivered,
+)
 from components.capacity import require_room
 from components.images import IMAGES, Image
 from components.parameters import check_overrides
 from components.retention import RecoveryWindow
 from components.vm_sizes import VM_SIZES, VmSize
+from host.monitoring.configuration import Delivery, Smtp
 
 NAMESPACE = "postgres-barman"
+# Never quoted: they are, or hold, keys.
+SECRET_KEYS = frozenset({"smtpPassword", "alertWebhook", "deadManUrl"})
 
 # 63 bytes is PostgreSQL's NAMEDATALEN - 1. Names that never need quoting cannot be misquoted.
 _IDENTIFIER = r"^[a-z_][a-z0-9_]{0,62}$"
 _EXTENSION = r"^[a-z][a-z0-9_-]{0,62}$"
 _RESERVED_DATABASES = frozenset({"postgres", "template0", "template1"})
-_RESERVED_ROLES = frozenset({"postgres", "barman", "streaming_barman", "public", "none"})
+_RESERVED_ROLES = frozenset(
+    {"postgres", "barman", "streaming_barman", "prometheus", "public", "none"}
+)
 
 
 class SettingsError(ValueError):
@@ -126,6 +138,14 @@ class Settings(BaseModel):
     retention: Annotated[RecoveryWindow, BeforeValidator(_window)]
     compression: Literal["none", "gzip", "xz", "zstd", "lz4"]
     expectedDatabaseGb: Annotated[int, Field(strict=True, ge=1)]
+    alertEmail: Annotated[str, Field(pattern=ADDRESS_OR_NONE)]
+    smtpHost: Annotated[str, Field(pattern=HOST_OR_NONE)]
+    smtpPort: Annotated[int, Field(strict=True, ge=1, le=65535)]
+    smtpFrom: Annotated[str, Field(pattern=ADDRESS_OR_NONE)]
+    smtpUser: str
+    smtpPassword: str
+    alertWebhook: Annotated[str, AfterValidator(check_url)]
+    deadManUrl: Annotated[str, AfterValidator(check_url)]
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
@@ -155,6 +175,9 @@ class Settings(BaseModel):
             if names.count(name) > 1:
                 raise ValueError(f"databases: {name} is named twice")
         check_overrides(self.postgresParameters)
+        check_mail(
+            *(self.alertEmail, self.smtpHost, self.smtpFrom, self.smtpUser, self.smtpPassword)
+        )
         if self.durability != "async" and "synchronous_commit" in self.postgresParameters:
             raise ValueError(
                 f"postgresParameters.synchronous_commit: durability {self.durability} depends on "
@@ -175,6 +198,19 @@ class Settings(BaseModel):
         return plan_addresses(self.vnetCidr)
 
     @property
+    def delivery(self) -> Delivery:
+        """Who is told of alerts, and how."""
+        smtp = Smtp(
+            *(self.smtpHost, self.smtpPort, self.smtpFrom, self.smtpUser, self.smtpPassword)
+        )
+        return Delivery(
+            email=self.alertEmail,
+            smtp=smtp if self.alertEmail else None,
+            webhook=self.alertWebhook,
+            dead_man=self.deadManUrl,
+        )
+
+    @property
     def backup_interval(self) -> timedelta:
         """The longest time between two scheduled backups."""
         return schedule.longest_interval(self.backupSchedule)
@@ -188,6 +224,10 @@ class Settings(BaseModel):
             for key, size in chosen
             if size.retires
         ]
+
+    def silence_warnings(self) -> list[str]:
+        """Of whom nobody would hear, a sentence each; empty when alerts reach somebody."""
+        return undelivered(self.alertEmail, self.alertWebhook, self.deadManUrl)
 
     def forecast(self) -> list[str]:
         """What the chosen sizes mean in hours and disk tiers, a sentence each."""
@@ -238,6 +278,8 @@ def _describe(error: Any) -> str:
     if not error["loc"]:
         return message
     path = ".".join(str(part) for part in error["loc"])
+    if path in SECRET_KEYS:
+        return f"{path}: {message}"
     if error["type"] == "missing":
         return f"{path}: not set; give it a value in Pulumi.<stack>.yaml"
     return f"{path} = {json.dumps(error['input'], default=str)}: {message}"

@@ -120,9 +120,25 @@ def durability_guard_json(level: str, fallback_after_s: int, config: str) -> str
 
 def durability_guard_sources() -> dict[str, str]:
     """The guard's own modules, by file name."""
-    folder = files("host").joinpath("durability_guard")
+    return library_sources("durability_guard")
+
+
+def library_sources(package: str) -> dict[str, str]:
+    """The modules of a package of host/ that is installed whole on a machine, by file name."""
+    folder = files("host").joinpath(package)
     names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".py"))
     return {name: folder.joinpath(name).read_text() for name in names}
+
+
+def monitoring_drop_in(*, needs: str, command: Sequence[str], environment: str) -> str:
+    """systemd drop-in that starts one of Debian's monitoring services as `command`, once the file
+    `needs` is there."""
+    return _render("monitoring.conf", needs=needs, command=command, environment=environment)
+
+
+def barman_exporter_unit() -> str:
+    """The Barman exporter's service."""
+    return _render("barman-exporter.service")
 
 
 def barman_cron(server: str, schedule: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ops.alerts import Alerts
 from ops.durability import Durability
 from ops.model import Status
 from ops.verification import Verification
@@ -15,6 +16,7 @@ DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops window --json": Window,
     "ops verify --json": Verification,
     "ops durability --json": Durability,
+    "ops alerts --json": Alerts,
 }
 
 HEAD = """\

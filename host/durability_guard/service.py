@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from . import metrics
 from .decision import (
     WORTH_TELLING_S,
     Action,
@@ -28,6 +29,8 @@ CONFIGURATION = Path("/etc/durability-guard.json")
 HISTORY = Path("/var/lib/durability-guard/history.jsonl")
 # On a file system in memory: it outlives this process, not this boot, as its clock readings do.
 STATUS = Path("/run/durability-guard/status.json")
+# Read by the node exporter.
+METRICS = Path("/run/durability-guard/durability-guard.prom")
 PERIOD_S = 1.0
 # While Barman is on its way back every look is a proof.
 HURRY_S = 0.3
@@ -139,10 +142,12 @@ class Guard:
             "look": asdict(seen.look),
             "state": asdict(self.state),
         }
-        new = STATUS.with_suffix(".new")
+        told = metrics.text(self.history.exposed, status["waiting_s"], seen.waiting_commits)
         try:
-            new.write_text(json.dumps(status))
-            new.replace(STATUS)
+            for path, text in ((STATUS, json.dumps(status)), (METRICS, told)):
+                new = path.with_suffix(".new")
+                new.write_text(text)
+                new.replace(path)
         except OSError as error:
             self._complain(f"status cannot be written: {error}")
 

@@ -234,6 +234,8 @@ class Role:
 def role_statements(wanted: dict[str, Any], present: Role | None) -> list[str]:
     """The SQL that turns `present` into `wanted` ({name, password, replication}): often none.
 
+    Without a password the role can log in as its peer on this machine only.
+
     The password never appears in it, only its SCRAM verifier, so no log can show it.
     """
     name = identifier(wanted["name"])
@@ -243,8 +245,9 @@ def role_statements(wanted: dict[str, Any], present: Role | None) -> list[str]:
     if present is None or not present.login or present.replication != wanted["replication"]:
         replication = "REPLICATION" if wanted["replication"] else "NOREPLICATION"
         statements.append(f"ALTER ROLE {name} LOGIN {replication} NOSUPERUSER NOCREATEROLE")
-    if present is None or not verifies(wanted["password"], present.verifier):
-        verifier = scram_verifier(wanted["password"], secrets.token_bytes(16))
+    password = wanted["password"]
+    if password and (present is None or not verifies(password, present.verifier)):
+        verifier = scram_verifier(password, secrets.token_bytes(16))
         statements.append(f"ALTER ROLE {name} PASSWORD '{verifier}'")
     return statements
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ops import alerts as alerts_
 from ops import backup as backups_
 from ops import durability as durability_
 from ops import postgres, status, targets, verification, window
@@ -36,6 +37,18 @@ def durability(stack: Stack = None, as_json: Json = False) -> None:
         print(found.model_dump_json(indent=2))
     else:
         durability_.show(found, console)
+
+
+@app.command()
+def alerts(stack: Stack = None, as_json: Json = False) -> None:
+    """What fires now, since when, which page to open. Exit code 0, 1 (warnings) or 2."""
+    with site_of(stack) as site:
+        found = alerts_.read(site)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        alerts_.show(found, console)
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()

@@ -1,0 +1,65 @@
+"""Whether alerts would reach somebody: the settings of their delivery. Pure."""
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+ADDRESS_OR_NONE = r"^([^@\s,<>]+@[^@\s,<>]+)?$"
+HOST_OR_NONE = r"^[A-Za-z0-9.-]*$"
+
+
+def check_url(url: str) -> str:
+    """The URL, or "" for none. Raises ValueError, which never quotes it: it may hold a key."""
+    if not url:
+        return url
+    try:
+        parts = urlsplit(url)
+        scheme, host = parts.scheme, parts.hostname
+    except ValueError:
+        scheme, host = "", None
+    if not host or scheme not in ("http", "https") or not url.isprintable() or " " in url:
+        raise ValueError("not a URL such as https://example.org/path")
+    if scheme == "http" and not _is_private(host):
+        raise ValueError("http:// would send it in clear over the Internet; use https://")
+    return url
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def check_mail(email: str, host: str, sender: str, user: str, password: str) -> None:
+    """Raises ValueError, naming the key to set, when mail could not be sent as configured."""
+    if email and not host:
+        raise ValueError(
+            "alertEmail: set, but smtpHost is not; name the mail server that takes the alerts"
+        )
+    if email and not sender:
+        raise ValueError("alertEmail: set, but smtpFrom is not; name the sender of the alerts")
+    if not email and (host or sender or user):
+        raise ValueError("smtpHost, smtpFrom or smtpUser: set, but alertEmail is not; who is told?")
+    if bool(user) != bool(password):
+        raise ValueError(
+            "smtpUser and smtpPassword: one is set without the other; "
+            "pulumi config set --secret smtpPassword"
+        )
+
+
+def undelivered(email: str, webhook: str, dead_man: str) -> list[str]:
+    """What nobody would hear of, a sentence each."""
+    if not (email or webhook or dead_man):
+        return [
+            "Nobody will be told when backups fail or a machine stops: set alertEmail (with "
+            "smtpHost and smtpFrom) or alertWebhook, and deadManUrl (docs/monitoring.md)."
+        ]
+    told = []
+    if not (email or webhook):
+        told.append("Alerts fire and nobody gets them: set alertEmail or alertWebhook.")
+    if not dead_man:
+        told.append(
+            "deadManUrl is not set: nobody will be told when monitoring itself, or the Barman "
+            "machine with it, is dead."
+        )
+    return told
