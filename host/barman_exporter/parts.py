@@ -5,6 +5,7 @@ import pwd
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,12 +141,12 @@ class Checks:
 class Certificate:
     """The certificate that PostgreSQL shows to Barman."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: Callable[[], str]) -> None:
         self._dsn = dsn
 
     def look(self) -> None:
         try:
-            end = certificate_end(self._dsn)
+            end = certificate_end(self._dsn())
         except OSError:
             metrics.CERTIFICATE_OK.set(0)
             return

@@ -4,6 +4,7 @@ import configparser
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def conninfo(configuration: Path, server: str) -> str:
 class Server:
     """One lasting session; made anew after a failure."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: Callable[[], str]) -> None:
         self._dsn = dsn
         self._session: Any = None
         self.segment_size = 2**24
@@ -41,7 +42,7 @@ class Server:
         """Where WAL on the server's own disk ends, in bytes. Raises psycopg2.Error."""
         try:
             if self._session is None:
-                self._session = psycopg2.connect(self._dsn, **_PATIENCE)
+                self._session = psycopg2.connect(self._dsn(), **_PATIENCE)
                 self._session.autocommit = True
                 size = self._ask("SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'")
                 self.segment_size = int(size)

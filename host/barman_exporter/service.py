@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def main() -> None:
         drills=Path(told["drills"]),
         verifications=Path(told["verifications"]),
     )
-    dsn = conninfo(Path(told["barman_configuration"]), told["server"])
+    # Read each time: Barman's configuration may change under a running exporter.
+    dsn = partial(conninfo, Path(told["barman_configuration"]), told["server"])
     metrics.BACKUP_MAXIMUM_AGE.set(told["backup_maximum_age_s"])
     scraped = _Scraped()
     REGISTRY.register(scraped)  # type: ignore[arg-type]

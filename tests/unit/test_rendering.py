@@ -21,6 +21,8 @@ from components import ssh_keys
 from components.parameters import OWNED, derive
 from components.vm_sizes import VM_SIZES
 from host import render
+from host.monitoring import configuration, services
+from host.monitoring.configuration import Delivery, Smtp
 
 GOLDEN = Path(__file__).parent / "golden" / "documents"
 HOST_KEY = ssh_keys.derive(bytes(32))
@@ -51,6 +53,21 @@ DOCUMENTS = {
         HOST_KEY.public, "10.20.0.4", command=f"{render.SSH_GATE} pg"
     ),
     "known_hosts": lambda: render.known_hosts("10.20.0.4", HOST_KEY.public),
+    "prometheus.yml": lambda: configuration.prometheus_yml("10.20.0.4"),
+    "alertmanager.yml": lambda: configuration.alertmanager_yml(
+        Delivery(
+            email="dba@example.org",
+            smtp=Smtp("mail.example.org", 587, "alerts@example.org", "alerts", "a: 'b' {{c}}"),
+            webhook="https://chat.example.org/hook?key=k",
+            dead_man="https://dead.example.org/ping",
+        )
+    ),
+    "alertmanager-nobody.yml": lambda: configuration.alertmanager_yml(Delivery()),
+    "prometheus.conf": lambda: services.barman_units()["prometheus"],
+    "prometheus-postgres-exporter.conf": lambda: services.postgres_units("10.20.0.4")[
+        "prometheus-postgres-exporter"
+    ],
+    "barman-exporter.service": render.barman_exporter_unit,
     "pgpass": lambda: render.pgpass("10.20.0.4", {"barman": "a:b\\c", "streaming_barman": "d"}),
 }
 

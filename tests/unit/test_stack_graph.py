@@ -96,6 +96,8 @@ def test_who_may_reach_postgres() -> None:
         "AllowClients": ("10.30.0.0/16", "5432"),
         "AllowBarman": ("10.20.1.4/32", "5432"),
         "AllowBarmanSsh": ("10.20.1.4/32", "22"),
+        "AllowNodeMetrics": ("10.20.1.4/32", "9100"),
+        "AllowDbMetrics": ("10.20.1.4/32", "9187"),
     }
 
 
@@ -181,7 +183,7 @@ def test_every_connection_pins_its_host_key_and_postgres_is_reached_through_barm
     _, outputs = dev()
     for name, command in resources(COMMAND).items():
         connection = command.inputs["connection"]
-        on_postgres = name.startswith("postgres")
+        on_postgres = name.startswith("postgres") or name == "monitoring-postgres"
         assert connection["hostKey"] == outputs["postgres" if on_postgres else "barman"]["hostKey"]
         if on_postgres:
             assert connection["proxy"]["host"] == "198.51.100.7"
