@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from ops.cli import bringing_back, looking
+from ops.cli import bringing_back, ending, looking
 from ops.errors import OperatorError
 from ops.ssh import CommandFailed, ConnectionLost
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(looking.app)
 app.add_typer(bringing_back.app)
+app.add_typer(ending.app)
 
 
 def main() -> None:

@@ -83,11 +83,20 @@ class Postgres:
             if has_data:
                 # A disk that outlived its machine: the new machine may number postgres otherwise.
                 self.host.run("chown", "-R", "postgres:postgres", str(parent))
+                self._lend_configuration()
             options = [] if has_data else ["--", *self.desired["initdb_options"]]
             self.host.run("pg_createcluster", self.version, CLUSTER, "-d", str(self.data), *options)
             self.host.note(f"{'adopted' if has_data else 'initialised'} the cluster at {self.data}")
         if not marker.exists():
             marker.touch()
+
+    def _lend_configuration(self) -> None:
+        """pg_createcluster moves a data directory's own configuration to /etc, and refuses one
+        that has none. Debian's clusters have none: theirs was in /etc, on the lost system disk."""
+        for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+            sample = Path(f"/usr/share/postgresql/{self.version}/{name}.sample")
+            if not (self.data / name).exists():
+                self.host.file(str(self.data / name), sample.read_text(), "postgres", 0o600)
 
     def _configure(self) -> None:
         units_changed = self.host.files(self.desired["units"])

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lab import client, machine
+from lab import client, machine, teardown
 from lab.names import Lab
 from tests.lab.conftest import Application, Stack, copy_checkout, image
 
@@ -96,10 +96,31 @@ def test_down_asks_before_it_deletes_a_data_disk(interrupted: Stack) -> None:
     assert interrupted.sql("SELECT 1") == "1"
 
 
-def test_destroy_stops_at_the_protected_disks(interrupted: Stack) -> None:
-    refused = interrupted.pulumi("destroy", "--yes", "--non-interactive", check=False)
+@pytest.mark.parametrize("option", ["--diff", "--skip-preview"])
+def test_a_destroy_by_accident_deletes_nothing_and_says_what_to_type(
+    interrupted: Stack, option: str
+) -> None:
+    """Without its preview, a destroy deletes until it meets the first protected resource."""
+    before = resources(interrupted)
+    refused = interrupted.pulumi("destroy", "--yes", option, "--non-interactive", check=False)
     assert refused.returncode != 0
-    assert "protect" in refused.stdout + refused.stderr
+    assert "use-python-m-ops-teardown" in refused.stdout + refused.stderr
+    assert interrupted.sql("SELECT 1") == "1"
+    assert resources(interrupted) == before
+
+
+def test_a_change_that_would_replace_the_disks_is_refused(interrupted: Stack) -> None:
+    before = resources(interrupted)
+    interrupted.pulumi("config", "set", "azure-native:location", "northeurope")
+    try:
+        refused = interrupted.pulumi(
+            *("up", "--yes", "--skip-preview", "--non-interactive"), check=False
+        )
+    finally:
+        interrupted.pulumi("config", "set", "azure-native:location", "westeurope")
+    assert refused.returncode != 0
+    assert "protection" in refused.stdout + refused.stderr
+    assert resources(interrupted) == before
     assert interrupted.sql("SELECT 1") == "1"
 
 
@@ -178,10 +199,45 @@ def test_a_smaller_disk_is_refused_at_preview(interrupted: Stack) -> None:
         interrupted.pulumi("config", "set", "postgres-barman:barmanDiskGb", "320")
 
 
-def test_down_leaves_nothing(interrupted: Stack) -> None:
+def resources(stack: Stack) -> list[str]:
+    """The URN of everything in the stack's state."""
+    state = json.loads(stack.pulumi("stack", "export").stdout)
+    return sorted(item["urn"] for item in state["deployment"]["resources"])
+
+
+def test_a_new_system_disk_finds_the_cluster_on_the_data_disk(interrupted: Stack) -> None:
+    """What a replaced VM has: the data disk of the old one, and an /etc that knows no cluster."""
+    identity = "SELECT system_identifier FROM pg_control_system()"
+    before = interrupted.sql(identity)
+    version = interrupted.cluster.split("/")[0]
+    interrupted.on(
+        "postgres-lab",
+        f"systemctl stop postgresql@{version}-main && rm -r /etc/postgresql/{version}/main",
+    )
+    (urn,) = (urn for urn in resources(interrupted) if urn.endswith("::postgres-configure"))
+    interrupted.pulumi(
+        *("up", "--yes", "--skip-preview", "--non-interactive"),
+        *("--target", urn, "--replace", urn, "--target-dependents"),
+    )
+    assert interrupted.sql(identity) == before
+
+
+def test_without_the_exact_words_nothing_is_torn_down(interrupted: Stack) -> None:
+    refused = interrupted.ops("teardown", "--words", "yes, delete lab", check=False)
+    assert refused.returncode == 2
+    assert "the words are: delete lab and all its data" in refused.stderr
+    assert "every backup (1)" in refused.stdout
+    assert interrupted.sql("SELECT 1") == "1"
+
+
+def test_the_exact_words_tear_down_what_down_then_clears_away(interrupted: Stack) -> None:
     seen = traces(interrupted)
     # The same look while the lab is up sees it in every one of these places.
     assert {"network namespaces", "links", "nftables", "mounts", "loop devices"} <= set(seen)
+    interrupted.ops("teardown", "--words", "delete lab and all its data")
+    assert machine.names(interrupted.lab) == []
+    assert teardown.data_disks(interrupted.lab) == []
+    assert "loop devices" not in traces(interrupted)
     interrupted.lab_command("down", "--yes-delete-data")
     assert traces(interrupted) == {}
     assert not list(interrupted.lab.directory.glob("*/*"))

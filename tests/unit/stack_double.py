@@ -28,6 +28,7 @@ class Registered:
     protect: bool
     ignore_changes: tuple[str, ...]
     secret: frozenset[str]
+    depends_on: tuple[str, ...] = ()
 
 
 class Recorder(mocks.MockMonitor):
@@ -50,6 +51,7 @@ class Recorder(mocks.MockMonitor):
                 protect=request.protect,
                 ignore_changes=tuple(request.ignoreChanges),
                 secret=frozenset(secret),
+                depends_on=tuple(urn.rpartition("::")[2] for urn in request.dependencies),
             )
         )
         return response

@@ -50,8 +50,32 @@ def test_the_card_s_sizes_and_disks() -> None:
     }
 
 
-def test_data_disks_and_nothing_else_are_protected() -> None:
-    assert {item.name for item in dev()[0] if item.protect} == set(resources(DISK))
+def test_data_disks_and_the_guard_of_everything_are_protected() -> None:
+    protected = {item.name for item in dev()[0] if item.protect}
+    assert protected == {*resources(DISK), "use-python-m-ops-teardown"}
+
+
+def test_whatever_is_deleted_the_guard_would_have_to_go_first() -> None:
+    """The engine keeps all that a protected resource stands on."""
+    everything = {item.name: item for item in dev()[0]}
+    standing = {"use-python-m-ops-teardown"}
+    while (
+        added := {
+            below
+            for name in standing
+            for below in (*everything[name].depends_on, everything[name].parent)
+            if below in everything
+        }
+        - standing
+    ):
+        standing |= added
+    deletable = {
+        item.name
+        for item in dev()[0]
+        if item.name not in standing
+        and item.type.startswith(("azure-native:", "random:", "command:", "tls:"))
+    }
+    assert deletable == set()
 
 
 def test_data_disks_are_attached_uncached_and_survive_their_vm() -> None:
