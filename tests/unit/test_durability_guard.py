@@ -348,6 +348,7 @@ class FakePostgres:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(service, "STATUS", tmp_path / "status.json")
+    monkeypatch.setattr(service, "METRICS", tmp_path / "durability-guard.prom")
     return tmp_path
 
 
