@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help up down shell plan test test-unit test-lab test-faults lint format docs bench clean-cache venv for-unit for-lint for-lab
+.PHONY: help up down shell plan test test-unit test-lab test-faults lint format docs bench clean-cache venv for-unit for-lint for-lab for-browser
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,14 +28,14 @@ shell: venv ## a shell in which pulumi works on the lab
 plan: venv ## the plan of a stack as JSON on stdout, offline (STACK=dev: Azure)
 	@$(BIN)/python -m lab plan $(STACK)
 
-test: for-lab lint ## lint, unit tests, the end-to-end tests on the lab, the fault matrix
+test: for-lab for-browser lint ## lint, unit tests, the end-to-end tests on the lab, the fault matrix
 	@$(BIN)/python -m pytest tests/unit tests/lab
 	@$(BIN)/python -m pytest tests/faults
 
 test-unit: for-unit ## the tests that need neither root nor a lab
 	@$(BIN)/python -m pytest tests/unit
 
-test-lab: for-lab ## the end-to-end tests alone
+test-lab: for-lab for-browser ## the end-to-end tests alone
 	@$(BIN)/python -m pytest tests/lab
 
 test-faults: for-lab ## the core of the fault matrix; writes docs/faults.md
@@ -74,3 +74,6 @@ for-lint:
 
 for-lab:
 	@tools/bootstrap lab
+
+for-browser:
+	@tools/bootstrap browser

@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from ops.cli import bringing_back, ending, looking
+from ops.cli import bringing_back, ending, looking, reporting
 from ops.errors import OperatorError
 from ops.ssh import CommandFailed, ConnectionLost
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(looking.app)
+app.add_typer(reporting.app)
 app.add_typer(bringing_back.app)
 app.add_typer(ending.app)
 

@@ -30,7 +30,12 @@ def test_a_stopped_receiver_is_unprotected_until_it_is_back(stack: Stack) -> Non
 def test_a_machine_that_is_off_is_named(stack: Stack) -> None:
     stack.lab_command("power-off", "postgres-lab")
     done = stack.ops("status", check=False)
+    report = stack.ops("report", "--output", "gone.html", check=False)
     stack.lab_command("power-on", "postgres-lab")
+    assert report.returncode == 0, report.stderr
+    page = (stack.root / "gone.html").read_text()
+    assert "postgres-lab cannot be reached" in page
+    assert stack.outputs["postgres"]["name"] in page
     assert done.returncode == 2
     assert "postgres-lab cannot be reached" in done.stdout
     _wait_protected(stack)

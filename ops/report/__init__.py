@@ -1,0 +1,1 @@
+"""`ops report`: everything the runbooks know, on one page for people."""

@@ -1,0 +1,49 @@
+"""Ask everything at once. What does not answer becomes a sentence on the page, not its end."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from ops import alerts, catalogue, durability, status, window
+from ops.catalogue import Catalogue
+from ops.errors import OperatorError
+from ops.report.model import Part, Report, Value
+from ops.ssh import CommandFailed, ConnectionLost, Site
+
+
+def collect(site: Site) -> Report:
+    """The page's facts. Never raises for a machine, or a part of it, that does not answer."""
+    with ThreadPoolExecutor() as pool:
+        seen = pool.submit(status.collect, site)
+        store = pool.submit(_part, lambda: _store(site))
+        commits = pool.submit(_part, lambda: durability.read(site))
+        firing = pool.submit(_part, lambda: alerts.read(site))
+    held = store.result()
+    return Report(
+        status=seen.result(),
+        backups=_of(held, window.backup_list),
+        window=_of(held, lambda found: window.window(found, datetime.now(UTC))),
+        durability=commits.result(),
+        alerts=firing.result(),
+    )
+
+
+def _store(site: Site) -> Catalogue:
+    outputs = site.outputs
+    return catalogue.read(site.barman, outputs.barman.data_directory, outputs.backup.server_name)
+
+
+def _part(ask: Callable[[], Value]) -> Part[Value]:
+    try:
+        return Part(ask())
+    except OperatorError as error:
+        return Part(problem=error.happened)
+    except (CommandFailed, ConnectionLost) as error:
+        return Part(problem=str(error))
+    except (ValueError, KeyError) as error:
+        # An answer in a form that this version does not know.
+        return Part(problem=f"the answer was not understood: {error}")
+
+
+def _of(held: Part[Catalogue], view: Callable[[Catalogue], Value]) -> Part[Value]:
+    return Part(problem=held.problem) if held.value is None else Part(view(held.value))

@@ -1,0 +1,36 @@
+"""What the page is made from: every part, or why it could not be asked."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from ops.alerts import Alerts
+from ops.durability import Durability
+from ops.model import Status
+from ops.window import BackupList, Window
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Part(Generic[Value]):
+    """One answer. `problem` is a sentence, and None when `value` is there."""
+
+    value: Value | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Both machines, asked at about the same moment."""
+
+    status: Status
+    backups: Part[BackupList]
+    window: Part[Window]
+    durability: Part[Durability]
+    alerts: Part[Alerts]
+
+    @property
+    def at(self) -> datetime:
+        """When it was asked, by the operator's clock."""
+        return self.status.at
