@@ -67,6 +67,12 @@ barman = BarmanServer(
         retention=settings.retention,
         compression=settings.compression,
         backup_interval=settings.backup_interval,
+        drill_schedule=settings.drillSchedule,
+        drill_queries={
+            database.name: database.drillQuery
+            for database in settings.databases
+            if database.drillQuery
+        },
         identities=identities,
     ),
 )

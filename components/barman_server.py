@@ -1,5 +1,6 @@
 """The Barman machine: its configuration, credentials, and the way through it to PostgreSQL."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pulumi
 from pulumi_command import remote
 
-from components import certificates
+from components import certificates, schedule
 from components.addresses import AddressPlan
 from components.identities import BARMAN_ROLE, STREAMING_ROLE, Identities
 from components.machine import MOUNT_POINT, Machine, MachineArgs
@@ -26,13 +27,15 @@ SLOT = "barman"
 @dataclass(frozen=True)
 class BarmanServerArgs:
     """`machine` describes the VM; `backup_interval` is the longest time between two scheduled
-    backups."""
+    backups; `drill_queries` are by database."""
 
     machine: MachineArgs
     plan: AddressPlan
     retention: RecoveryWindow
     compression: str
     backup_interval: timedelta
+    drill_schedule: str
+    drill_queries: Mapping[str, str]
     identities: Identities
 
 
@@ -81,12 +84,14 @@ def _desired(args: BarmanServerArgs, authority: pulumi.Output[str]) -> dict[str,
         "directories": [
             {"path": BARMAN_HOME, "owner": "barman", "mode": 0o700},
             ssh_directory("barman", HOME),
+            {"path": render.DRILL_SCRATCH, "owner": "barman", "mode": 0o700},
             {"path": render.BACKUP_VERIFY_STATE, "owner": "barman", "mode": 0o755},
         ],
         "watch": machine_file(
             "/etc/systemd/system/barman-receiver-watch.service",
             render.receiver_watch_unit(postgres),
         ),
+        "units": _drill_units(args, "restore-drill-clean.service", "restore-drill.timer"),
         "verify_timer": machine_file(
             "/etc/systemd/system/backup-verify.timer", render.backup_verify_timer()
         ),
@@ -142,5 +147,31 @@ def _desired(args: BarmanServerArgs, authority: pulumi.Output[str]) -> dict[str,
                 "/etc/ssh/sshd_config.d/10-jump-host.conf",
                 render.sshd_jump_host_conf(OPERATOR, postgres),
             ),
+            *_drill(args),
+            *_drill_units(args, "restore-drill.service"),
         ],
     }
+
+
+def _drill(args: BarmanServerArgs) -> list[dict[str, Any]]:
+    """What the restore drill consists of, its configuration among them."""
+    version = args.machine.image.postgres_version
+    return [
+        *(
+            machine_file(f"{render.DRILL_LIBRARY}/{name}", text)
+            for name, text in render.library_sources("restore_drill").items()
+        ),
+        machine_file(
+            "/usr/local/sbin/restore-drill", render.program_file("restore-drill"), mode=0o755
+        ),
+        machine_file(
+            "/etc/restore-drill.json",
+            render.restore_drill_json(SERVER, BARMAN_HOME, version, args.drill_queries),
+        ),
+    ]
+
+
+def _drill_units(args: BarmanServerArgs, *names: str) -> list[dict[str, Any]]:
+    calendar = schedule.on_calendar(args.drill_schedule)
+    units = render.restore_drill_units(args.drill_schedule, calendar)
+    return [machine_file(f"/etc/systemd/system/{name}", units[name]) for name in names]

@@ -151,12 +151,20 @@ def _desired(args: PostgresServerArgs, issued: pulumi.Output[str]) -> dict[str, 
             # The exporter's, which comes over the local socket as its own system user.
             _role(EXPORTER_ROLE, "", replication=False),
         ],
+        "heartbeat_files": [
+            machine_file(render.HEARTBEAT_SQL, render.program_file("heartbeat.sql"))
+        ],
+        "heartbeat": machine_file(
+            "/etc/systemd/system/heartbeat.service", render.heartbeat_unit(version)
+        ),
         "guard_files": _guard(args.durability, config),
         "guard": machine_file(
             "/etc/systemd/system/durability-guard.service", render.durability_guard_unit(config)
         ),
         "grants": _grants(),
-        "databases": [database.model_dump(mode="json") for database in args.databases],
+        "databases": [
+            database.model_dump(mode="json", exclude={"drillQuery"}) for database in args.databases
+        ],
     }
 
 

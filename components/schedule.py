@@ -25,6 +25,38 @@ def check(expression: str) -> str:
     return expression
 
 
+_WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def on_calendar(expression: str) -> str:
+    """A valid cron expression of numbers, in the words of systemd's OnCalendar, in UTC.
+
+    Raises ValueError for the few that systemd cannot say: names of months or days, and a day of
+    the month beside a day of the week, of which cron takes either and systemd both.
+    """
+    minute, hour, day, month, weekday = expression.split()
+    if not all(set(field) <= set("0123456789*,-/") for field in expression.split()):
+        raise ValueError("write months and days of the week as numbers, such as '0 12 * * 0'")
+    if day != "*" and weekday != "*":
+        raise ValueError("name a day of the month or a day of the week, not both")
+    days = "" if weekday == "*" else f"{_weekdays(weekday)} "
+    date = f"*-{_field(month, 1)}-{_field(day, 1)}"
+    return f"{days}{date} {_field(hour, 0)}:{_field(minute, 0)}:00 UTC"
+
+
+def _field(text: str, first: int) -> str:
+    """One of cron's fields: lists, ranges and steps, the latter from `first` on."""
+    return ",".join(part.replace("*/", f"{first}/").replace("-", "..") for part in text.split(","))
+
+
+def _weekdays(text: str) -> str:
+    if "/" in text:
+        raise ValueError("name the days of the week one by one, such as '0 12 * * 1,4'")
+    return ",".join(
+        "..".join(_WEEKDAYS[int(day)] for day in part.split("-")) for part in text.split(",")
+    )
+
+
 def longest_interval(expression: str) -> timedelta:
     """The longest time between two runs of a valid cron expression."""
     runs = islice(CronSim(expression, _REFERENCE), _RUNS)

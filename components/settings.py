@@ -84,6 +84,11 @@ def _private_network(network: IPv4Network) -> IPv4Network:
     return network
 
 
+def _drill_time(expression: str) -> str:
+    schedule.on_calendar(expression)
+    return expression
+
+
 def _window(text: object) -> object:
     return RecoveryWindow.parse(str(text))
 
@@ -102,6 +107,7 @@ class Database(BaseModel):
     extensions: tuple[Annotated[str, Field(pattern=_EXTENSION)], ...] = Field(
         default=(), strict=False
     )
+    drillQuery: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _not_reserved(self) -> "Database":
@@ -135,6 +141,7 @@ class Settings(BaseModel):
     # Below 5 s every restart of the receiver would count as an absence.
     fallbackAfterSeconds: Annotated[int, Field(strict=True, ge=5, le=3600)]
     backupSchedule: Annotated[str, AfterValidator(schedule.check)]
+    drillSchedule: Annotated[str, AfterValidator(schedule.check), AfterValidator(_drill_time)]
     retention: Annotated[RecoveryWindow, BeforeValidator(_window)]
     compression: Literal["none", "gzip", "xz", "zstd", "lz4"]
     expectedDatabaseGb: Annotated[int, Field(strict=True, ge=1)]

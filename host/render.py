@@ -20,6 +20,9 @@ GUARD = "/usr/local/bin/barman-guarded"
 BARMAN_PROGRAMS = "/usr/local/lib/barman"
 RECEIVER_WATCH = "/usr/local/bin/barman-receiver-watch"
 GUARD_LIBRARY = "/usr/local/lib/durability_guard"
+DRILL_LIBRARY = "/usr/local/lib/restore_drill"
+DRILL_SCRATCH = "/data/restore-drill"
+HEARTBEAT_SQL = "/usr/local/share/heartbeat.sql"
 # Left by a recovery runbook for as long as it owns the data directory.
 RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 SSH_GATE = "/usr/local/bin/barman-ssh-gate"
@@ -121,6 +124,32 @@ def durability_guard_json(level: str, fallback_after_s: int, config: str) -> str
 def durability_guard_sources() -> dict[str, str]:
     """The guard's own modules, by file name."""
     return library_sources("durability_guard")
+
+
+def heartbeat_unit(version: str) -> str:
+    """The service that writes the marker for restore drills on PostgreSQL's machine."""
+    return _render("heartbeat.service", version=version, sql=HEARTBEAT_SQL)
+
+
+def restore_drill_json(server: str, home: str, version: str, queries: Mapping[str, str]) -> str:
+    """What the drill is told; `queries` by database, each of which shall say `t`."""
+    told = {
+        "server": server,
+        "home": home,
+        "version": version,
+        "scratch": DRILL_SCRATCH,
+        "queries": dict(queries),
+    }
+    return json.dumps(told, indent=1) + "\n"
+
+
+def restore_drill_units(schedule: str, calendar: str) -> dict[str, str]:
+    """The drill's systemd units by name; `calendar` is cron's `schedule` in systemd's words."""
+    return {
+        "restore-drill.service": _render("restore-drill.service"),
+        "restore-drill-clean.service": _render("restore-drill-clean.service"),
+        "restore-drill.timer": _render("restore-drill.timer", schedule=schedule, calendar=calendar),
+    }
 
 
 def library_sources(package: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from ops.cli import bringing_back, ending, looking, reporting
+from ops.cli import bringing_back, ending, looking, looking_ahead, reporting
 from ops.errors import OperatorError
 from ops.ssh import CommandFailed, ConnectionLost
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(looking.app)
 app.add_typer(reporting.app)
+app.add_typer(looking_ahead.app)
 app.add_typer(bringing_back.app)
 app.add_typer(ending.app)
 

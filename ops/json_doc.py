@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ops.alerts import Alerts
+from ops.drills import DrillList
 from ops.durability import Durability
 from ops.model import Status
 from ops.verification import Verification
@@ -16,6 +17,7 @@ DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops window --json": Window,
     "ops verify --json": Verification,
     "ops durability --json": Durability,
+    "ops drills --json": DrillList,
     "ops alerts --json": Alerts,
 }
 

@@ -28,7 +28,8 @@ SELECT json_build_object(
   'lsn', lsn,
   'synchronous_standby_names', current_setting('synchronous_standby_names'),
   'connections', (SELECT count(*) FROM pg_stat_activity
-     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
+     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+     AND application_name <> 'heartbeat'),
   'receiver', (SELECT json_build_object(
       'state', state, 'sync_state', sync_state, 'connected_at', backend_start,
       'write_lag_bytes', greatest(pg_wal_lsn_diff(lsn, coalesce(write_lsn, '0/0')), 0)::bigint,

@@ -27,6 +27,8 @@ def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
     if any(path.startswith("/etc/systemd/") for path in changed):
         host.run("systemctl", "daemon-reload")
     host.service(desired["verify_timer"], restart=False)
+    for unit in desired["units"]:
+        host.service(unit, restart=False)
     host.service(desired["watch"], restart=any("receiver-watch" in path for path in changed))
     host.run("barman", "show-servers", desired["server"], user="barman")
     return {"version": host.run("barman", "--version").stdout.split()[0]}

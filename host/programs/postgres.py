@@ -64,6 +64,8 @@ class Postgres:
         self._configure()
         self._roles()
         self._databases()
+        beat_changed = self.host.files(self.desired["heartbeat_files"])
+        self.host.service(self.desired["heartbeat"], restart=bool(beat_changed))
         # Last: it takes a new level up at once, and everything above must not wait for Barman.
         changed = self.host.files(self.desired["guard_files"])
         self.host.service(self.desired["guard"], restart=bool(changed))

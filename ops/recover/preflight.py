@@ -138,6 +138,7 @@ def _clients(site: Site) -> list[str]:
         "SELECT format('%s in %s from %s (%s)', usename, datname, "
         "coalesce(host(client_addr), 'the machine itself'), count(*)) FROM pg_stat_activity "
         "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() "
+        "AND application_name <> 'heartbeat' "
         "GROUP BY usename, datname, client_addr ORDER BY 1",
     )
     return [line for line in said.split("\n") if line]

@@ -49,6 +49,14 @@ DOCUMENTS = {
     "durability-guard.json": lambda: render.durability_guard_json(
         "sync-with-fallback", 30, "/etc/postgresql/17/main"
     ),
+    "heartbeat.service": lambda: render.heartbeat_unit("17"),
+    "restore-drill.json": lambda: render.restore_drill_json(
+        "pg", "/data/barman", "17", {"app": "SELECT count(*) > 0 FROM orders"}
+    ),
+    **{
+        name: lambda name=name: drill_units()[name]
+        for name in ("restore-drill.service", "restore-drill-clean.service", "restore-drill.timer")
+    },
     "authorized_keys": lambda: render.authorized_key(
         HOST_KEY.public, "10.20.0.4", command=f"{render.SSH_GATE} pg"
     ),
@@ -70,6 +78,10 @@ DOCUMENTS = {
     "barman-exporter.service": render.barman_exporter_unit,
     "pgpass": lambda: render.pgpass("10.20.0.4", {"barman": "a:b\\c", "streaming_barman": "d"}),
 }
+
+
+def drill_units() -> dict[str, str]:
+    return render.restore_drill_units("0 12 * * 0", "Sun *-*-* 12:0:00 UTC")
 
 
 def server_conf(compression: str = "gzip") -> str:

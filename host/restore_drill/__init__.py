@@ -1,0 +1,1 @@
+"""The restore drill: runs on the Barman machine, standard library only."""

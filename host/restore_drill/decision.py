@@ -1,0 +1,138 @@
+"""What a drill decides, from plain values alone. Times are seconds since 1970, sizes bytes."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+GIB = 2**30
+# Replay keeps WAL and some temporary files beside the data.
+REPLAY_ROOM = GIB
+# What the disk must keep free for WAL that goes on arriving, beside room for the next backup.
+FREE_SHARE = 0.05
+# How far back a target may lie, and how far from now it must: a commit after it, of the marker
+# that is written every few seconds, must have reached Barman.
+LOOK_BACK_S = 24 * 3600.0
+SETTLED_S = 30.0
+# A server in recovery refuses lower values than its primary had; pg_controldata shows those.
+_AT_LEAST = {
+    "max_connections": "max_connections",
+    "max_worker_processes": "max_worker_processes",
+    "max_wal_senders": "max_wal_senders",
+    "max_prepared_xacts": "max_prepared_transactions",
+    "max_locks_per_xact": "max_locks_per_transaction",
+}
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A complete backup; `tablespaces` by name."""
+
+    id: str
+    size: int
+    ended: float
+    tablespaces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What else goes on, on the Barman machine: `free` and `total` of the disk at /data."""
+
+    backup_running: bool
+    runbook_running: bool
+    free: int
+    total: int
+
+
+def newest(backups: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The newest complete backup in the answer of `barman list-backups`."""
+    done = [backup for backup in backups if backup["status"] == "DONE"]
+    return max(done, key=lambda backup: backup["backup_id"], default=None)
+
+
+def busy(around: Surroundings) -> str | None:
+    """Why a drill must not run now; None if nothing is in its way."""
+    if around.runbook_running:
+        return "a runbook is at work"
+    if around.backup_running:
+        return "a backup is being taken"
+    return None
+
+
+def reserve(total: int, backup_size: int) -> int:
+    """What a drill leaves free: the next backup must find room, and WAL until then."""
+    return backup_size + int(FREE_SHARE * total)
+
+
+def no_room(around: Surroundings, backup_size: int) -> str | None:
+    """Why the disk is too small for a drill of such a backup; None if it is not."""
+    needed = backup_size + REPLAY_ROOM
+    kept = reserve(around.total, backup_size)
+    if around.free - needed >= kept:
+        return None
+    return (
+        f"too little space: {_gib(around.free)} GiB are free at /data, the drill needs "
+        f"{_gib(needed)} GiB, and {_gib(kept)} GiB must stay free for the next backup and its WAL"
+    )
+
+
+def earliest(backup: Backup, now: float) -> float:
+    """The first moment that may be restored to."""
+    # Whole seconds: the backup may have ended in the middle of one.
+    return max(backup.ended + 1.0, now - LOOK_BACK_S)
+
+
+def target(backup: Backup, now: float, uniform: Callable[[float, float], float]) -> float:
+    """A random recent moment. `now` must be SETTLED_S after `earliest` or more."""
+    return uniform(earliest(backup, now), now - SETTLED_S)
+
+
+def continuity(count: int, first: int | None, last: int | None) -> str | None:
+    """What is wrong with the marker rows, which are numbered one by one; None if nothing is."""
+    if first is None or last is None:
+        return "the marker table is empty at this moment"
+    if count != last - first + 1:
+        return f"{last - first + 1 - count} of the rows {first} to {last} are missing"
+    return None
+
+
+def minimums(control: str) -> dict[str, str]:
+    """The settings that replay insists on, from pg_controldata's output."""
+    found = dict(re.findall(r"^(\w+) setting:\s+(\S+)$", control, re.MULTILINE))
+    return {name: found[key] for key, name in _AT_LEAST.items() if key in found}
+
+
+def settings(control: str, restore_command: str, until: str, folder: str) -> dict[str, str]:
+    """The configuration of the restored server: reachable through a socket in `folder` only,
+    archiving nothing, waiting for nobody."""
+    return {
+        **minimums(control),
+        "restore_command": restore_command,
+        "recovery_target_time": until,
+        "recovery_target_action": "promote",
+        "recovery_target_timeline": "latest",
+        "listen_addresses": "",
+        "unix_socket_directories": folder,
+        "unix_socket_permissions": "0700",
+        "hba_file": f"{folder}/pg_hba.conf",
+        "ident_file": f"{folder}/pg_ident.conf",
+        "archive_mode": "off",
+        "synchronous_standby_names": "",
+        "shared_buffers": "128MB",
+        "max_wal_size": "512MB",
+        "autovacuum": "off",
+        "jit": "off",
+        "ssl": "off",
+    }
+
+
+def render(values: Mapping[str, str]) -> str:
+    """postgresql.conf's text."""
+    return "".join(
+        f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n"
+        for name, value in sorted(values.items())
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f}"

@@ -1,0 +1,40 @@
+"""Commands about what may come: does a restore work, will the disks do."""
+
+from typing import Annotated
+
+import typer
+
+from ops import drills as drills_
+from ops.cli.common import Json, Stack, console, site_of
+
+app = typer.Typer()
+
+
+@app.command()
+def drill(
+    stack: Stack = None,
+    now: Annotated[bool, typer.Option("--now", help="hold one now and see it through")] = False,
+) -> None:
+    """The last restore drill; with --now a new one. Exit code 0 passed, 1 declined, 2 failed."""
+    with site_of(stack) as site:
+        if now:
+            held = drills_.hold(site, lambda text: console.print(text, highlight=False))
+        else:
+            found = drills_.read(site)
+            held = found.drills[-1] if found.drills else None
+            if held is None:
+                drills_.show(found, console)
+                raise typer.Exit(drills_.EXIT_CODES["declined"])
+    console.print(drills_.describe(held), markup=False, highlight=False)
+    raise typer.Exit(drills_.EXIT_CODES[held.outcome])
+
+
+@app.command()
+def drills(stack: Stack = None, as_json: Json = False) -> None:
+    """Every restore drill, with how long it took and how much it brought back."""
+    with site_of(stack) as site:
+        found = drills_.read(site)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        drills_.show(found, console)

@@ -1,0 +1,170 @@
+"""Restore drills on the real stack: one that passes, and each way not to."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.conftest import Stack
+
+SCRATCH = "/data/restore-drill"
+CONFIGURATION = "/etc/restore-drill.json"
+QUERY = "SELECT count(*) > 0 FROM pg_class"
+
+
+def records(stack: Stack) -> list[dict[str, Any]]:
+    told = stack.on("barman-lab", "cat /var/lib/restore-drill/history.jsonl", check=False)
+    return [json.loads(line) for line in told.splitlines()]
+
+
+def left(stack: Stack) -> str:
+    """What is on the disk, and what runs, of a drill."""
+    return stack.on(
+        "barman-lab",
+        f"ls -A {SCRATCH}; ls /var/lib/restore-drill/current.json 2>/dev/null; "
+        "pgrep -u barman -a postgres",
+        check=False,
+    )
+
+
+def timelines(stack: Stack) -> str:
+    return stack.on("barman-lab", "find /data/barman/pg -name '*.history'")
+
+
+def soon(what: str, holds: Callable[[], bool], timeout_s: float = 180) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.3)
+
+
+def begin(stack: Stack) -> None:
+    """Start a drill, and go on once it works on its scratch directory."""
+    stack.on("barman-lab", "systemctl reset-failed restore-drill; true")
+    stack.on("barman-lab", "systemctl start --no-block restore-drill")
+    soon(
+        "the drill to restore",
+        lambda: "PG_VERSION" in stack.on("barman-lab", f"ls {SCRATCH}/data", check=False),
+    )
+
+
+@pytest.fixture
+def unverified(stack: Stack) -> Iterator[None]:
+    """The hourly verification would find a damaged backup before the drill does."""
+    stack.on("barman-lab", "systemctl stop backup-verify.timer backup-verify.service")
+    yield
+    stack.on("barman-lab", "systemctl start backup-verify.timer")
+
+
+def test_a_drill_passes_beside_the_running_server(stack: Stack) -> None:
+    stack.on(
+        "barman-lab",
+        f"cp -p {CONFIGURATION} /root/drill.json && "
+        f'sed -i \'s/"queries": {{}}/"queries": {{"app": "{QUERY}"}}/\' {CONFIGURATION}',
+    )
+    histories = timelines(stack)
+    started = stack.sql("SELECT pg_postmaster_start_time()")
+    try:
+        stack.ops("drill", "--now")
+    finally:
+        stack.on("barman-lab", f"mv /root/drill.json {CONFIGURATION}")
+    drill = json.loads(stack.ops("drills", "--json").stdout)["drills"][-1]
+    assert (drill["outcome"], drill["reason"]) == ("passed", None)
+    assert [check["name"] for check in drill["checks"]] == ["marker", "pg_amcheck", "query in app"]
+    assert all(check["ok"] for check in drill["checks"])
+    assert drill["restored_bytes"] > 20 * 2**20
+    assert drill["rto_s"] > 0
+    assert drill["rpo_s"] is not None
+    assert left(stack) == ""
+    assert stack.sql("SELECT pg_postmaster_start_time()") == started
+    # The copy was promoted: had it reached the archive, another timeline would be there.
+    assert timelines(stack) == histories
+
+
+def test_a_drill_on_a_corrupted_backup_fails_loudly(stack: Stack, unverified: None) -> None:
+    newest = json.loads(stack.barman("-f", "json", "list-backups", "pg"))["pg"][0]["backup_id"]
+    path = stack.sql("SELECT pg_relation_filepath('pg_description')", "app")
+    file = f"/data/barman/pg/base/{newest}/data/{path}"
+    # In the middle of a page that nothing but a check of everything reads.
+    stack.on(
+        "barman-lab",
+        f"cp -p {file} /root/sound && "
+        f"printf '\\377\\000\\377' | dd of={file} bs=1 seek=20000 conv=notrunc status=none",
+    )
+    try:
+        done = stack.ops("drill", "--now", check=False)
+    finally:
+        stack.on("barman-lab", f"cp -p /root/sound {file}")
+    assert done.returncode == 2
+    assert "BAD pg_amcheck" in done.stdout
+    assert "docs/runbooks/drill-failed.md" in done.stdout
+    last = records(stack)[-1]
+    assert last["outcome"] == "failed"
+    assert "pg_amcheck" in last["reason"]
+    assert "restore drill failed" in stack.on(
+        "barman-lab", "journalctl -u restore-drill -p err --no-pager -o cat"
+    )
+    assert stack.on("barman-lab", "systemctl is-failed restore-drill", check=False) == "failed"
+    assert left(stack) == ""
+
+
+def test_a_drill_with_too_little_space_declines(stack: Stack) -> None:
+    filler = "/data/filler"
+    stack.on(
+        "barman-lab",
+        "free=$(df -B1 --output=avail /data | tail -1); "
+        f"fallocate -l $((free - 5 * 1024 * 1024 * 1024)) {filler}",
+    )
+    try:
+        done = stack.ops("drill", "--now", check=False)
+    finally:
+        stack.on("barman-lab", f"rm -f {filler}")
+    assert done.returncode == 1
+    assert "too little space" in done.stdout
+    assert records(stack)[-1]["outcome"] == "declined"
+    assert stack.on("barman-lab", "systemctl is-failed restore-drill", check=False) != "failed"
+    assert left(stack) == ""
+
+
+def test_a_backup_that_begins_ends_the_drill(stack: Stack) -> None:
+    before = len(records(stack))
+    begin(stack)
+    # Barman's own lock, held as long as a large backup would.
+    stack.on(
+        "barman-lab",
+        "systemd-run --quiet --collect --unit=long-backup --uid=barman "
+        "flock /data/barman/.pg-backup.lock sleep 600",
+    )
+    try:
+        soon("the drill to end", lambda: len(records(stack)) > before)
+    finally:
+        stack.on("barman-lab", "systemctl stop long-backup")
+    last = records(stack)[-1]
+    assert last["outcome"] == "declined"
+    assert "a backup is being taken" in last["reason"]
+    soon("its traces to be gone", lambda: left(stack) == "")
+
+
+def test_a_killed_drill_leaves_nothing_behind(stack: Stack) -> None:
+    before = len(records(stack))
+    begin(stack)
+    assert left(stack) != ""
+    stack.on("barman-lab", "systemctl kill --kill-whom=main --signal=KILL restore-drill")
+    soon("its record", lambda: len(records(stack)) > before)
+    last = records(stack)[-1]
+    assert last["outcome"] == "failed"
+    assert "killed" in last["reason"]
+    soon("its traces to be gone", lambda: left(stack) == "")
+
+
+def test_a_drill_in_a_power_cut_leaves_nothing_behind(stack: Stack) -> None:
+    before = len(records(stack))
+    begin(stack)
+    stack.lab_command("kill", "barman-lab")
+    stack.lab_command("power-on", "barman-lab")
+    soon("its record", lambda: len(records(stack)) > before)
+    assert "rebooted" in records(stack)[-1]["reason"]
+    soon("its traces to be gone", lambda: left(stack) == "")
+    soon("protection", lambda: stack.ops("status", check=False).returncode == 0, 240)
