@@ -51,9 +51,10 @@ lint: for-lint ## ruff, pyright, shellcheck
 format: venv ## rewrite the sources in the house layout
 	@$(BIN)/ruff check --quiet --fix . && $(BIN)/ruff format --quiet .
 
-docs: for-lint ## draw the architecture and write the table of settings again
+docs: for-lint ## draw the architecture, write the table of settings and the dashboard again
 	@dot -Tsvg docs/architecture.dot -o docs/architecture.svg
 	@$(BIN)/python -m tools.settings_table
+	@$(BIN)/python -m tools.grafana_dashboard
 
 bench: for-lab ## measurements, side by side with peers
 	@$(BIN)/python -m bench

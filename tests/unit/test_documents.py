@@ -7,6 +7,7 @@ import yaml
 
 from components.settings import Settings
 from tests.unit.stack_double import ROOT, run
+from tools import grafana_dashboard
 from tools.settings_table import table
 
 
@@ -43,3 +44,15 @@ def test_links_inside_the_documentation_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_the_grafana_dashboard_is_as_written_and_its_panels_do_not_overlap() -> None:
+    assert grafana_dashboard.TARGET.read_text() == grafana_dashboard.text()
+    cells = [
+        (x, y)
+        for panel in grafana_dashboard.dashboard()["panels"]
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert all(x < grafana_dashboard.COLUMNS for x, _ in cells)
