@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from ops.alerts import Alerts
+from ops.certificates import Certificate
 from ops.durability import Durability
 from ops.model import Status
 from ops.window import BackupList, Window
@@ -29,6 +30,7 @@ class Report:
     window: Part[Window]
     durability: Part[Durability]
     alerts: Part[Alerts]
+    certificate: Part[Certificate]
 
     @property
     def at(self) -> datetime:

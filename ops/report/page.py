@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ops.certificates import SOON_DAYS
 from ops.model import Disk, Status, Verdict
 from ops.report import charts, timeline
 from ops.report.model import Report
@@ -36,6 +37,7 @@ def render(report: Report, *, refresh_s: int | None = None, problem: str | None 
         meaning=MEANING[report.status.verdict],
         could_be_lost=could_be_lost(report.status),
         last_commit=last_commit(report),
+        soon_days=SOON_DAYS,
         picture=_picture(report),
         growth=_growth(report),
         refresh_s=refresh_s,

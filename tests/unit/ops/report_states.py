@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ops import barman
 from ops.alerts import Alert, Alerts, Severity
+from ops.certificates import Certificate
 from ops.durability import Durability, Exposure
 from ops.model import (
     BackupStatus,
@@ -115,7 +116,7 @@ def postgres_gone() -> Report:
     status.reasons = judge(status)
     status.verdict = worst(status.reasons)
     problem = f"postgres-prod cannot be reached: {status.postgres_machine.error}"
-    return replace(report, durability=Part(problem=problem))
+    return replace(report, durability=Part(problem=problem), certificate=Part(problem=problem))
 
 
 def barman_gone() -> Report:
@@ -131,12 +132,14 @@ def barman_gone() -> Report:
     status.reasons = judge(status)
     status.verdict = worst(status.reasons)
     problem = f"barman-prod cannot be reached: {NEVER_ANSWERED}"
+    closed = f"postgres-prod cannot be reached: {status.postgres_machine.error}"
     return Report(
         status,
         Part(problem=problem),
         Part(problem=problem),
-        Part(problem="postgres-prod cannot be reached: the way to it, barman-prod, is closed"),
+        Part(problem=closed),
         Part(problem=problem),
+        Part(problem=closed),
     )
 
 
@@ -285,4 +288,12 @@ def _judged(
         Part(window),
         Part(durability),
         Part(Alerts(at=AT, alerts=list(firing), heartbeat=True)),
+        Part(
+            Certificate(
+                subject="CN=postgres-prod",
+                issuer="CN=postgres-barman prod",
+                starts=AT - timedelta(days=60),
+                ends=AT + timedelta(days=337),
+            )
+        ),
     )

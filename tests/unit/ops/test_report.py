@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from ops import certificates
 from ops.__main__ import app
 from ops.alerts import Alerts
 from ops.cli import reporting
@@ -44,6 +45,7 @@ SECTIONS = {
     "durability",
     "alerts",
     "machines",
+    "certificate",
     "checks",
 }
 
@@ -165,10 +167,34 @@ def test_no_alert_without_a_heartbeat_is_no_good_news() -> None:
     assert "silence means nothing" in shown
 
 
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [(300, "300 days more, until"), (5, "only 5 days more"), (-2, "no longer, it ended")],
+)
+def test_a_certificate_near_its_end_says_so_with_the_page_to_open(left: int, said: str) -> None:
+    report = report_states.healthy()
+    assert report.certificate.value is not None
+    near = report.certificate.value.model_copy(update={"ends": AT + timedelta(days=left, hours=1)})
+    shown = section(replace(report, certificate=Part(near)), "certificate")
+    assert said in shown
+    assert ("docs/runbooks/certificate-ends.md" in shown) == (left < 14)
+
+
+def test_what_openssl_says_of_a_certificate_is_understood() -> None:
+    found = certificates.parse(
+        "subject=CN=postgres-lab\nissuer=CN=postgres-barman lab\n"
+        "notBefore=2026-11-23 11:00:57Z\nnotAfter=2027-12-26 11:00:57Z\n"
+    )
+    assert (found.subject, found.issuer) == ("CN=postgres-lab", "CN=postgres-barman lab")
+    assert found.ends == datetime(2027, 12, 26, 11, 0, 57, tzinfo=UTC)
+    with pytest.raises(KeyError):
+        certificates.parse("unable to load certificate")
+
+
 def test_a_gone_server_leaves_what_barman_knows() -> None:
     report = report_states.postgres_gone()
     assert "after 2026-05-09 07:30:09 UTC, the last commit Barman has" in section(report, "now")
-    for part in ("wal", "durability", "machines"):
+    for part in ("wal", "durability", "machines", "certificate"):
         assert "Could not be asked. " in section(report, part)
         assert "10.20.0.4:22 did not answer" in section(report, part)
     assert "20260509T040001" in section(report, "backups")
@@ -176,7 +202,16 @@ def test_a_gone_server_leaves_what_barman_knows() -> None:
 
 def test_a_gone_barman_machine_leaves_every_part_with_its_reason() -> None:
     report = report_states.barman_gone()
-    for part in ("window", "wal", "backups", "durability", "alerts", "machines", "checks"):
+    for part in (
+        "window",
+        "wal",
+        "backups",
+        "durability",
+        "alerts",
+        "machines",
+        "certificate",
+        "checks",
+    ):
         assert "Could not be asked. " in section(report, part)
     assert "unknown" in section(report, "now")
 
