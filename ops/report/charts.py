@@ -7,6 +7,8 @@ from dataclasses import dataclass
 BAR_SHARE = 70.0
 # A value above nothing is seen, however small it is beside the highest.
 LEAST_HEIGHT = 2.0
+# Room at both ends: the words above a bar are wider than it is on a phone.
+MARGIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,12 @@ def chart(values: Sequence[Value]) -> Chart | None:
     if not values:
         return None
     # A few bars do not become as wide as the page.
-    place = 100 / max(len(values), 8)
+    place = (100 - 2 * MARGIN) / max(len(values), 8)
     highest = max((value.amount or 0.0 for value in values), default=0.0)
     return Chart(
         tuple(
             Column(
-                x=index * place + place * (100 - BAR_SHARE) / 200,
+                x=MARGIN + index * place + place * (100 - BAR_SHARE) / 200,
                 width=place * BAR_SHARE / 100,
                 height=_height(value.amount, highest),
                 failed=value.amount is None,

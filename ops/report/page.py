@@ -37,6 +37,7 @@ def render(report: Report, *, refresh_s: int | None = None, problem: str | None 
         meaning=MEANING[report.status.verdict],
         could_be_lost=could_be_lost(report.status),
         last_commit=last_commit(report),
+        alarm=alarm(report),
         soon_days=SOON_DAYS,
         picture=_picture(report),
         growth=_growth(report),
@@ -88,6 +89,19 @@ def caught_up(status: Status) -> bool | None:
         return None
     receiver = status.receiver
     return receiver is not None and receiver.state == "streaming"
+
+
+def alarm(report: Report) -> str | None:
+    """Why the watchers' silence or words need a look, as a sentence; None when all is quiet."""
+    found = report.alerts.value
+    if found is None:
+        return "Whether alerts fire is not known."
+    if not found.heartbeat:
+        return "The watchers' heartbeat is missing."
+    told = sum(not alert.silenced for alert in found.alerts)
+    if not told:
+        return None
+    return "1 alert fires." if told == 1 else f"{told} alerts fire."
 
 
 def could_be_lost(status: Status) -> int | None:

@@ -73,8 +73,8 @@ def fallback() -> Report:
     window.intervals[-1].ends = began - timedelta(seconds=31)
     durability.exposures.append(_exposure("fallback", began, None))
     firing = [
-        _alert("DurabilityFellBack", Severity.CRITICAL, "Commits do not wait for Barman."),
-        _alert("WalNotArriving", Severity.CRITICAL, "Barman has received no WAL for 60 s."),
+        alert("DurabilityFellBack", "Commits do not wait for Barman."),
+        alert("WalNotArriving", "Barman has received no WAL for 60 s."),
     ]
     return _judged(status, report.backups.value.backups[::-1], window, durability, firing)
 
@@ -97,7 +97,7 @@ def no_backup_for_two_days() -> Report:
             check.hint = "interval provided: 1 day, 2 hours, latest backup age: 2 days, 2 hours"
         if check.name == "failed_backups":
             check.ok, check.hint = False, "there are 2 failed backups"
-    firing = [_alert("NoGoodBackup", Severity.CRITICAL, "No backup has been complete for 26 h.")]
+    firing = [alert("NoGoodBackup", "No backup has been complete for 26 h.")]
     return _judged(status, entries, window, durability, firing)
 
 
@@ -140,6 +140,19 @@ def barman_gone() -> Report:
         Part(problem=closed),
         Part(problem=problem),
         Part(problem=closed),
+    )
+
+
+def alert(name: str, summary: str = "A sentence.") -> Alert:
+    """A critical one, for a quarter of an hour."""
+    return Alert(
+        name=name,
+        severity=Severity.CRITICAL,
+        machine=None,
+        summary=summary,
+        runbook="docs/runbooks/backups-do-not-arrive.md",
+        since=AT - timedelta(minutes=14),
+        silenced=False,
     )
 
 
@@ -258,18 +271,6 @@ def _status(entries: list[BackupEntry]) -> Status:
         last_done_backup=done[0],
         restorable_from=done[-1].ended_at,
         possible_loss_bytes=1840,
-    )
-
-
-def _alert(name: str, severity: Severity, summary: str) -> Alert:
-    return Alert(
-        name=name,
-        severity=severity,
-        machine=None,
-        summary=summary,
-        runbook="docs/runbooks/backups-do-not-arrive.md",
-        since=AT - timedelta(minutes=14),
-        silenced=False,
     )
 
 

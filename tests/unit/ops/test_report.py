@@ -160,6 +160,17 @@ def test_what_fires_stands_there_with_the_page_to_open() -> None:
     assert "None, and the heartbeat is there." in quiet
 
 
+def test_protected_while_an_alert_fires_is_not_called_all_well() -> None:
+    report = report_states.healthy()
+    warning = Alerts(at=AT, heartbeat=True, alerts=[report_states.alert("DiskFullSoon")])
+    for alerts in (Part(warning), Part[Alerts](problem="Alertmanager does not answer")):
+        shown = section(replace(report, alerts=alerts), "reasons")
+        assert "Protected, but look at the alerts" in shown
+        assert "Nothing needs attention" not in shown
+    warning.alerts[0].silenced = True
+    assert "Nothing needs attention" in section(replace(report, alerts=Part(warning)), "reasons")
+
+
 def test_no_alert_without_a_heartbeat_is_no_good_news() -> None:
     report = report_states.healthy()
     silent = Alerts(at=AT, alerts=[], heartbeat=False)
