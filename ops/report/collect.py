@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from ops import alerts, catalogue, certificates, durability, status, window
+from ops import alerts, catalogue, certificates, drills, durability, status, window
 from ops.catalogue import Catalogue
 from ops.errors import OperatorError
 from ops.report.model import Part, Report, Value
@@ -18,6 +18,7 @@ def collect(site: Site) -> Report:
         store = pool.submit(_part, lambda: _store(site))
         commits = pool.submit(_part, lambda: durability.read(site))
         firing = pool.submit(_part, lambda: alerts.read(site))
+        held_drills = pool.submit(_part, lambda: drills.read(site))
         shown = pool.submit(_part, lambda: certificates.read(site))
     held = store.result()
     return Report(
@@ -26,6 +27,7 @@ def collect(site: Site) -> Report:
         window=_of(held, lambda found: window.window(found, datetime.now(UTC))),
         durability=commits.result(),
         alerts=firing.result(),
+        drills=held_drills.result(),
         certificate=shown.result(),
     )
 

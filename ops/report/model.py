@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from ops.alerts import Alerts
 from ops.certificates import Certificate
+from ops.drills import DrillList
 from ops.durability import Durability
 from ops.model import Status
 from ops.window import BackupList, Window
@@ -30,6 +31,7 @@ class Report:
     window: Part[Window]
     durability: Part[Durability]
     alerts: Part[Alerts]
+    drills: Part[DrillList]
     certificate: Part[Certificate]
 
     @property

@@ -15,6 +15,9 @@ from ops.screen import moment, size, span
 
 TEMPLATES = Path(__file__).with_name("templates")
 
+# A quarter of weekly drills; every one stands in the table.
+SHOWN_DRILLS = 13
+
 MEANING = {
     Verdict.PROTECTED: "What is committed can be brought back.",
     Verdict.DEGRADED: "It works, but something needs attention.",
@@ -41,6 +44,7 @@ def render(report: Report, *, refresh_s: int | None = None, problem: str | None 
         soon_days=SOON_DAYS,
         picture=_picture(report),
         growth=_growth(report),
+        recovery_times=_recovery_times(report),
         refresh_s=refresh_s,
         problem=problem,
         # Nothing is loaded and nothing runs but the one script of ours.
@@ -145,3 +149,21 @@ def _growth(report: Report) -> charts.Chart | None:
         if entry.status == "DONE" and entry.size_bytes and entry.ended_at
     ]
     return charts.chart(values)
+
+
+def _recovery_times(report: Report) -> charts.Chart | None:
+    if report.drills.value is None:
+        return None
+    # A drill that was declined says nothing about how long a recovery takes.
+    held = [drill for drill in report.drills.value.drills if drill.outcome != "declined"]
+    return charts.chart(
+        [
+            charts.Value(
+                amount=drill.rto_s if drill.outcome == "passed" else None,
+                text=f"drill of {moment(drill.at)}, {drill.outcome}, RTO {span(drill.rto_s)}",
+                label=f"{drill.at.day} {drill.at:%b}",
+                shown=span(drill.rto_s) if drill.outcome == "passed" else drill.outcome,
+            )
+            for drill in held[-SHOWN_DRILLS:]
+        ]
+    )

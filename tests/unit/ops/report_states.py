@@ -9,6 +9,7 @@ from pathlib import Path
 from ops import barman
 from ops.alerts import Alert, Alerts, Severity
 from ops.certificates import Certificate
+from ops.drills import Drill, DrillList
 from ops.durability import Durability, Exposure
 from ops.model import (
     BackupStatus,
@@ -138,6 +139,7 @@ def barman_gone() -> Report:
         Part(problem=problem),
         Part(problem=problem),
         Part(problem=closed),
+        Part(problem=problem),
         Part(problem=problem),
         Part(problem=closed),
     )
@@ -274,6 +276,27 @@ def _status(entries: list[BackupEntry]) -> Status:
     )
 
 
+def _drill(week: int) -> Drill:
+    """The third was declined, the fourth failed."""
+    began = AT - timedelta(days=37 - 7 * week)
+    outcome = {2: "declined", 3: "failed"}.get(week, "passed")
+    reasons = {
+        "declined": "a backup was being taken",
+        "failed": "pg_amcheck: app: heap table public.orders: 1 page is damaged",
+    }
+    held = outcome != "declined"
+    return Drill(
+        at=began,
+        backup_id=f"{began:%Y%m%d}T040001" if held else None,
+        outcome=outcome,
+        reason=reasons.get(outcome),
+        target_time=began if held else None,
+        rto_s=410.0 + 12 * week if held else None,
+        rpo_s=2.5 if outcome == "passed" else None,
+        restored_bytes=(12 + week) * GIB if held else None,
+    )
+
+
 def _judged(
     status: Status,
     entries: list[BackupEntry],
@@ -289,6 +312,13 @@ def _judged(
         Part(window),
         Part(durability),
         Part(Alerts(at=AT, alerts=list(firing), heartbeat=True)),
+        Part(
+            DrillList(
+                next_at=AT + timedelta(days=5),
+                running=False,
+                drills=[_drill(week) for week in range(6)],
+            )
+        ),
         Part(
             Certificate(
                 subject="CN=postgres-prod",

@@ -18,6 +18,7 @@ from ops import certificates
 from ops.__main__ import app
 from ops.alerts import Alerts
 from ops.cli import reporting
+from ops.drills import DrillList
 from ops.errors import OperatorError
 from ops.outputs import StackOutputs
 from ops.report import serve
@@ -42,6 +43,7 @@ SECTIONS = {
     "window",
     "wal",
     "backups",
+    "drills",
     "durability",
     "alerts",
     "machines",
@@ -158,6 +160,27 @@ def test_what_fires_stands_there_with_the_page_to_open() -> None:
     assert "Open docs/runbooks/backups-do-not-arrive.md" in shown
     quiet = section(report_states.healthy(), "alerts")
     assert "None, and the heartbeat is there." in quiet
+
+
+def test_every_drill_stands_there_and_the_picture_leaves_out_the_declined() -> None:
+    report = report_states.healthy()
+    shown = section(report, "drills")
+    assert "2026-05-07 07:30:12 UTC passed 7 min 2 s 20260507T040001 17.0 GiB" in shown
+    assert "declined" in shown and "a backup was being taken" in shown
+    assert "The next one is due 2026-05-14 07:30:12 UTC." in shown
+    told = page(report).findtext(".//svg[@aria-labelledby='drill-title drill-desc']/desc") or ""
+    assert told.count("drill of") == 5
+    assert "failed, RTO 7 min" in told and "declined" not in told
+    assert "Last restore drill passed 2 d 0 h ago, up again after 7 min" in section(report, "now")
+
+
+def test_no_drill_yet_says_never_and_what_to_type() -> None:
+    report = report_states.healthy()
+    never = Part(DrillList(next_at=None, running=False, drills=[]))
+    assert "Last restore drill never" in section(replace(report, drills=never), "now")
+    shown = section(replace(report, drills=never), "drills")
+    assert "python -m ops drill --now" in shown
+    assert "No timer is set" in shown
 
 
 def test_protected_while_an_alert_fires_is_not_called_all_well() -> None:
