@@ -39,6 +39,8 @@ def load_settings() -> Settings:
         pulumi.warn(warning)
     for warning in settings.silence_warnings():
         pulumi.warn(warning)
+    for warning in settings.capacity_warnings():
+        pulumi.warn(warning)
     for sentence in settings.forecast():
         pulumi.info(sentence)
     return settings

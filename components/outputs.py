@@ -1,6 +1,7 @@
 """The stack's outputs: what the runbooks read. Described in docs/outputs.md; a test compares."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pulumi
@@ -53,6 +54,8 @@ def outputs(
             "schedule": settings.backupSchedule,
             "retention": settings.retention.text,
             "durability": settings.durability,
+            "copiesKept": settings.demand.copies,
+            "intervalHours": settings.backup_interval / timedelta(hours=1),
         },
         "databases": _databases(settings.databases, identities, address),
         "caCertificate": barman.authority,

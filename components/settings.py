@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from components import forecast, schedule
+from components import capacity, forecast, schedule
 from components.addresses import AddressPlan, plan_addresses
 from components.alerting import (
     ADDRESS_OR_NONE,
@@ -30,7 +30,8 @@ from components.alerting import (
     check_url,
     undelivered,
 )
-from components.capacity import require_room
+from components.capacity import Demand
+from components.forecast import Pair
 from components.images import IMAGES, Image
 from components.parameters import check_overrides
 from components.retention import RecoveryWindow
@@ -145,6 +146,7 @@ class Settings(BaseModel):
     retention: Annotated[RecoveryWindow, BeforeValidator(_window)]
     compression: Literal["none", "gzip", "xz", "zstd", "lz4"]
     expectedDatabaseGb: Annotated[int, Field(strict=True, ge=1)]
+    expectedDailyWalGb: Annotated[int, Field(strict=True, ge=0)]
     alertEmail: Annotated[str, Field(pattern=ADDRESS_OR_NONE)]
     smtpHost: Annotated[str, Field(pattern=HOST_OR_NONE)]
     smtpPort: Annotated[int, Field(strict=True, ge=1, le=65535)]
@@ -190,13 +192,12 @@ class Settings(BaseModel):
                 f"postgresParameters.synchronous_commit: durability {self.durability} depends on "
                 "it; set it per transaction where a commit need not wait, or choose async"
             )
-        require_room(
-            database_gib=self.expectedDatabaseGb,
+        capacity.require_room(
+            demand=self.demand,
             postgres_disk_gib=self.postgresDiskGb,
             barman_disk_gib=self.barmanDiskGb,
-            window=self.retention,
-            interval=self.backup_interval,
         )
+        forecast.require_time(self.demand, self.pair)
         return self
 
     @property
@@ -238,14 +239,32 @@ class Settings(BaseModel):
 
     def forecast(self) -> list[str]:
         """What the chosen sizes mean in hours and disk tiers, a sentence each."""
-        return forecast.sentences(
+        return forecast.sentences(self.demand, self.pair)
+
+    def capacity_warnings(self) -> list[str]:
+        """What a Barman disk that is just large enough will not do well, a sentence each."""
+        return capacity.warnings(self.demand, self.barmanDiskGb)
+
+    @property
+    def demand(self) -> Demand:
+        """What the Barman machine's disk will be asked to hold."""
+        return Demand(
             database_gib=self.expectedDatabaseGb,
-            postgres=self.postgresVmSize,
-            barman=self.barmanVmSize,
-            disks_gib=(self.postgresDiskGb, self.barmanDiskGb),
-            sku=self.diskSku,
+            daily_wal_gib=self.expectedDailyWalGb,
+            compression=self.compression,
             window=self.retention,
             interval=self.backup_interval,
+        )
+
+    @property
+    def pair(self) -> Pair:
+        """Both machines' sizes and disks."""
+        return Pair(
+            postgres=self.postgresVmSize,
+            barman=self.barmanVmSize,
+            postgres_disk_gib=self.postgresDiskGb,
+            barman_disk_gib=self.barmanDiskGb,
+            sku=self.diskSku,
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ops.alerts import Alerts
+from ops.capacity import Capacity
 from ops.drills import DrillList
 from ops.durability import Durability
 from ops.model import Status
@@ -18,6 +19,7 @@ DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops verify --json": Verification,
     "ops durability --json": Durability,
     "ops drills --json": DrillList,
+    "ops capacity --json": Capacity,
     "ops alerts --json": Alerts,
 }
 

@@ -52,6 +52,8 @@ class BackupOutputs(_Output):
     schedule: str
     retention: str
     durability: str
+    copies_kept: int
+    interval_hours: float
 
 
 class DatabaseOutputs(_Output):

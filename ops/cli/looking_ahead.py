@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ops import capacity as capacity_
 from ops import drills as drills_
 from ops.cli.common import Json, Stack, console, site_of
 
@@ -38,3 +39,16 @@ def drills(stack: Stack = None, as_json: Json = False) -> None:
         print(found.model_dump_json(indent=2))
     else:
         drills_.show(found, console)
+
+
+@app.command()
+def capacity(stack: Stack = None, as_json: Json = False) -> None:
+    """When the disks will be full by measured growth, and what to change. Exit code 1: within 30
+    days."""
+    with site_of(stack) as site:
+        found = capacity_.read(site)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        capacity_.show(found, console)
+    raise typer.Exit(found.exit_code)

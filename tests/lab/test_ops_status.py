@@ -46,3 +46,17 @@ def _wait_protected(stack: Stack) -> None:
     while (done := stack.ops("status", check=False)).returncode:
         assert time.monotonic() < deadline, done.stdout
         time.sleep(3)
+
+
+def test_capacity_is_measured_on_both_machines(stack: Stack) -> None:
+    found = json.loads(stack.ops("capacity", "--json").stdout)
+    for disk, name in zip(found["disks"], ("postgres-lab", "barman-lab"), strict=True):
+        assert disk["machine"] == name
+        total = int(stack.on(name, "df -B1 --output=size /data | tail -1"))
+        assert disk["total_bytes"] == total
+        # A new stack's backups are some minutes apart: no date is better than a wrong one.
+        assert disk["full_at"] is None
+    assert found["backups"] >= 1
+    assert found["copies_kept"] == 9
+    assert found["database_bytes"] > 20 * 2**20
+    assert found["growth_bytes_per_day"] is None

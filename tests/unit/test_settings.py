@@ -1,6 +1,7 @@
 """What the configuration accepts, and what it says when it does not."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import IPv4Network
 from typing import Any
@@ -10,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.addresses import plan_addresses
-from components.capacity import barman_gib, copies_kept
-from components.forecast import largest_database, tier
+from components.capacity import Demand, copies_kept, largest_database
+from components.forecast import tier
 from components.retention import RecoveryWindow
 from components.schedule import longest_interval
 from components.settings import Settings, SettingsError, parse
+from components.vm_sizes import VM_SIZES
 from tests.unit.stack_double import PROJECT, configuration
 
 
@@ -51,12 +53,27 @@ def test_the_stacks_of_this_repository_are_valid(stack: str) -> None:
         ({"adminCidrs": []}, ["adminCidrs: empty", "pulumi config set"]),
         ({"vnetCidr": "10.20.0.0/29"}, ["too small", "/28"]),
         ({"vnetCidr": "8.8.0.0/16"}, ["vnetCidr", "private range"]),
-        ({"expectedDatabaseGb": 30}, ["barmanDiskGb = 250", "expectedDatabaseGb = 30", "324"]),
+        (
+            {"expectedDatabaseGb": 30},
+            ["barmanDiskGb = 250", "expectedDatabaseGb = 30", "288", "7 days"],
+        ),
         (
             {"expectedDatabaseGb": 600, "barmanDiskGb": 20000},
             ["postgresDiskGb = 1100", "at least 1200"],
         ),
         ({"retention": "RECOVERY WINDOW OF 60 DAYS"}, ["barmanDiskGb = 250", "shorten retention"]),
+        ({"expectedDailyWalGb": 20}, ["barmanDiskGb = 250", "9 full backups and their WAL"]),
+        ({"expectedDailyWalGb": 20, "compression": "none"}, ["barmanDiskGb = 250", "360"]),
+        (
+            {
+                "expectedDatabaseGb": 10,
+                "backupSchedule": "*/2 * * * *",
+                "barmanDiskGb": 32767,
+                "postgresDiskGb": 1100,
+                "retention": "RECOVERY WINDOW OF 1 DAY",
+            },
+            ["backupSchedule", "48 MB/s, Standard_D2s_v3", "2 min", "back up less often"],
+        ),
         ({"retention": "REDUNDANCY 3"}, ["retention", "REDUNDANCY 3", "RECOVERY WINDOW OF 7 DAYS"]),
         ({"backupSchedule": "0 25 * * *"}, ["backupSchedule", "0 25 * * *", "'0 4 * * *'"]),
         ({"backupSchedule": "0 4 31 2 *"}, ["backupSchedule", "0 4 31 2 *"]),
@@ -197,16 +214,46 @@ def test_the_dev_stack_is_told_what_its_sizes_mean() -> None:
     # 1100 GiB at the Barman machine's 48 MB/s.
     assert "1100 GiB, 6.8 h" in first
     assert "48 MB/s at most, Standard_D2s_v3" in first
-    assert "up to 23 GiB with RECOVERY WINDOW OF 7 DAYS" in second
-    assert "P40 and P15" in third
+    assert "will hold 198 GiB" in second and "9 full backups and 18 GiB of WAL" in second
+    assert "up to 25 GiB with RECOVERY WINDOW OF 7 DAYS" in second
+    assert "P40 (up to 2048 GiB cost the same) and P15 (up to 256 GiB cost the same)" in third
 
 
-@given(st.integers(min_value=1, max_value=60))
-def test_what_the_forecast_says_fits_is_accepted_and_no_more(days: int) -> None:
+# Nightly backups of 20 GiB and 4 GiB of WAL a day, kept for a week: the defaults.
+DEMAND = Demand(20, 4, "gzip", RecoveryWindow.parse("RECOVERY WINDOW OF 7 DAYS"), timedelta(days=1))
+
+
+@given(st.integers(min_value=1, max_value=60), st.integers(min_value=0, max_value=2))
+def test_what_the_forecast_says_fits_is_accepted_and_no_more(days: int, wal: int) -> None:
     window = RecoveryWindow.parse(f"RECOVERY WINDOW OF {days} DAYS")
-    most = largest_database(250, window, timedelta(days=1))
-    assert barman_gib(most, window, timedelta(days=1)) <= 250
-    assert barman_gib(most + 1, window, timedelta(days=1)) > 250
+    asked = replace(DEMAND, window=window, daily_wal_gib=wal)
+    most = largest_database(250, asked)
+    assert replace(asked, database_gib=most).full_after(250) is None
+    assert replace(asked, database_gib=most + 1).full_after(250) is not None
+
+
+def test_a_disk_that_is_too_small_lasts_for_some_backups() -> None:
+    # Nightly 30 GiB and 2 GiB of WAL: 7 of them are 224 GiB, 8 are 256.
+    assert replace(DEMAND, database_gib=30).full_after(250) == timedelta(days=7)
+    assert replace(DEMAND, database_gib=30).full_after(288) is None
+    assert replace(DEMAND, database_gib=300).full_after(250) == timedelta(0)
+
+
+def test_a_disk_that_is_just_large_enough_is_warned_of() -> None:
+    assert settings().demand == DEMAND
+    assert settings().capacity_warnings() == []
+    crowded, drills = settings(expectedDatabaseGb=24).capacity_warnings()
+    assert "94 % full" in crowded and "276 keeps below" in crowded
+    assert "no room for restore drills" in drills and "273" in drills
+
+
+def test_the_slowest_part_limits_a_restore() -> None:
+    pair = settings().pair
+    assert pair.bottleneck == (48, "Standard_D2s_v3")
+    large = VM_SIZES["Standard_D8s_v5"]
+    larger = replace(pair, barman=large, postgres=large)
+    assert larger.bottleneck == (125, "a P15 disk")
+    assert replace(larger, barman_disk_gib=2000).bottleneck == (250, "a P40 disk")
 
 
 @pytest.mark.parametrize(
@@ -214,4 +261,4 @@ def test_what_the_forecast_says_fits_is_accepted_and_no_more(days: int) -> None:
     [(250, "Premium_LRS", "P15"), (256, "Premium_LRS", "P15"), (257, "StandardSSD_LRS", "E20")],
 )
 def test_disk_tiers(gib: int, sku: str, billed: str) -> None:
-    assert tier(gib, sku) == billed
+    assert tier(gib, sku).name == billed

@@ -39,6 +39,8 @@ def stack(**changed: object) -> dict[str, object]:
             "schedule": "0 4 * * *",
             "retention": "RECOVERY WINDOW OF 7 DAYS",
             "durability": "async",
+            "copiesKept": 9,
+            "intervalHours": 24.0,
         },
         "databases": {"app": {"owner": "app", "uri": "postgresql://app:hidden@10.20.1.4/app"}},
         "sshPrivateKey": "hidden-key",
