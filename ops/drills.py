@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -70,12 +70,11 @@ class DrillList(BaseModel):
 def read(site: Site) -> DrillList:
     """What the Barman machine has recorded. Raises OperatorError if it cannot be reached."""
     machine = site.barman
-    told = machine.run(["cat", f"{FOLDER}/history.jsonl"], accept=(0, 1)).stdout
     due = machine.run(
         ["systemctl", "show", "--value", "-p", "NextElapseUSecRealtime", f"{UNIT}.timer"],
         accept=None,
     ).stdout.strip()
-    return DrillList(next_at=_due(due), running=_running(machine), drills=parse(told))
+    return DrillList(next_at=_due(due), running=_running(machine), drills=recorded(machine))
 
 
 def parse(history: str) -> list[Drill]:
@@ -87,6 +86,17 @@ def parse(history: str) -> list[Drill]:
         except ValidationError:
             continue
     return found
+
+
+def failure(found: Sequence[Drill]) -> str | None:
+    """Why the newest drill that was held failed; None when it passed, or none was held."""
+    held = [drill for drill in found if drill.outcome != "declined"]
+    return held[-1].reason if held and held[-1].outcome == "failed" else None
+
+
+def recorded(machine: Machine) -> list[Drill]:
+    """The drills that the Barman machine has recorded, oldest first."""
+    return parse(machine.run(["cat", f"{FOLDER}/history.jsonl"], accept=(0, 1)).stdout)
 
 
 def _due(text: str) -> datetime | None:

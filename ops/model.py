@@ -145,6 +145,8 @@ class Status(_Model):
     last_done_backup: BackupStatus | None = None
     unsound_backups: list[BackupStatus] = Field(default_factory=list)
     """Those that failed their newest verification, or whose WAL did."""
+    failed_drill: str | None = None
+    """Why the newest restore drill failed; null when it passed, or none was held."""
     restorable_from: datetime | None = None
     """End of the oldest complete backup: the earliest moment that can be brought back."""
     possible_loss_bytes: int | None = None

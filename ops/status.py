@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from ops import barman, postgres, verification
+from ops import barman, drills, postgres, verification
 from ops.errors import OperatorError
 from ops.model import BackupStatus, Check, Disk, MachineStatus, Reason, Status, Verdict
 from ops.outputs import MachineOutputs
@@ -56,6 +56,7 @@ def collect(site: Site) -> Status:
                 (outputs.barman, lambda: _machine(site.barman, status.barman_machine)),
                 (outputs.barman, lambda: _checks(site.barman, status)),
                 (outputs.barman, lambda: _backups(site.barman, status)),
+                (outputs.barman, lambda: _drills(site.barman, status)),
             ]
         running = [(target, pool.submit(work)) for target, work in asked]
         for target, future in running:
@@ -137,3 +138,7 @@ def _backups(machine: Machine, into: Status) -> None:
     into.last_backup = found[0] if found else None
     into.last_done_backup = done[0] if done else None
     into.restorable_from = done[-1].ended_at if done else None
+
+
+def _drills(machine: Machine, into: Status) -> None:
+    into.failed_drill = drills.failure(drills.recorded(machine))

@@ -127,6 +127,13 @@ def _backups(status: Status) -> list[Reason]:
         )
     if done.verified is None and done.ended_at and status.at - done.ended_at > UNVERIFIED_AFTER:
         reasons.append(_degraded(f"backup {done.id} has not been verified", "python -m ops verify"))
+    if status.failed_drill is not None:
+        reasons.append(
+            _degraded(
+                f"the last restore drill failed: {status.failed_drill}",
+                "python -m ops drills   (then docs/runbooks/drill-failed.md)",
+            )
+        )
     return reasons
 
 

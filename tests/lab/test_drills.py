@@ -118,6 +118,9 @@ def test_a_drill_on_a_corrupted_backup_fails_loudly(stack: Stack, unverified: No
     )
     assert stack.on("barman-lab", "systemctl is-failed restore-drill", check=False) == "failed"
     assert left(stack) == ""
+    status = stack.ops("status", check=False)
+    assert "the last restore drill failed" in status.stdout
+    assert status.returncode == 1
 
 
 def test_a_drill_with_too_little_space_declines(stack: Stack) -> None:
@@ -177,4 +180,5 @@ def test_a_drill_in_a_power_cut_leaves_nothing_behind(stack: Stack) -> None:
     soon("its record", lambda: len(records(stack)) > before)
     assert "rebooted" in records(stack)[-1]["reason"]
     soon("its traces to be gone", lambda: left(stack) == "")
-    soon("protection", lambda: stack.ops("status", check=False).returncode == 0, 240)
+    # Degraded, for the drill failed; unprotected no more.
+    soon("protection", lambda: stack.ops("status", check=False).returncode == 1, 240)

@@ -2,7 +2,7 @@
 
 import json
 
-from ops.drills import DrillList, describe, parse
+from ops.drills import DrillList, describe, failure, parse
 
 PASSED = {
     "at": "2026-11-22T12:00:00.000+00:00",
@@ -43,6 +43,14 @@ def test_a_drill_that_did_not_pass_says_why_and_what_next() -> None:
     told = describe(declined)
     assert "declined" in told and "too little space" in told
     assert "docs/runbooks/drill-failed.md" in told
+
+
+def test_a_declined_drill_takes_nothing_back() -> None:
+    failed = PASSED | {"outcome": "failed", "reason": "pg_amcheck: damaged"}
+    history = "\n".join(json.dumps(each) for each in (PASSED, failed, DECLINED))
+    assert failure(parse(history)) == "pg_amcheck: damaged"
+    assert failure(parse(f"{history}\n{json.dumps(PASSED)}")) is None
+    assert failure([]) is None
 
 
 def test_no_timer_is_no_date() -> None:

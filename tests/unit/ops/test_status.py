@@ -110,6 +110,7 @@ def test_no_slot_or_receiver_is_unprotected(part: str) -> None:
         (lambda s: setattr(s.postgres_machine.disk, "used_bytes", 950), Verdict.DEGRADED),
         (lambda s: setattr(s.postgres_machine.disk, "mounted", False), Verdict.UNPROTECTED),
         (lambda s: setattr(s, "durability", "sync"), Verdict.UNPROTECTED),
+        (lambda s: setattr(s, "failed_drill", "pg_amcheck"), Verdict.DEGRADED),
         (lambda s: setattr(s, "last_done_backup", None), Verdict.UNPROTECTED),
         (lambda s: setattr(s.last_backup, "status", "FAILED"), Verdict.DEGRADED),
         (lambda s: setattr(s.checks[3], "ok", False), Verdict.DEGRADED),
