@@ -80,6 +80,21 @@ def require_time(demand: Demand, pair: Pair) -> None:
         )
 
 
+def drill_warnings(demand: Demand, pair: Pair) -> list[str]:
+    """Whether a restore drill can end before the next backup breaks it off, in a sentence."""
+    (_, billed), machine = pair.tiers, pair.barman
+    speed = min(machine.disk_mb_per_s, billed.mb_per_s or machine.disk_mb_per_s)
+    # Read and written on one disk, then read once more by the checks.
+    needed = 3 * least_time(demand.database_gib, speed)
+    if needed < demand.interval:
+        return []
+    return [
+        f"A restore drill of {demand.database_gib} GiB takes at least {_duration(needed)} on the "
+        f"Barman machine ({speed:.0f} MB/s), and the next backup after "
+        f"{_duration(demand.interval)} breaks it off: take a larger barmanVmSize."
+    ]
+
+
 def sentences(demand: Demand, pair: Pair) -> list[str]:
     """What an operator should know before agreeing."""
     speed, limit = pair.bottleneck

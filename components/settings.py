@@ -242,8 +242,11 @@ class Settings(BaseModel):
         return forecast.sentences(self.demand, self.pair)
 
     def capacity_warnings(self) -> list[str]:
-        """What a Barman disk that is just large enough will not do well, a sentence each."""
-        return capacity.warnings(self.demand, self.barmanDiskGb)
+        """What a Barman machine that is just large enough will not do well, a sentence each."""
+        return [
+            *capacity.warnings(self.demand, self.barmanDiskGb),
+            *forecast.drill_warnings(self.demand, self.pair),
+        ]
 
     @property
     def demand(self) -> Demand:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.addresses import plan_addresses
 from components.capacity import Demand, copies_kept, largest_database
-from components.forecast import tier
+from components.forecast import drill_warnings, tier
 from components.retention import RecoveryWindow
 from components.schedule import longest_interval
 from components.settings import Settings, SettingsError, parse
@@ -245,6 +245,14 @@ def test_a_disk_that_is_just_large_enough_is_warned_of() -> None:
     crowded, drills = settings(expectedDatabaseGb=24).capacity_warnings()
     assert "94 % full" in crowded and "276 keeps below" in crowded
     assert "no room for restore drills" in drills and "273" in drills
+
+
+def test_a_drill_that_no_backup_would_let_end_is_warned_of() -> None:
+    pair = settings().pair
+    # 1300 GiB read, written and read again at 48 MB/s are more than a day.
+    (warning,) = drill_warnings(replace(DEMAND, database_gib=1300), pair)
+    assert "24.2 h" in warning and "48 MB/s" in warning
+    assert drill_warnings(replace(DEMAND, database_gib=1200), pair) == []
 
 
 def test_the_slowest_part_limits_a_restore() -> None:
