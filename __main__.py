@@ -3,6 +3,7 @@
 import pulumi
 
 from cloud_init import packages
+from components.alerts import Alerts, AlertsArgs
 from components.barman_server import BarmanServer, BarmanServerArgs
 from components.configuration import load_settings
 from components.identities import Identities, IdentitiesArgs
@@ -129,6 +130,20 @@ monitoring = Monitoring(
 # Its name stands in the engine's refusal to destroy the stack: it says what to type instead.
 everything = [identities, network, barman, postgres, backup, monitoring]
 TeardownGuard("use-python-m-ops-teardown", everything)
+if settings.alertEmail:
+    Alerts(
+        "alerts",
+        AlertsArgs(
+            prefix=f"{pulumi.get_project()}-{stack}",
+            resource_group_name=network.resource_group_name,
+            email=settings.alertEmail,
+            machines={
+                "postgres": postgres.machine.resource_id,
+                "barman": barman.machine.resource_id,
+            },
+            tags=tags,
+        ),
+    )
 for name, value in outputs(
     settings, identities, postgres, barman, (postgres_machine, barman_machine)
 ).items():

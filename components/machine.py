@@ -49,6 +49,7 @@ class Machine(pulumi.ComponentResource):
     The first boot ended at the moment `first_booted` (certificates.MOMENT)."""
 
     vm_id: pulumi.Output[str]
+    resource_id: pulumi.Output[str]
     endpoint: Endpoint
     connection: remote.ConnectionArgs
     first_booted: pulumi.Output[str]
@@ -64,6 +65,7 @@ class Machine(pulumi.ComponentResource):
         disk = self._data_disk()
         vm = self._vm(nic, disk)
         self.vm_id = vm.vm_id
+        self.resource_id = vm.id
         self.endpoint = Endpoint(
             address=args.public_ip.ip_address.apply(_allocated)
             if args.public_ip

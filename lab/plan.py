@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab import plugins
 from lab.environment import Workspace, environment
-from lab.project import copy_configuration, create_stack
+from lab.project import copy_for_plan, create_stack, stand_in
 
 
 def plan(root: Path, engine: Path, stack: str) -> int:
@@ -32,8 +32,10 @@ def plan(root: Path, engine: Path, stack: str) -> int:
         events = Path(scratch) / "events"
         debugging = {"PULUMI_DEBUG_COMMANDS": "true"}
         around = environment(workspace, engine) | debugging | {"NO_COLOR": "1"}
-        copy = copy_configuration(root, stack, Path(scratch) / "project")
+        copy, sealed = copy_for_plan(root, stack, Path(scratch) / "project")
         create_stack(around, copy)
+        for key in sealed:
+            stand_in(around, copy, key)
         preview = [
             *("pulumi", "preview", "--json", "--non-interactive", "--stack", stack),
             *("--skip-plugin-pre-install", "--config-file", str(copy.settings)),

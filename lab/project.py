@@ -13,11 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from lab.environment import Workspace
 
 PROJECT = "postgres-barman"
 
 _ENCRYPTION = re.compile(r"^(encryptionsalt|encryptedkey|secretsprovider):.*\n?", re.MULTILINE)
+_ENCRYPTED = re.compile(r"^\s*-?\s*secure:", re.MULTILINE)
 
 
 class ProjectError(Exception):
@@ -43,8 +46,55 @@ class Copy:
 def copy_configuration(root: Path, stack: str, into: Path) -> Copy:
     """Copy project and stack configuration from the checkout `root`, without encryption keys.
 
-    Raises ProjectError where the stack is unknown, or holds values only its own key can read.
+    Values that were encrypted in this lab's shell keep the salt that goes with them. Raises
+    ProjectError where the stack is unknown, or holds values only another key can read.
     """
+    text = _settings(root, stack)
+    if _ENCRYPTED.search(text):
+        if not re.search(r"^encryptionsalt:", text, re.MULTILINE):
+            raise ProjectError(
+                f"Pulumi.{stack}.yaml holds encrypted values, which only that stack's own secrets "
+                "provider\ncan read. For a lab, set them again in `make shell`:\n"
+                "`pulumi config set --secret KEY VALUE`."
+            )
+        return _write(root, stack, into, text)
+    return _write(root, stack, into, _ENCRYPTION.sub("", text))
+
+
+def copy_for_plan(root: Path, stack: str, into: Path) -> tuple[Copy, list[str]]:
+    """The same for a plan, which has no key to any stack: without the encrypted values. Returns the
+    copy and their names, for which `stand_in` makes up others. Raises ProjectError."""
+    document = yaml.safe_load(_settings(root, stack))
+    settings = document.get("config") or {}
+    sealed = [
+        key for key, value in settings.items() if isinstance(value, dict) and "secure" in value
+    ]
+    rest = {key: value for key, value in settings.items() if key not in sealed}
+    text = yaml.safe_dump({"config": rest})
+    if _ENCRYPTED.search(text):
+        raise ProjectError(
+            f"Pulumi.{stack}.yaml holds encrypted values inside of others, which only that stack's "
+            "own secrets provider\ncan read. Nothing in this program needs them."
+        )
+    return _write(root, stack, into, text), sealed
+
+
+def stand_in(around: Mapping[str, str], copy: Copy, key: str) -> None:
+    """Give an encrypted value that cannot be read another one: any address or password will do to
+    work out which resources there would be."""
+    subprocess.run(
+        [
+            *("pulumi", "config", "set", "--secret", key, "https://encrypted.invalid/"),
+            *("--non-interactive", "--stack", copy.stack, "--config-file", str(copy.settings)),
+        ],
+        cwd=copy.directory,
+        env=around,
+        check=True,
+        capture_output=True,
+    )
+
+
+def _settings(root: Path, stack: str) -> str:
     source = root / f"Pulumi.{stack}.yaml"
     if not source.exists():
         known = sorted(path.name[7:-5] for path in root.glob("Pulumi.*.yaml"))
@@ -52,17 +102,14 @@ def copy_configuration(root: Path, stack: str, into: Path) -> Copy:
             f"There is no stack {stack!r}: {source.name} does not exist. "
             f"Stacks here: {', '.join(known) or 'none'}."
         )
-    text = source.read_text()
-    if re.search(r"^\s*-?\s*secure:", text, re.MULTILINE):
-        raise ProjectError(
-            f"{source.name} holds encrypted values, which only that stack's own secrets provider\n"
-            "can read. The program makes all of its secrets itself: remove them with\n"
-            f"`pulumi config rm KEY --stack {stack}`."
-        )
+    return source.read_text()
+
+
+def _write(root: Path, stack: str, into: Path, text: str) -> Copy:
     into.mkdir(parents=True, exist_ok=True)
     copy = Copy(into, stack)
     (into / "Pulumi.yaml").write_text((root / "Pulumi.yaml").read_text())
-    copy.settings.write_text(_ENCRYPTION.sub("", text))
+    copy.settings.write_text(text)
     return copy
 
 

@@ -42,6 +42,9 @@ def barman_units() -> dict[str, str]:
             "--storage.tsdb.path=/var/lib/prometheus/metrics2",
             "--storage.tsdb.retention.time=60d",
             "--storage.tsdb.retention.size=2GB",
+            # An alert that is not repeated ends after four times this: so the heartbeat stops a
+            # minute after Prometheus, not after four.
+            "--rules.alert.resend-delay=15s",
             f"--web.listen-address=127.0.0.1:{PORTS['prometheus']}",
         ),
         "prometheus-alertmanager": _drop_in(

@@ -9,8 +9,14 @@ NAT = "Microsoft.Network/natGateways"
 NIC = "Microsoft.Network/networkInterfaces"
 DISK = "Microsoft.Compute/disks"
 VM = "Microsoft.Compute/virtualMachines"
+ACTION_GROUP = "Microsoft.Insights/actionGroups"
+METRIC_ALERT = "Microsoft.Insights/metricAlerts"
+ACTIVITY_ALERT = "Microsoft.Insights/activityLogAlerts"
 
 NETWORKS = (VNET, SUBNET, NIC)
 
 # A resource group deletes what it holds in this order: users before what they use.
-DELETION_ORDER = (VM, DISK, NIC, SUBNET, VNET, NAT, PUBLIC_IP, NSG)
+DELETION_ORDER = (
+    *(METRIC_ALERT, ACTIVITY_ALERT, ACTION_GROUP),
+    *(VM, DISK, NIC, SUBNET, VNET, NAT, PUBLIC_IP, NSG),
+)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.azure import arm_types as types
-from lab.azure import rules_compute, rules_network
+from lab.azure import rules_compute, rules_monitor, rules_network
 from lab.azure.arm_id import ArmId
 from lab.azure.behave_compute import Disks, Groups
 from lab.azure.behave_interface import Interfaces
 from lab.azure.behave_machine import Machines
+from lab.azure.behave_monitor import ActionGroups, ActivityLogAlerts, MetricAlerts
 from lab.azure.behave_network import (
     NatGateways,
     PublicAddresses,
@@ -18,7 +19,7 @@ from lab.azure.behave_network import (
     VirtualNetworks,
 )
 from lab.azure.behaviour import Behaviour
-from lab.azure.models import compute, network, resources
+from lab.azure.models import compute, monitor, network, resources
 from lab.azure.models.base import Strict
 from lab.rpc.diff import top
 from lab.rpc.provider import Failure
@@ -121,6 +122,27 @@ KINDS = {
         rules_compute.virtual_machine,
         Machines(),
         frozenset({"location"}),
+    ),
+    "azure-native:monitor:ActionGroup": Kind(
+        types.ACTION_GROUP,
+        ("actionGroupName",),
+        monitor.ActionGroup,
+        rules_monitor.action_group,
+        ActionGroups(),
+    ),
+    "azure-native:monitor:MetricAlert": Kind(
+        types.METRIC_ALERT,
+        ("ruleName",),
+        monitor.MetricAlert,
+        rules_monitor.metric_alert,
+        MetricAlerts(),
+    ),
+    "azure-native:monitor:ActivityLogAlert": Kind(
+        types.ACTIVITY_ALERT,
+        ("activityLogAlertName",),
+        monitor.ActivityLogAlert,
+        rules_monitor.activity_log_alert,
+        ActivityLogAlerts(),
     ),
 }
 

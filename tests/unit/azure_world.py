@@ -154,6 +154,57 @@ RESOURCES["VirtualMachine"] = {
     },
     "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
 }
+RESOURCES["ActionGroup"] = {
+    **_BASE,
+    "actionGroupName": "operators",
+    "location": "Global",
+    "groupShortName": "operators",
+    "enabled": True,
+    "emailReceivers": [
+        {"name": "dba", "emailAddress": "dba@example.org", "useCommonAlertSchema": True}
+    ],
+}
+RESOURCES["MetricAlert"] = {
+    **_BASE,
+    "ruleName": "available",
+    "location": "global",
+    "description": "It does not run.",
+    "enabled": True,
+    "severity": 0,
+    "scopes": [_id("VirtualMachine")["id"]],
+    "evaluationFrequency": "PT1M",
+    "windowSize": "PT5M",
+    "criteria": {
+        "odataType": "Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria",
+        "allOf": [
+            {
+                "criterionType": "StaticThresholdCriterion",
+                "name": "available",
+                "metricNamespace": "Microsoft.Compute/virtualMachines",
+                "metricName": "VmAvailabilityMetric",
+                "operator": "LessThan",
+                "threshold": 1,
+                "timeAggregation": "Average",
+            }
+        ],
+    },
+    "autoMitigate": True,
+    "actions": [{"actionGroupId": _id("ActionGroup")["id"]}],
+}
+RESOURCES["ActivityLogAlert"] = {
+    **_BASE,
+    "activityLogAlertName": "health",
+    "location": "global",
+    "enabled": True,
+    "scopes": [_id("VirtualMachine")["id"]],
+    "condition": {
+        "allOf": [
+            {"field": "category", "equals": "ResourceHealth"},
+            {"anyOf": [{"field": "properties.currentHealthStatus", "equals": "Unavailable"}]},
+        ]
+    },
+    "actions": {"actionGroups": [{"actionGroupId": _id("ActionGroup")["id"]}]},
+}
 
 
 def put(azure: Azure, name: str, inputs: dict[str, Any] | None = None, urn: str = "") -> Resource:

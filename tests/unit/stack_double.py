@@ -99,7 +99,12 @@ def configuration(stack: str, **changed: Any) -> dict[str, str]:
     project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
     chosen = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
     values = {f"{PROJECT}:{key}": item["default"] for key, item in project["config"].items()}
-    values |= chosen
+    # What is encrypted cannot be read here.
+    values |= {
+        key: value
+        for key, value in chosen.items()
+        if not (isinstance(value, dict) and "secure" in value)
+    }
     values |= {f"{PROJECT}:{key}": value for key, value in changed.items()}
     return {
         key: value if isinstance(value, str) else json.dumps(value)

@@ -55,6 +55,7 @@ CASES = [
     Case("Heartbeat", {}, fires=0),
     Case("MachineDown", both_up("1x5 0x10", "1x5 0x10"), quiet=5, fires=8),
     Case("MachineDown", both_up("0x20", "1x20"), fires=15, never=True),
+    Case("MachineDown", {'up{job="node",machine="barman"}': "0x20"}, fires=15, never=True),
     Case("ExporterDown", {'up{job="node",machine="barman"}': "1x5 0x10"}, quiet=6, fires=8),
     Case(
         "BarmanExporterStuck",

@@ -31,6 +31,18 @@ def test_every_alert_says_how_urgent_it_is_and_which_page_to_open(name: str) -> 
     assert re.match(r"# .+\n\n```\n\S", page)
 
 
+def test_every_alert_is_in_the_table_of_the_documentation() -> None:
+    page = (ROOT / "docs" / "monitoring.md").read_text().partition("## Alerts")[2]
+    told = {
+        name
+        for row in page.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+    # Raised by the Barman exporter, for when no rule is evaluated any more.
+    assert told == {*ALERTS, "PrometheusSilent"}
+
+
 def test_prometheus_and_alertmanager_themselves_accept_their_files(tmp_path: Path) -> None:
     (tmp_path / "alerts.yml").write_text(configuration.alert_rules())
     prometheus = tmp_path / "prometheus.yml"

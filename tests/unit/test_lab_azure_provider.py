@@ -21,6 +21,9 @@ TOKENS = {
     "ResourceGroup": "resources",
     "Disk": "compute",
     "VirtualMachine": "compute",
+    "ActionGroup": "monitor",
+    "MetricAlert": "monitor",
+    "ActivityLogAlert": "monitor",
 }
 
 
@@ -70,10 +73,10 @@ def test_secrets_stay_secret_and_custom_data_never_comes_back(provider: AzurePro
     sealed = {**RESOURCES["ResourceGroup"], "tags": Secret({"a": "b"})}
     _, outputs = provider.create(call("ResourceGroup"), sealed)
     assert isinstance(outputs["tags"], Secret)
-    rest = {n: i for n, i in RESOURCES.items() if n not in ("ResourceGroup", "VirtualMachine")}
-    for name, inputs in rest.items():
-        provider.create(call(name), inputs)
-    _, outputs = provider.create(call("VirtualMachine"), SEALED)
+    rest = {**RESOURCES, "VirtualMachine": SEALED}
+    del rest["ResourceGroup"]
+    made = {name: provider.create(call(name), inputs) for name, inputs in rest.items()}
+    _, outputs = made["VirtualMachine"]
     assert "customData" not in plain(outputs)["osProfile"]
 
 

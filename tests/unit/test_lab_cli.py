@@ -311,10 +311,27 @@ class TestProject:
         with pytest.raises(project.ProjectError, match="dev, lab"):
             project.copy_configuration(checkout, "prod", tmp_path / "copy")
 
-    def test_encrypted_settings_are_refused_by_name(self, checkout: Path, tmp_path: Path) -> None:
+    def test_settings_encrypted_elsewhere_are_refused_by_name(
+        self, checkout: Path, tmp_path: Path
+    ) -> None:
         (checkout / "Pulumi.dev.yaml").write_text("config:\n  a:b:\n    secure: v1:xyz\n")
         with pytest.raises(project.ProjectError, match=r"Pulumi\.dev\.yaml"):
             project.copy_configuration(checkout, "dev", tmp_path / "copy")
+
+    def test_settings_encrypted_here_keep_their_salt(self, checkout: Path, tmp_path: Path) -> None:
+        text = "encryptionsalt: v1:s\nconfig:\n  a:b:\n    secure: v1:xyz\n"
+        (checkout / "Pulumi.dev.yaml").write_text(text)
+        copy = project.copy_configuration(checkout, "dev", tmp_path / "copy")
+        assert copy.settings.read_text() == text
+
+    def test_a_plan_does_without_encrypted_settings_and_names_them(
+        self, checkout: Path, tmp_path: Path
+    ) -> None:
+        text = "secretsprovider: k\nconfig:\n  a:b:\n    secure: v1:xyz\n  a:c: d\n"
+        (checkout / "Pulumi.dev.yaml").write_text(text)
+        copy, sealed = project.copy_for_plan(checkout, "dev", tmp_path / "copy")
+        assert sealed == ["a:b"]
+        assert copy.settings.read_text() == "config:\n  a:c: d\n"
 
     def test_a_forgotten_state_leaves_other_stacks_alone(self, tmp_path: Path) -> None:
         workspace = Workspace(tmp_path)

@@ -283,3 +283,31 @@ def test_the_authority_s_key_reaches_no_machine_and_its_certificate_the_clients(
         assert seed not in text
         for block in re.findall(r"-----BEGIN PRIVATE KEY-----(.*?)-----END", text):
             assert private not in base64.b64decode(block.replace("\\n", ""))
+
+
+ALERTING = {
+    "alertEmail": "dba@example.org",
+    "smtpHost": "mail.example.org",
+    "smtpFrom": "alerts@example.org",
+}
+
+
+def test_azure_tells_the_same_address_when_a_machine_does_not_run() -> None:
+    registered, _ = run("dev", **ALERTING)
+    by_name = {item.name: item for item in registered}
+    (receiver,) = by_name["alerts-operators"].inputs["emailReceivers"]
+    assert receiver["emailAddress"] == "dba@example.org"
+    machines = ["/id/postgres-machine-vm", "/id/barman-machine-vm"]
+    for role, machine in zip(("postgres", "barman"), machines, strict=True):
+        alert = by_name[f"alerts-{role}-available"].inputs
+        assert alert["scopes"] == [machine]
+        assert alert["criteria"]["allOf"][0]["metricName"] == "VmAvailabilityMetric"
+        assert alert["actions"] == [{"actionGroupId": "/id/alerts-operators"}]
+    # A machine that is stopped from outside has no metric at all.
+    health = by_name["alerts-health"].inputs
+    assert health["scopes"] == machines
+    assert health["actions"] == {"actionGroups": [{"actionGroupId": "/id/alerts-operators"}]}
+
+
+def test_without_an_address_azure_is_asked_to_tell_nobody() -> None:
+    assert not [item for item in dev()[0] if item.type.startswith("azure-native:monitor:")]
