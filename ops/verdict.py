@@ -37,7 +37,12 @@ def _degraded(text: str, next_command: str | None = None) -> Reason:
 
 def _machine(machine: MachineStatus) -> list[Reason]:
     if not machine.reachable:
-        return [_unprotected(f"{machine.name} cannot be reached: {machine.error}")]
+        return [
+            _unprotected(
+                f"{machine.name} cannot be reached: {machine.error}",
+                "open docs/runbooks/a-machine-does-not-answer.md",
+            )
+        ]
     disk = machine.disk
     if disk is None:
         return []

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from ops.alerts import Alerts
+from ops.capacity import Capacity
 from ops.certificates import Certificate
 from ops.drills import DrillList
 from ops.durability import Durability
@@ -33,6 +34,7 @@ class Report:
     alerts: Part[Alerts]
     drills: Part[DrillList]
     certificate: Part[Certificate]
+    capacity: Part[Capacity]
 
     @property
     def at(self) -> datetime:

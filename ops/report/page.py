@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ops.capacity import SOON
 from ops.certificates import SOON_DAYS
 from ops.model import Disk, Status, Verdict
 from ops.report import charts, timeline
@@ -42,6 +43,7 @@ def render(report: Report, *, refresh_s: int | None = None, problem: str | None 
         last_commit=last_commit(report),
         alarm=alarm(report),
         soon_days=SOON_DAYS,
+        soon_full=SOON,
         picture=_picture(report),
         growth=_growth(report),
         recovery_times=_recovery_times(report),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ops import barman
 from ops.alerts import Alert, Alerts, Severity
+from ops.capacity import Capacity, DiskCapacity
 from ops.certificates import Certificate
 from ops.drills import Drill, DrillList
 from ops.durability import Durability, Exposure
@@ -117,7 +118,12 @@ def postgres_gone() -> Report:
     status.reasons = judge(status)
     status.verdict = worst(status.reasons)
     problem = f"postgres-prod cannot be reached: {status.postgres_machine.error}"
-    return replace(report, durability=Part(problem=problem), certificate=Part(problem=problem))
+    return replace(
+        report,
+        durability=Part(problem=problem),
+        certificate=Part(problem=problem),
+        capacity=Part(problem=problem),
+    )
 
 
 def barman_gone() -> Report:
@@ -141,6 +147,7 @@ def barman_gone() -> Report:
         Part(problem=closed),
         Part(problem=problem),
         Part(problem=problem),
+        Part(problem=closed),
         Part(problem=closed),
     )
 
@@ -297,6 +304,41 @@ def _drill(week: int) -> Drill:
     )
 
 
+def _capacity() -> Capacity:
+    """Barman's disk will be full in three weeks, PostgreSQL's not for years."""
+    full = AT + timedelta(days=22)
+    advice = ["Set barmanDiskGb to 612 or more, which lasts for a year, then pulumi up."]
+    return Capacity(
+        at=AT,
+        database_bytes=22 * GIB,
+        wal_directory_bytes=GIB,
+        backups=8,
+        copies_kept=9,
+        backup_bytes=22 * GIB,
+        measured_days=7,
+        growth_bytes_per_day=0.6 * GIB,
+        archived_wal_bytes_per_day=1.9 * GIB,
+        disks=[
+            _disk("postgres-prod", "postgresDiskGb", 1100, 214, None, []),
+            _disk("barman-prod", "barmanDiskGb", 250, 187, full, advice),
+        ],
+    )
+
+
+def _disk(
+    name: str, setting: str, total: int, used: int, full: datetime | None, advice: list[str]
+) -> DiskCapacity:
+    return DiskCapacity(
+        machine=name,
+        setting=setting,
+        total_bytes=total * GIB,
+        used_bytes=used * GIB,
+        free_bytes=(total - used) * GIB,
+        full_at=full,
+        advice=advice,
+    )
+
+
 def _judged(
     status: Status,
     entries: list[BackupEntry],
@@ -327,4 +369,5 @@ def _judged(
                 ends=AT + timedelta(days=337),
             )
         ),
+        Part(_capacity()),
     )

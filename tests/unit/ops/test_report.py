@@ -43,6 +43,7 @@ SECTIONS = {
     "window",
     "wal",
     "backups",
+    "capacity",
     "drills",
     "durability",
     "alerts",
@@ -174,6 +175,13 @@ def test_every_drill_stands_there_and_the_picture_leaves_out_the_declined() -> N
     assert "Last restore drill passed 2 d 0 h ago, up again after 7 min" in section(report, "now")
 
 
+def test_a_disk_that_fills_up_soon_is_named_with_what_to_change() -> None:
+    shown = section(report_states.healthy(), "capacity")
+    assert "postgres-prod 886.0 GiB free of 1.07 TiB; not full in three years" in shown
+    assert "full 2026-05-31 07:30:12 UTC if it goes on like this" in shown
+    assert "Set barmanDiskGb to 612 or more" in shown
+
+
 def test_no_drill_yet_says_never_and_what_to_type() -> None:
     report = report_states.healthy()
     never = Part(DrillList(next_at=None, running=False, drills=[]))
@@ -228,7 +236,7 @@ def test_what_openssl_says_of_a_certificate_is_understood() -> None:
 def test_a_gone_server_leaves_what_barman_knows() -> None:
     report = report_states.postgres_gone()
     assert "after 2026-05-09 07:30:09 UTC, the last commit Barman has" in section(report, "now")
-    for part in ("wal", "durability", "machines", "certificate"):
+    for part in ("wal", "durability", "machines", "certificate", "capacity"):
         assert "Could not be asked. " in section(report, part)
         assert "10.20.0.4:22 did not answer" in section(report, part)
     assert "20260509T040001" in section(report, "backups")
