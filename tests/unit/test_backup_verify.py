@@ -104,6 +104,23 @@ def test_wal_after_the_backup_is_told_and_the_backup_stays_good(program: Any, fo
     assert program.verify(store, SECOND)["ok"]
 
 
+@pytest.mark.parametrize(
+    ("left", "rest", "sound"), [(True, 0, True), (False, 0, False), (True, 1, False)]
+)
+def test_the_last_segment_of_a_timeline_that_was_left_may_end_early(
+    program: Any, folder: Path, tmp_path: Path, left: bool, rest: int, sound: bool
+) -> None:
+    """As a recovery archives it; not on the current timeline, and not with anything behind."""
+    if left:
+        (folder / "wals" / "0000000200000000").mkdir()
+    archived(folder, 6).write_bytes(PAGE[:-1] + bytes([rest]))
+    ended = "error in WAL record at 0/6000F00: invalid record length at 0/6001000: got 0"
+    script = f"case $2 in *{segment(6)}) echo '{ended}' >&2; exit 1 ;; esac"
+    tell(tmp_path / "bin" / "pg_waldump", script)
+    entry = program.verify(program.Store(folder), SECOND)
+    assert (entry["ok"], entry["bad_wal"]) == (sound, [] if sound else [segment(6)])
+
+
 def hurt(path: Path, harm: str) -> None:
     data = path.read_bytes()
     if harm == "missing":
