@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from components.images import IMAGES
 from lab import client, machine
 from lab.client import Client
 from lab.names import Lab
-from tests.lab import recovery_site
+from tests.lab import pages, recovery_site
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UP_TIMEOUT_S = 1500
@@ -81,6 +81,13 @@ class Stack:
         """A runbook, as an operator types it."""
         return self._run(self._runbook(*words), check=check)
 
+    def ops_patched(self, patch: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """A runbook with some of its own code replaced by `patch`."""
+        run = f"import sys\n{patch}\nfrom ops.__main__ import main\nsys.argv[0] = 'ops'\nmain()"
+        typed = 'eval "$0" && exec .venv/bin/python -c "$@"'
+        exports = self.lab_command("env").stdout
+        return self._run(["bash", "-c", typed, exports, run, *words], check=False)
+
     def start_ops(self, *words: str) -> subprocess.Popen[str]:
         """A runbook under way, its output in one stream."""
         return subprocess.Popen(
@@ -95,6 +102,47 @@ class Stack:
     def _runbook(self, *words: str) -> list[str]:
         typed = 'eval "$0" && exec .venv/bin/python -m ops "$@"'
         return ["bash", "-c", typed, self.lab_command("env").stdout, *words]
+
+    def follow(
+        self,
+        page: str,
+        values: Mapping[str, str] | None = None,
+        *,
+        codes: Mapping[int, int] | None = None,
+        after: Mapping[int, Callable[[], None]] | None = None,
+    ) -> list[str]:
+        """Type every command of docs/runbooks/PAGE.md, yes to every question; what each said.
+
+        `values` stand for what the page can only give as an example. `codes` are the exit codes
+        expected, and `after` what happens after a command, both by its number, from 1 on.
+        """
+        found = pages.commands(page)
+        for example in values or {}:
+            assert any(example in command.text for command in found), f"{page}: no {example!r}"
+        said = []
+        for number, command in enumerate(found, 1):
+            text = command.text
+            for example, value in (values or {}).items():
+                text = text.replace(example, value)
+            done = self._type(command.machine, text)
+            expected = (codes or {}).get(number, 0)
+            assert done.returncode == expected, f"{text}\n{done.stdout}\n{done.stderr}"
+            said.append(done.stdout + done.stderr)
+            if act := (after or {}).get(number):
+                act()
+        return said
+
+    def _type(self, machine_role: str, text: str) -> subprocess.CompletedProcess[str]:
+        if machine_role:
+            name = self.outputs[machine_role]["name"]
+            argv = ["bash", "-c", f"cd / && set -o pipefail && {text}"]
+            return machine.execute(self.lab, name, argv, check=False, timeout=300)
+        if text.startswith(("pulumi up", "pulumi refresh")):
+            # Its question wants a terminal.
+            text += " --yes --non-interactive --skip-preview"
+        typed = f'eval "$0" && PATH={self.root}/.venv/bin:$PATH && cd {self.root} && {text}'
+        exports = self.lab_command("env").stdout
+        return self._run(["bash", "-c", typed, exports], check=False, answer="y\n")
 
     def on(self, name: str, command: str, *, check: bool = True) -> str:
         """What a shell command says, run as root on machine `name`, past its network."""
@@ -117,7 +165,9 @@ class Stack:
         argv = ["runuser", "-u", "barman", "--", "barman", *words]
         return machine.execute(self.lab, "barman-lab", argv, timeout=300).stdout
 
-    def _run(self, argv: Sequence[str], *, check: bool) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, argv: Sequence[str], *, check: bool, answer: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             argv,
             cwd=self.root,
@@ -125,7 +175,7 @@ class Stack:
             text=True,
             check=False,
             timeout=UP_TIMEOUT_S,
-            stdin=subprocess.DEVNULL,
+            input=answer,
         )
         if check and done.returncode:
             pytest.fail(f"{' '.join(argv)[:200]}: {done.returncode}\n{done.stdout}\n{done.stderr}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tests.lab import conftest
 
 CLIENT_ADDRESS = "10.30.0.7/32"
+STEP_LINE = re.compile(r"\[(\d+)/\d+\] ")
 
 # Inserts one row a transaction and prints `id before after` once the commit is acknowledged.
 # Told to stop, it first prints what it has sent: then what was acknowledged is what is printed.
@@ -64,6 +66,17 @@ class Stack:
     def start_ops(self, *words: str) -> subprocess.Popen[str]:
         """Start a runbook, to be interrupted."""
         return self.up.start_ops(*words)
+
+    def ops_patched(self, patch: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """A runbook with some of its own code replaced by `patch`."""
+        return self.up.ops_patched(patch, *words)
+
+    def finish(self) -> None:
+        """Go on with the run that a power cut has interrupted, once both machines answer."""
+        deadline = time.monotonic() + 300
+        while (done := self.ops("recover", "--resume", check=False)).returncode:
+            assert time.monotonic() < deadline, done.stdout + done.stderr
+            time.sleep(2)
 
     def on_postgres(self, script: str) -> str:
         """Run a shell script as root on PostgreSQL's machine."""
@@ -113,6 +126,16 @@ class Stack:
             assert time.monotonic() < deadline, f"only {len(read(ledger))} rows were written"
             time.sleep(0.1)
 
+    @contextmanager
+    def filled(self, machine: str, left: int) -> Iterator[None]:
+        """The data disk of a machine with that many bytes left."""
+        leave = f"$(( $(df --output=avail -B1 /data | tail -1) - {left} ))"
+        self.up.on(machine, f"fallocate -l {leave} /data/filling")
+        try:
+            yield
+        finally:
+            self.up.on(machine, "rm /data/filling")
+
     def write_for(self, ledger: Path, seconds: float) -> list[Entry]:
         """What was acknowledged in that time, at least 20 commits."""
         with self.writing(ledger):
@@ -153,6 +176,24 @@ def read(ledger: Path) -> list[Entry]:
 def moment(at: float) -> str:
     """A time as an operator types it."""
     return datetime.fromtimestamp(at, UTC).isoformat(sep=" ")
+
+
+def wait_for(runbook: subprocess.Popen[str], number: int) -> None:
+    """Until the first step from `number` on has begun."""
+    assert runbook.stdout is not None
+    for line in runbook.stdout:
+        found = STEP_LINE.match(line)
+        if found and int(found[1]) >= number:
+            return
+    raise AssertionError(f"it ended before step {number}")
+
+
+def kill_at(runbook: subprocess.Popen[str], number: int, after_s: float = 0.0) -> None:
+    """Kill the runbook `after_s` into the first step from `number` on."""
+    wait_for(runbook, number)
+    time.sleep(after_s)
+    runbook.send_signal(signal.SIGKILL)
+    runbook.wait()
 
 
 @contextmanager

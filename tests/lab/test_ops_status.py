@@ -8,6 +8,7 @@ from tests.lab.conftest import Stack
 
 def test_a_new_stack_is_protected(stack: Stack) -> None:
     answer = json.loads(stack.ops("status", "--json").stdout)
+    stack.follow("is-it-safe")
     assert (answer["verdict"], answer["reasons"]) == ("protected", [])
     assert answer["postgres"]["accepting"]
     assert answer["receiver"]["state"] == "streaming"
@@ -29,15 +30,14 @@ def test_a_stopped_receiver_is_unprotected_until_it_is_back(stack: Stack) -> Non
 
 def test_a_machine_that_is_off_is_named(stack: Stack) -> None:
     stack.lab_command("power-off", "postgres-lab")
-    done = stack.ops("status", check=False)
+    (said,) = stack.follow("a-machine-does-not-answer", codes={1: 2})
     report = stack.ops("report", "--output", "gone.html", check=False)
     stack.lab_command("power-on", "postgres-lab")
     assert report.returncode == 0, report.stderr
     page = (stack.root / "gone.html").read_text()
     assert "postgres-lab cannot be reached" in page
     assert stack.outputs["postgres"]["name"] in page
-    assert done.returncode == 2
-    assert "postgres-lab cannot be reached" in done.stdout
+    assert "postgres-lab cannot be reached" in said
     _wait_protected(stack)
 
 

@@ -17,7 +17,7 @@ def test_latest_after_a_crash_and_the_loss_of_the_data(site: Stack, tmp_path: Pa
         crashed = time.time()
         site.lose_data()
     entries = read(ledger)
-    said = site.ops("recover", "--yes").stdout
+    (said,) = site.up.follow("data-is-gone")
     present = site.ids()
     missing = sorted(e.id for e in entries if e.id not in present)
     print(f"{len(entries)} acknowledged, {len(missing)} missing: {missing[:5]}")

@@ -55,8 +55,12 @@ def test_a_moment(site: Stack, history: History, where: str) -> None:
         "late": first + 0.8 * (last - first),
         "seconds before the drop": history.dropped - 0.5,
     }[where]
-    # After the first of these, the moment lies on an older timeline than the newest.
-    site.recover("--target-time", moment(at), "--timeline", str(history.timeline))
+    if where == "early":
+        site.up.follow("bad-data-everywhere", {"2026-05-01 14:29:00+00:00": moment(at)})
+        site.assert_protected()
+    else:
+        # Now the moment lies on an older timeline than the newest.
+        site.recover("--target-time", moment(at), "--timeline", str(history.timeline))
     before, after = surely(history.entries, at)
     assert before <= site.ids()
     assert not after & site.ids()

@@ -1,0 +1,46 @@
+"""A machine and its disk are really gone: made anew, and brought back into its role by the page."""
+
+from pathlib import Path
+
+from lab import disks, machine
+from lab.spec import Hardware
+from tests.lab.recovery_site import Stack, read
+
+
+def lose(site: Stack, name: str) -> None:
+    """The machine's power is cut; it and its data disk are destroyed."""
+    lab = site.up.lab
+    paths = [
+        d.path for d in Hardware.read(lab.directory / "machines" / name / "hardware.json").disks
+    ]
+    machine.delete(lab, name)
+    for path in paths:
+        disks.delete(Path(path))
+
+
+def test_the_database_machine(site: Stack, tmp_path: Path) -> None:
+    """Barman had confirmed every commit: none that was acknowledged is missing."""
+    site.wait_protected()
+    site.new_ledger()
+    ledger = tmp_path / "ledger"
+    with site.writing(ledger):
+        site.wait_for_rows(ledger, 100)
+        lose(site, "postgres-lab")
+    said = site.up.follow("database-machine-is-gone", codes={2: 1})
+    assert "Barman to connect to PostgreSQL" in said[1]
+    assert "PROTECTED" in said[2]
+    assert {e.id for e in read(ledger)} <= site.ids()
+    site.wait_protected()
+
+
+def test_the_backup_machine(site: Stack, tmp_path: Path) -> None:
+    site.new_ledger()
+    ledger = tmp_path / "ledger"
+    with site.writing(ledger):
+        site.wait_for_rows(ledger, 20)
+        lose(site, "barman-lab")
+        (*_, said) = site.up.follow("backup-machine-is-gone")
+        site.wait_for_rows(ledger, len(read(ledger)) + 20)
+    assert "PROTECTED" in said
+    assert {e.id for e in read(ledger)} <= site.ids()
+    site.wait_protected()
