@@ -35,8 +35,8 @@ test: for-lab for-browser lint ## lint, unit tests, the end-to-end tests on the 
 test-unit: for-unit ## the tests that need neither root nor a lab
 	@$(BIN)/python -m pytest tests/unit
 
-test-lab: for-lab for-browser ## the end-to-end tests alone
-	@$(BIN)/python -m pytest tests/lab
+test-lab: for-lab for-browser ## the end-to-end tests alone (IMAGE=debian-testing: there)
+	@$(BIN)/python -m pytest $(or $(TESTS),tests/lab) $(if $(IMAGE),--image $(IMAGE))
 
 test-faults: for-lab ## the core of the fault matrix; writes docs/faults.md
 	@$(BIN)/python -m pytest tests/faults

@@ -21,8 +21,9 @@ class Timing:
     output: str
 
 
-def measure(checkout: Path) -> list[tuple[str, float]]:
-    """Pairs of what was done and seconds, in the order of the doing. Raises CalledProcessError."""
+def measure(checkout: Path) -> tuple[str, list[tuple[str, float]]]:
+    """A title, and what was done with its seconds, in the order of the doing. Raises
+    CalledProcessError."""
     rows = [("plan of the dev stack", timed(checkout, "plan", "dev").seconds)]
     try:
         first = timed(checkout, "up")
@@ -33,7 +34,7 @@ def measure(checkout: Path) -> list[tuple[str, float]]:
         rows.append(("up again, nothing to change", timed(checkout, "up").seconds))
     finally:
         last = timed(checkout, "down", "--yes-delete-data")
-    return [*rows, ("down", last.seconds)]
+    return "Standing the stack up", [*rows, ("down", last.seconds)]
 
 
 def timed(checkout: Path, *words: str) -> Timing:

@@ -1,0 +1,117 @@
+"""How fast a recovery moves bytes, beside plain rsync between the same machines, and where the time
+from the command to accepting connections goes.
+
+Works on a stack of its own that it stands up and removes.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import time
+from pathlib import Path
+
+DATA_BYTES = 2 * 2**30
+# What a team that recovered by hand on Azure machines of these sizes reported.
+FIELD_REPORT_S_PER_GB = 30.0
+# Random bytes as text: a compressor gets a quarter, like a database of real data and little air.
+FILL = f"""
+CREATE TABLE bench (payload text);
+ALTER TABLE bench ALTER payload SET STORAGE EXTERNAL;
+COPY bench FROM PROGRAM 'head -c {DATA_BYTES * 3 // 4} /dev/urandom | base64 -w 1000';
+CHECKPOINT;
+"""
+COPY = "/data/bench-rsync"
+STEP = re.compile(r"^\[\d+/\d+\] (.*)$")
+Row = tuple[str, float]
+
+
+def measure(checkout: Path) -> tuple[str, list[Row]]:
+    """A title, and rows of what was measured with its seconds. Raises CalledProcessError."""
+    try:
+        lab(checkout, "up")
+        psql(checkout, FILL)
+        ops(checkout, "backup", "--wait")
+        newest = json.loads(ops(checkout, "backups", "--json"))["backups"][0]
+        gigabytes = newest["size_bytes"] / 1e9
+        before = rsync(checkout, newest["id"])
+        steps, accepting, whole = recovery(checkout)
+        after = rsync(checkout, newest["id"])
+    finally:
+        lab(checkout, "down", "--yes-delete-data")
+    plain, restored = (before + after) / 2, steps["Restore the backup"]
+    title = (
+        f"Restoring {gigabytes:.2f} GB: {restored / gigabytes:.1f} s/GB, plain rsync over the same "
+        f"SSH {plain / gigabytes:.1f} s/GB (its {plain / restored:.2f}-fold speed); the field "
+        f"report {FIELD_REPORT_S_PER_GB:.0f} s/GB"
+    )
+    rows = [
+        ("plain rsync before", before),
+        ("plain rsync after", after),
+        ("recover: from the command to accepting connections", accepting),
+        *((f"  of it {name}", seconds) for name, seconds in steps.items() if name != "whole"),
+        ("recover: the whole, protected and proven", whole),
+    ]
+    return title, rows
+
+
+def rsync(checkout: Path, backup: str) -> float:
+    """Seconds for the backup's files as Barman sends them, by rsync alone, and to the disk."""
+    there = on(checkout, "postgres-lab", "hostname -I").split()[0]
+    on(checkout, "postgres-lab", f"rm -rf {COPY} && install -d -o postgres -g postgres {COPY}")
+    send = f"rsync -a -e 'ssh -q' /data/barman/pg/base/{backup}/data/ postgres@{there}:{COPY}/"
+    begin = time.monotonic()
+    on(checkout, "barman-lab", f"runuser -u barman -- {send}")
+    on(checkout, "postgres-lab", f"sync --file-system {COPY}")
+    seconds = time.monotonic() - begin
+    on(checkout, "postgres-lab", f"rm -rf {COPY}")
+    return seconds
+
+
+def recovery(checkout: Path) -> tuple[dict[str, float], float, float]:
+    """Seconds by step, what went before them included, up to accepting connections; those in all;
+    and the whole run's."""
+    begin = mark = time.monotonic()
+    name, steps, accepting = "read, check, plan", {}, 0.0
+    with subprocess.Popen(
+        [".venv/bin/python", "-m", "ops", "recover", "--yes"],
+        cwd=checkout,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        for line in run.stdout or ():
+            found = STEP.match(line)
+            if not found:
+                continue
+            now = time.monotonic()
+            if not accepting:
+                steps[name] = now - mark
+                if name == "Promote":
+                    accepting = now - begin
+            name, mark = found[1], now
+    if run.returncode:
+        raise subprocess.CalledProcessError(run.returncode, "ops recover")
+    return steps, accepting, time.monotonic() - begin
+
+
+def lab(checkout: Path, *words: str) -> str:
+    return _said(checkout, ".venv/bin/python", "-m", "lab", *words)
+
+
+def ops(checkout: Path, *words: str) -> str:
+    return _said(checkout, ".venv/bin/python", "-m", "ops", *words)
+
+
+def on(checkout: Path, machine: str, script: str) -> str:
+    return lab(checkout, "enter", machine, "sh", "-c", f"cd / && {script}")
+
+
+def psql(checkout: Path, sql: str) -> None:
+    # Nothing of this is to be kept by Barman before the backup is.
+    quoted = shlex.quote(f"SET synchronous_commit = local; {sql}")
+    on(checkout, "postgres-lab", f"runuser -u postgres -- psql -X -q -d app -c {quoted}")
+
+
+def _said(checkout: Path, *argv: str) -> str:
+    done = subprocess.run(argv, cwd=checkout, capture_output=True, text=True, check=True)
+    return done.stdout
