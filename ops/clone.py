@@ -7,10 +7,13 @@ nothing, and has a low memory setting and the lowest CPU weight.
 import re
 import time
 
+from rich.console import Console
+
 from ops import barman, longrun, postgres
 from ops.errors import OperatorError
 from ops.plan import Plan
-from ops.recover import restore
+from ops.progress import watched
+from ops.recover import restore, space
 from ops.recover.cluster import Cluster
 from ops.screen import size
 from ops.ssh import CommandFailed, Site
@@ -52,7 +55,7 @@ class Clone:
         return f"sudo -u postgres psql -h {self.folder} -p {self.port}"
 
 
-def make(site: Site, clone: Clone, plan: Plan, say) -> str:
+def make(site: Site, clone: Clone, plan: Plan, console: Console) -> str:
     """Restore, replay, open for reading and writing. Raises OperatorError; leaves nothing then."""
     if site.postgres.run(["test", "-e", clone.folder], accept=(0, 1)).ok:
         raise OperatorError(
@@ -60,7 +63,7 @@ def make(site: Site, clone: Clone, plan: Plan, say) -> str:
             next_command=f"python -m ops clone --drop --name {clone.name}",
         )
     try:
-        _restore(site, clone, plan, say)
+        _restore(site, clone, plan, console)
         return _start(site, clone, plan)
     except (OperatorError, CommandFailed):
         drop(site, clone)
@@ -74,26 +77,27 @@ def drop(site: Site, clone: Clone) -> None:
     site.postgres.run(["rm", "-rf", clone.folder], timeout_s=3600)
 
 
-def _restore(site: Site, clone: Clone, plan: Plan, say) -> None:
+def _restore(site: Site, clone: Clone, plan: Plan, console: Console) -> None:
     outputs, machine = site.outputs, site.postgres
     owned = ("install", "-d", "-o", "postgres", "-g", "postgres")
     machine.run([*owned, "-m", "0755", FOLDER])
     machine.run([*owned, "-m", "0700", clone.folder, clone.data])
-    say(f"restoring {size(plan.backup_size)} into {clone.data}")
-    longrun.run(
-        site.barman,
-        RESTORE_UNIT,
-        restore.restore_command(
-            outputs.backup.server_name,
-            plan.backup_id,
-            clone.data,
-            outputs.postgres.private_address,
-        ),
-        f"{barman.HOME}/{RESTORE_UNIT}-{clone.name}.log",
-        user=barman.USER,
-        adopt=False,
-        tick=lambda _: None,
-    )
+    console.print(f"restoring {size(plan.backup_size)} into {clone.data}", highlight=False)
+    with watched(console, plan.backup_size, lambda: space.used_bytes(machine, clone.data)) as tick:
+        longrun.run(
+            site.barman,
+            RESTORE_UNIT,
+            restore.restore_command(
+                outputs.backup.server_name,
+                plan.backup_id,
+                clone.data,
+                outputs.postgres.private_address,
+            ),
+            f"{barman.HOME}/{RESTORE_UNIT}-{clone.name}.log",
+            user=barman.USER,
+            adopt=False,
+            tick=tick,
+        )
 
 
 def _start(site: Site, clone: Clone, plan: Plan) -> str:

@@ -101,6 +101,7 @@ mkdir -p "$1"
 cat >"$2.new"
 sync "$2.new"
 mv "$2.new" "$2"
+sync {FOLDER}
 """
 
 

@@ -33,6 +33,10 @@ class Plan(BaseModel):
     system_id: str
     last_commit: datetime
     """The last commit that Barman holds on the newest timeline."""
+    replay_from: int = 0
+    """Where in WAL the backup ends."""
+    replay_to: int = 0
+    """Where replay ends at the latest."""
     notes: tuple[str, ...] = ()
 
 
@@ -64,6 +68,7 @@ def choose(
     if target.kind is Kind.IMMEDIATE:
         backup = forced or _newest(catalogue, [b for b in catalogue.backups if b.usable])
         where = backup.timeline or newest
+        end_lsn = backup.end_xlog or 0
     else:
         where = timeline or _timeline(catalogue, stretches, target, now, located)
         stretch = _stretch(stretches, target, where, now, located, notes)
@@ -74,6 +79,7 @@ def choose(
                 next_command=WINDOW,
             )
         _not_too_early(backup, target, located)
+        end_lsn = _end(stretch, target, located)
     return Plan(
         target=target,
         backup_id=backup.backup_id,
@@ -81,8 +87,17 @@ def choose(
         timeline=where,
         system_id=backup.systemid or "",
         last_commit=max(s.ends for s in stretches if s.timeline == _last_restorable(stretches)),
+        replay_from=backup.end_xlog or 0,
+        replay_to=end_lsn,
         notes=tuple(notes),
     )
+
+
+def _end(stretch: Interval, target: Target, located: Located | None) -> int:
+    """Where replay stops; for a time, where it stops at the latest."""
+    if located is not None:
+        return located.lsn
+    return parse_lsn(target.value) if target.kind is Kind.LSN else stretch.end_lsn
 
 
 def _last_restorable(stretches: list[Interval]) -> int:

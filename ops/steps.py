@@ -80,7 +80,7 @@ def forward(run: Run, steps: Sequence[Step]) -> None:
 def _failed(
     run: Run, steps: Sequence[Step], step: Step, error: OperatorError | CommandFailed
 ) -> OperatorError:
-    happened = error.happened if isinstance(error, OperatorError) else str(error)
+    happened = _happened(error)
     advice = error.next_command if isinstance(error, OperatorError) else None
     resume = f"python -m ops {run.journal.kind} --resume"
     if is_final(run.journal, steps):
@@ -96,6 +96,10 @@ def _failed(
         "Everything was put back as it was before.",
         advice or "python -m ops status",
     )
+
+
+def _happened(error: OperatorError | CommandFailed) -> str:
+    return error.happened if isinstance(error, OperatorError) else str(error)
 
 
 def is_final(journal: Journal, steps: Sequence[Step]) -> bool:
@@ -117,7 +121,14 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
             continue
         if step.undo is not None:
             run.console.print(f"      taking back: {step.title}", markup=False, highlight=False)
-            step.undo(run)
+            try:
+                step.undo(run)
+            except (OperatorError, CommandFailed) as error:
+                raise OperatorError(
+                    f"Taking back step {step.name} failed: {_happened(error)}",
+                    "The steps after it are taken back, those before it are not.",
+                    f"python -m ops {run.journal.kind} --abort   (once that is mended)",
+                ) from error
         run.journal.note(step.name, State.UNDONE)
         run.save()
     journals.close(run.site.barman, run.journal)

@@ -13,12 +13,22 @@ from ops.cli.common import Abort, Resume, Stack, Yes, console, site_of
 from ops.cli.point import takes_point
 from ops.errors import OperatorError
 from ops.journal import Journal
+from ops.plan import Plan
 from ops.recover import preflight, procedure
 from ops.recover.show import show_plan
 from ops.ssh import Site
 from ops.targets import Point, Target
 
 app = typer.Typer()
+
+CheckEverything = Annotated[
+    bool,
+    typer.Option("--check-everything", help="read every table and index before going on"),
+]
+AcceptDamage = Annotated[
+    bool,
+    typer.Option("--accept-damage", help="go on although tables or indexes are damaged"),
+]
 
 
 class Role(StrEnum):
@@ -36,6 +46,8 @@ def recover(
     discard_old_data: Annotated[
         bool, typer.Option("--discard-old-data", help="where space is short: no way back then")
     ] = False,
+    check_everything: CheckEverything = False,
+    accept_damage: AcceptDamage = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, do nothing")] = False,
     yes: Yes = False,
     resume: Resume = False,
@@ -51,9 +63,14 @@ def recover(
         if dry_run:
             return
         common.ask("Stop PostgreSQL and replace its data?", yes)
-        new = Journal.begin("recover", found.plan, discard_old_data=discard_old_data)
-        procedure.begin(site, new, console)
-        common.show(site)
+        new = Journal.begin(
+            "recover",
+            found.plan,
+            discard_old_data=discard_old_data,
+            check_everything=check_everything,
+            accept_damage=accept_damage,
+        )
+        common.conclude(site, procedure.begin(site, new, console))
 
 
 @app.command()
@@ -63,8 +80,7 @@ def rejoin(stack: Stack = None, resume: Resume = False) -> None:
         if resume:
             common.finish(site, "rejoin", abort=False)
             return
-        procedure.begin(site, Journal.begin("rejoin"), console)
-        common.show(site)
+        common.conclude(site, procedure.begin(site, Journal.begin("rejoin"), console))
 
 
 @app.command()
@@ -84,13 +100,19 @@ def undo(
             "again. What was written since then is set aside."
         )
         common.ask("Stop PostgreSQL and go back?", yes)
-        procedure.begin(site, undoing.begin(last), console)
-        common.show(site)
+        common.conclude(site, procedure.begin(site, undoing.begin(last), console))
 
 
 @app.command()
 @takes_point
-def rebuild(machine: Role, point: Point, stack: Stack = None, yes: Yes = False) -> None:
+def rebuild(
+    machine: Role,
+    point: Point,
+    stack: Stack = None,
+    check_everything: CheckEverything = False,
+    accept_damage: AcceptDamage = False,
+    yes: Yes = False,
+) -> None:
     """After `pulumi up` made a lost machine anew: give it back its data, or its backups."""
     if machine is Role.BARMAN and point != Point():
         raise OperatorError(
@@ -101,21 +123,25 @@ def rebuild(machine: Role, point: Point, stack: Stack = None, yes: Yes = False) 
         console.print(f"  {number}. {line}", markup=False, highlight=False)
     with site_of(stack) as site:
         preflight.refuse_if_busy(site)
-        new = (
-            Journal.begin("rejoin")
-            if machine is Role.BARMAN
-            else _rebuild_postgres(site, point, yes)
-        )
-        procedure.begin(site, new, console)
-        common.show(site)
+        new = Journal.begin("rejoin")
+        if machine is Role.POSTGRES:
+            plan = _plan_rebuild(site, point, yes)
+            new = Journal.begin(
+                "recover",
+                plan,
+                rebuild=True,
+                check_everything=check_everything,
+                accept_damage=accept_damage,
+            )
+        common.conclude(site, procedure.begin(site, new, console))
 
 
-def _rebuild_postgres(site: Site, point: Point, yes: bool) -> Journal:
+def _plan_rebuild(site: Site, point: Point, yes: bool) -> Plan:
     found = preflight.check(site, point, other_cluster=True)
     rebuilding.require_blank(site, found.plan)
     show_plan(site, found, procedure.procedure("recover"), False, console)
     common.ask("Restore onto this machine?", yes)
-    return Journal.begin("recover", found.plan, rebuild=True)
+    return found.plan
 
 
 @app.command()
@@ -139,6 +165,6 @@ def clone(
                 "A clone of what? Name a moment.",
                 next_command="python -m ops clone --target-time '…'   (see: python -m ops window)",
             )
-        found = preflight.check(site, point)
+        found = preflight.check(site, point, discard_old_data=None)
         console.print(f"{point.target.describe()}, from backup {found.plan.backup_id}")
-        console.print(clones.make(site, wanted, found.plan, console.print), highlight=False)
+        console.print(clones.make(site, wanted, found.plan, console), highlight=False)

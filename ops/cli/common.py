@@ -13,6 +13,7 @@ from ops.errors import OperatorError
 from ops.recover import procedure
 from ops.screen import show_status
 from ops.ssh import Site, connect
+from ops.steps import Run
 
 console = Console()
 
@@ -42,13 +43,22 @@ def finish(site: Site, kind: str, *, abort: bool) -> None:
         procedure.abort(site, kind, console)
         console.print("Everything is as it was before.")
     else:
-        procedure.resume(site, kind, console)
-        show(site)
+        conclude(site, procedure.resume(site, kind, console))
 
 
-def show(site: Site) -> None:
-    """The status screen at the end of a run."""
+def conclude(site: Site, run: Run) -> None:
+    """The status screen at the end of a run. Exit code 1 when what came back is damaged."""
     show_status(status.collect(site), console)
+    damaged = run.journal.facts.get("damaged")
+    if damaged:
+        console.print(
+            f"DAMAGED, and accepted so: {', '.join(damaged)}\n"
+            "Next: REINDEX INDEX for an index; a table: python -m ops clone, from an older backup",
+            style="red",
+            markup=False,
+            highlight=False,
+        )
+        raise typer.Exit(1)
 
 
 def ask(question: str, yes: bool) -> None:

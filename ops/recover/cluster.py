@@ -43,6 +43,7 @@ def stop(run: Run) -> str:
     set_start(run, "disabled")
     stop_unit(run)
     prove_stopped(run)
+    keep(run, names.config, MARKER)
     return f"{names.unit} is stopped; no process uses {names.data}"
 
 
@@ -107,6 +108,7 @@ def set_aside(run: Run) -> str:
             machine.run(["mv", names.data, aside])
             kept = True
     machine.run(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", names.data])
+    keep(run, names.data)
     if not kept:
         return "there was no old data directory to keep"
     run.remember(aside=aside)
@@ -121,9 +123,23 @@ def undo_set_aside(run: Run) -> None:
             "It stays where it is.",
             f"python -m ops {run.journal.kind} --resume",
         )
-    prove_stopped(run)
     names, machine = cluster(run), run.site.postgres
     aside = f"{names.data}.before-{run.journal.id}"
+    # Without it nothing was moved, perhaps because the server would not stop: it is to stay.
     if machine.run(["test", "-e", aside], accept=(0, 1)).ok:
+        prove_stopped(run)
         machine.run(["rm", "-rf", names.data], timeout_s=3600)
         machine.run(["mv", aside, names.data])
+        keep(run, names.data)
+
+
+def keep(run: Run, *paths: str) -> None:
+    """Force the file systems of `paths` to disk: what a step has done must outlive a power cut
+    that comes after the journal says so."""
+    run.site.postgres.run(["sync", "--file-system", *paths], timeout_s=3600)
+
+
+def boot(run: Run) -> str:
+    """A mark that is another one after the machine was started anew."""
+    script = "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat"
+    return "/".join(run.site.postgres.run(["sh", "-c", script]).stdout.split())

@@ -5,16 +5,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ops import barman, catalogue, journal, plan, postgres, remote_python
-from ops.catalogue import Catalogue
+from ops.catalogue import Backup, Catalogue
 from ops.errors import OperatorError
 from ops.model import PostgresStatus
 from ops.plan import Located, Plan
-from ops.screen import size
-from ops.ssh import Machine, Site
+from ops.recover import soundness, space
+from ops.ssh import Site
 from ops.targets import Kind, Point, Target
 
-# Room for WAL while replaying, beside the backup itself.
-RESERVE_BYTES = 2**30
 LOCATE_TIMEOUT_S = 3600
 
 
@@ -24,17 +22,24 @@ class Preflight:
 
     plan: Plan
     server: PostgresStatus
+    soundness: str = ""
     clients: list[str] = field(default_factory=list)
     free_bytes: int = 0
     old_bytes: int = 0
+    warnings: list[str] = field(default_factory=list)
 
 
 def check(
-    site: Site, point: Point, *, discard_old_data: bool = False, other_cluster: bool = False
+    site: Site,
+    point: Point,
+    *,
+    discard_old_data: bool | None = False,
+    other_cluster: bool = False,
 ) -> Preflight:
     """Raises OperatorError with what to do instead. Changes nothing.
 
-    `other_cluster` allows the running server to be another cluster than the backup's.
+    `discard_old_data` is None where the running server's data is not touched. `other_cluster`
+    allows the running server to be another cluster than the backup's.
     """
     refuse_if_busy(site)
     outputs = site.outputs
@@ -48,7 +53,7 @@ def check(
         timeline=point.timeline,
         located=locate(site, held, point.target, point.timeline),
     )
-    _restorable(site, held, chosen)
+    backup = _restorable(site, held, chosen)
     server, _, _ = postgres.state(site.postgres, outputs.backup.slot)
     if server.accepting and server.system_id != chosen.system_id and not other_cluster:
         raise OperatorError(
@@ -59,8 +64,20 @@ def check(
     found = Preflight(plan=chosen, server=server)
     if server.accepting:
         found.clients = _clients(site)
-    _space(site, found, discard_old_data)
+    found.free_bytes = space.free_bytes(site.postgres)
+    found.old_bytes = space.used_bytes(site.postgres, outputs.postgres.data_directory)
+    space.require(
+        site,
+        chosen.backup_size,
+        free=found.free_bytes,
+        old=found.old_bytes,
+        discard=discard_old_data,
+    )
+    if discard_old_data is not None:
+        warning = space.require_on_barman(site, chosen.backup_size)
+        found.warnings += [warning] if warning else []
     _connections(site)
+    found.soundness = soundness.check(site, held, backup)
     return found
 
 
@@ -110,10 +127,8 @@ def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) ->
     )
 
 
-def _restorable(site: Site, held: Catalogue, chosen: Plan) -> None:
-    backup = held.backup(chosen.backup_id)
-    if backup is None:
-        return
+def _restorable(site: Site, held: Catalogue, chosen: Plan) -> Backup:
+    backup = next(b for b in held.backups if b.backup_id == chosen.backup_id)
     if backup.tablespaces:
         raise OperatorError(
             f"Backup {backup.backup_id} has tablespaces; this runbook does not place those.",
@@ -130,6 +145,7 @@ def _restorable(site: Site, held: Catalogue, chosen: Plan) -> None:
             f"Backup {backup.backup_id} is of {backup.pgdata}, the stack's data directory is "
             f"{site.outputs.postgres.data_directory}."
         )
+    return backup
 
 
 def _clients(site: Site) -> list[str]:
@@ -142,33 +158,6 @@ def _clients(site: Site) -> list[str]:
         "GROUP BY usename, datname, client_addr ORDER BY 1",
     )
     return [line for line in said.split("\n") if line]
-
-
-def free_bytes(machine: Machine, path: str = "/data") -> int:
-    """Free space of the file system at `path`."""
-    return int(machine.run(["df", "--output=avail", "-B1", path]).stdout.split()[-1])
-
-
-def _space(site: Site, found: Preflight, discard_old_data: bool) -> None:
-    data = site.outputs.postgres.data_directory
-    found.free_bytes = free_bytes(site.postgres)
-    measured = site.postgres.run(["du", "-sb", data], accept=(0, 1), timeout_s=600).stdout.split()
-    found.old_bytes = int(measured[0]) if measured else 0
-    needed = found.plan.backup_size + RESERVE_BYTES
-    available = found.free_bytes + (found.old_bytes if discard_old_data else 0)
-    if available >= needed:
-        return
-    text = (
-        f"The restore needs {size(needed)} at /data on {site.outputs.postgres.name}; "
-        f"{size(found.free_bytes)} is free"
-    )
-    if not discard_old_data and available + found.old_bytes >= needed:
-        raise OperatorError(
-            f"{text} beside the old data directory ({size(found.old_bytes)}), which is kept for "
-            "`ops undo`.",
-            next_command="the same with --discard-old-data   (then there is no undo)",
-        )
-    raise OperatorError(f"{text}.", next_command="enlarge postgresDiskGb, then pulumi up")
 
 
 def _connections(site: Site) -> None:

@@ -5,7 +5,7 @@ from rich.console import Console
 from ops import journal, lock, rejoin, steps, undo
 from ops.errors import OperatorError
 from ops.journal import Journal
-from ops.recover import cluster, receiver, replay, restore
+from ops.recover import cluster, receiver, replay, restore, verify
 from ops.ssh import Site
 from ops.steps import Run, Step
 
@@ -31,7 +31,7 @@ def recovery() -> list[Step]:
         Step("target", "Set the target", restore.configure, restore.undo_configure),
         Step("replay", "Replay WAL to the target", replay.replay, replay.undo_replay),
         Step("promote", "Promote", replay.promote),
-        Step("verify", "Verify", replay.verify),
+        Step("verify", "Verify", verify.verify),
     ]
 
 

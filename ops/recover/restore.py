@@ -4,14 +4,15 @@ from datetime import UTC, datetime
 
 from ops import barman, catalogue, longrun
 from ops.plan import Plan
-from ops.recover.cluster import Cluster, cluster, prove_stopped
-from ops.screen import size, span
+from ops.progress import watched
+from ops.recover import space
+from ops.recover.cluster import Cluster, boot, cluster, keep, prove_stopped
+from ops.screen import size
 from ops.ssh import Site
 from ops.steps import Run
 from ops.targets import Kind, Target
 
 UNIT = "runbook-restore"
-PROGRESS_EVERY_S = 10.0
 # Barman's receiver is away during a recovery: a commit that waits for it would wait for ever.
 WITHOUT_BARMAN = {"synchronous_standby_names": ""}
 
@@ -21,32 +22,40 @@ def restore(run: Run) -> str:
     plan, outputs = the_plan(run), run.site.outputs
     prove_stopped(run)
     log = f"{barman.HOME}/{UNIT}-{run.journal.id}.log"
-    adopt = run.journal.facts.get("restoring") is not None
+    adopt = _under_way(run, log)
     if not adopt:
+        longrun.stop(run.site.barman, UNIT)
         empty(run)
-        run.remember(restoring=plan.backup_id)
+        run.remember(restoring=boot(run))
     began = datetime.now(UTC)
-    longrun.run(
-        run.site.barman,
-        UNIT,
-        restore_command(
-            outputs.backup.server_name,
-            plan.backup_id,
-            outputs.postgres.data_directory,
-            outputs.postgres.private_address,
-        ),
-        log,
-        user=barman.USER,
-        adopt=adopt,
-        tick=_progress(run, plan.backup_size),
-    )
+    data, machine = outputs.postgres.data_directory, run.site.postgres
+    with watched(run.console, plan.backup_size, lambda: space.used_bytes(machine, data)) as tick:
+        longrun.run(
+            run.site.barman,
+            UNIT,
+            restore_command(
+                outputs.backup.server_name,
+                plan.backup_id,
+                data,
+                outputs.postgres.private_address,
+            ),
+            log,
+            user=barman.USER,
+            adopt=adopt,
+            tick=tick,
+        )
     seconds = (datetime.now(UTC) - began).total_seconds()
-    if not run.site.postgres.run(
-        ["test", "-e", f"{cluster(run).data}/PG_VERSION"], accept=(0, 1)
-    ).ok:
-        run.remember(restoring=None)
+    keep(run, data)
     gigabytes = plan.backup_size / 1e9
     return f"{size(plan.backup_size)} restored, {seconds / max(gigabytes, 1e-9):.1f} s/GB"
+
+
+def _under_way(run: Run, log: str) -> bool:
+    """Whether copying that was begun before an interruption still goes on, or has ended well on a
+    machine that was not restarted since: what it wrote may not have been on disk yet."""
+    if run.journal.facts.get("restoring") != boot(run):
+        return False
+    return longrun.state_of(run.site.barman, UNIT, log) in ("active", "activating", "0")
 
 
 def restore_command(server: str, backup_id: str, data: str, address: str) -> list[str]:
@@ -69,22 +78,6 @@ def undo_restore(run: Run) -> None:
 def empty(run: Run) -> None:
     """Remove what is in the data directory. The old one was set aside before."""
     run.site.postgres.run(["find", cluster(run).data, "-mindepth", "1", "-delete"], timeout_s=3600)
-
-
-def _progress(run: Run, total: int):
-    last = [0.0]
-
-    def tick(seconds: float) -> None:
-        if seconds - last[0] < PROGRESS_EVERY_S:
-            return
-        last[0] = seconds
-        done = int(
-            run.site.postgres.run(["du", "-sb", cluster(run).data], accept=(0, 1)).stdout.split()[0]
-        )
-        left = span(seconds * (total - done) / done) if 0 < done < total else "-"
-        run.say(f"{size(done)} of {size(total)}, {left} left")
-
-    return tick
 
 
 def configure(run: Run) -> str:

@@ -20,7 +20,7 @@ def show_plan(
     table.add_column()
     table.add_row("machine", f"{outputs.postgres.name} ({outputs.postgres.private_address})")
     table.add_row("target", f"{plan.target.describe()}, on timeline {plan.timeline}")
-    table.add_row("from", f"backup {plan.backup_id}, {size(plan.backup_size)}")
+    table.add_row("from", f"backup {plan.backup_id}, {size(plan.backup_size)}: {found.soundness}")
     table.add_row("will be lost", _lost(found))
     running = "is running and will be stopped" if found.server.accepting else "is not running"
     table.add_row("postgresql", running)
@@ -29,7 +29,7 @@ def show_plan(
     kept = "DISCARDED, there will be no undo" if discard_old_data else "kept for `ops undo`"
     table.add_row("old data", f"{size(found.old_bytes)}, {kept}")
     table.add_row("free space", size(found.free_bytes))
-    for note in plan.notes:
+    for note in (*plan.notes, *found.warnings):
         table.add_row("note", note)
     console.print(table)
     for number, step in enumerate(steps, 1):

@@ -45,3 +45,9 @@ def test_work_that_ends_at_this_moment_is_not_taken_for_killed(tmp_path: Path) -
 
 def test_work_that_was_killed_has_none(tmp_path: Path) -> None:
     assert judged(tmp_path, "echo inactive; exit 3", None) == "inactive"
+
+
+def test_what_went_wrong_is_found_in_a_long_output() -> None:
+    output = "file\n" * 5000 + "rsync: write failed: No space left on device (28)\n" + "file\n" * 9
+    assert longrun.complaint(output) == "rsync: write failed: No space left on device (28)"
+    assert longrun.complaint("nothing to see\n") == "nothing to see"

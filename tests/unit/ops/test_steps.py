@@ -95,6 +95,18 @@ def test_an_abort_repeats_nothing_that_was_taken_back(run: Run) -> None:
     assert walk.seen == ["a", "b", "-b", "-a"]
 
 
+def test_what_cannot_be_taken_back_says_how_to_go_on(run: Run) -> None:
+    walk = Walk("b", OperatorError("no room"))
+
+    def stuck(run: Run) -> None:
+        raise OperatorError("it still runs")
+
+    walk.steps[0] = Step("a", "a", walk.steps[0].do, stuck)
+    with pytest.raises(OperatorError, match="Taking back step a failed: it still runs") as caught:
+        steps.forward(run, walk.steps)
+    assert "--abort" in str(caught.value.next_command)
+
+
 def test_the_journal_survives_its_disk() -> None:
     begun = Journal.begin("recover", options=1)
     begun.note("stop", State.DONE, 1.5, "stopped")

@@ -1,0 +1,147 @@
+"""What cannot work is refused before anything is touched, or undone when it is found later."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ops.recover.procedure import procedure
+from tests.lab.recovery_site import Stack, kill_at, wait_for
+
+# With every effect but one left out, the next step's guard is what stands before the data.
+WITHOUT_THE_STOP_STEP = """
+from ops.recover import cluster
+cluster.stop = lambda run: "not stopped at all"
+"""
+# As a new release of the C library does to an index on text: the order of its values changes.
+CHANGED_COLLATION = """
+CREATE FUNCTION fickle(int, int) RETURNS int LANGUAGE sql AS
+  'SELECT CASE WHEN $1 = $2 THEN 0 WHEN $1 > $2 THEN 1 ELSE -1 END';
+CREATE OPERATOR CLASS fickle_ops FOR TYPE int USING btree AS
+  OPERATOR 1 < (int, int), OPERATOR 2 <= (int, int), OPERATOR 3 = (int, int),
+  OPERATOR 4 >= (int, int), OPERATOR 5 > (int, int), FUNCTION 1 fickle(int, int);
+CREATE TABLE fickle AS SELECT i::int FROM generate_series(1, 1000) i;
+CREATE INDEX fickle_i ON fickle (i fickle_ops);
+CREATE OR REPLACE FUNCTION fickle(int, int) RETURNS int LANGUAGE sql AS
+  'SELECT CASE WHEN $1 = $2 THEN 0 WHEN $1 < $2 THEN 1 ELSE -1 END';
+"""
+ALL_OF_IT = "DROP TABLE fickle; DROP OPERATOR FAMILY fickle_ops USING btree CASCADE"
+SET_ASIDE = [step.name for step in procedure("recover")].index("aside") + 1
+
+
+def alive(site: Stack) -> str:
+    """What no refused recovery changes: which start of the server this is, and its timeline."""
+    return site.sql("SELECT pg_postmaster_start_time(), timeline_id FROM pg_control_checkpoint()")
+
+
+def refused(site: Stack, *words: str) -> str:
+    """What the refusal says; the server did not notice anything."""
+    before = alive(site)
+    done = site.ops("recover", "--yes", *words, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Nothing was changed." in done.stderr
+    assert alive(site) == before
+    return done.stderr
+
+
+def newest_backup(site: Stack) -> str:
+    return json.loads(site.ops("backups", "--json").stdout)["backups"][0]["id"]
+
+
+def test_a_damaged_backup(site: Stack) -> None:
+    site.up.follow("no-good-backup")
+    backup = newest_backup(site)
+    file = f"/data/barman/pg/base/{backup}/data/global/pg_filenode.map"
+    flip = f"f = open('{file}', 'r+b'); byte = f.read(1)[0]; f.seek(0); f.write(bytes([byte ^ 1]))"
+    site.on_barman(f'python3 -c "{flip}"')
+    assert f"Backup {backup} is damaged" in refused(site)
+    assert f"ops verify {backup}" in refused(site, "--backup-id", backup)
+    site.ops("verify", backup, check=False)
+    # Known to be damaged, it is passed over, and refused by name.
+    planned = " ".join(site.ops("recover", "--dry-run").stdout.split())
+    assert backup not in planned
+    assert "as PostgreSQL sent it" in planned or "verified" in planned
+    assert "is damaged" in refused(site, "--backup-id", backup)
+    site.up.follow("backup-is-damaged")
+    site.up.barman("delete", "pg", backup)
+
+
+def test_no_room_on_either_side(site: Stack) -> None:
+    with site.filled("postgres-lab", 512 * 2**20):
+        assert "enlarge postgresDiskGb" in refused(site)
+        cloned = site.ops("clone", "--immediate", check=False)
+        assert cloned.returncode == 2
+        assert "enlarge postgresDiskGb" in cloned.stderr
+    with site.filled("barman-lab", 512 * 2**20):
+        assert "enlarge barmanDiskGb" in refused(site)
+
+
+def test_a_disk_that_fills_up_later_undoes_it(site: Stack, tmp_path: Path) -> None:
+    site.new_ledger()
+    ids = {e.id for e in site.write_for(tmp_path / "ledger", 0.2)}
+    kill_at(site.start_ops("recover", "--yes"), SET_ASIDE)
+    with site.filled("postgres-lab", 4 * 2**20):
+        done = site.ops("recover", "--resume", check=False)
+    assert done.returncode == 2
+    assert "Step restore failed" in done.stderr
+    assert "No space left" in done.stderr
+    assert "put back as it was" in done.stderr
+    assert site.ids() == ids
+    site.wait_protected()
+
+
+def test_a_damaged_index_in_what_was_restored_undoes_it(site: Stack, tmp_path: Path) -> None:
+    site.new_ledger()
+    ids = {e.id for e in site.write_for(tmp_path / "ledger", 0.2)}
+    site.sql(CHANGED_COLLATION)
+    try:
+        done = site.ops("recover", "--yes", check=False)
+        assert done.returncode == 2, done.stdout
+        assert "damaged: app.public.fickle_i" in done.stderr
+        assert "--accept-damage" in done.stderr
+        assert "put back as it was" in done.stderr
+        assert site.ids() == ids
+        assert site.sql("SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'") == "0"
+    finally:
+        site.sql(ALL_OF_IT)
+    site.wait_protected()
+
+
+def test_the_guard_stands_where_the_stop_step_does_nothing(site: Stack) -> None:
+    before = alive(site)
+    done = site.ops_patched(WITHOUT_THE_STOP_STEP, "recover", "--yes")
+    assert done.returncode == 2
+    assert "PostgreSQL will not stop" in done.stderr
+    assert "put back as it was" in done.stderr
+    assert alive(site) == before
+    site.wait_protected()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--target-time", "2999-01-01 00:00:00Z"], "in the future"),
+        (["--target-time", "2020-01-01 00:00:00Z"], "nothing older can be restored"),
+        (["--target-time", "2026-05-01 12:00:00"], "names no time zone"),
+        (["--target-xid", "4000000000"], "No WAL that Barman holds contains transaction"),
+        (["--target-name", "never-made"], "No WAL that Barman holds contains restore point"),
+        (["--target-lsn", "FFFF/0"], "outside the WAL that can be replayed"),
+        (["--backup-id", "20200101T000000"], "There is no backup 20200101T000000"),
+        (["--timeline", "4711"], "Barman holds nothing of timeline 4711"),
+    ],
+)
+def test_a_point_that_is_none(site: Stack, words: list[str], said: str) -> None:
+    assert said in refused(site, *words)
+
+
+def test_a_second_one_is_told_whose_the_first_is(site: Stack) -> None:
+    first = site.start_ops("recover", "--yes")
+    wait_for(first, 1)
+    second = site.ops("recover", "--yes", check=False)
+    resumed = site.ops("recover", "--abort", check=False)
+    rest, _ = first.communicate()
+    assert (second.returncode, resumed.returncode) == (2, 2)
+    assert "A run is under way: recover" in second.stderr
+    assert "Another runbook is at work on barman-lab: recover" in resumed.stderr
+    assert first.returncode == 0, rest
+    site.assert_protected()

@@ -1,0 +1,151 @@
+"""Room, soundness, damage and progress, judged without a machine."""
+
+import io
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from rich.console import Console
+
+from ops import progress
+from ops.catalogue import Catalogue
+from ops.errors import OperatorError
+from ops.recover import amcheck, soundness, space
+from ops.recover.amcheck import Finding, Relation
+from ops.ssh import Result, Site
+from tests.unit.ops.test_plan import STORE
+
+GIB = 2**30
+
+
+class Answering:
+    """A machine that answers every command with the same, and keeps what it was asked."""
+
+    def __init__(self, stdout: str = "", stderr: str = "", returncode: int = 0) -> None:
+        self.result = Result("", returncode, stdout, stderr)
+        self.asked: list[list[str]] = []
+        self.name = "barman-dev"
+
+    def run(self, argv: list[str], **_: Any) -> Result:
+        self.asked.append(list(argv))
+        return self.result
+
+
+def site(barman: Answering | None = None) -> Site:
+    outputs = SimpleNamespace(
+        postgres=SimpleNamespace(name="postgres-dev"),
+        barman=SimpleNamespace(name="barman-dev", data_directory="/data/barman"),
+        backup=SimpleNamespace(server_name="pg"),
+    )
+    return cast(Site, SimpleNamespace(outputs=outputs, barman=barman))
+
+
+def test_a_restore_that_fits() -> None:
+    space.require(site(), 5 * GIB, free=6 * GIB, old=0, discard=False)
+    space.require(site(), 5 * GIB, free=2 * GIB, old=4 * GIB, discard=True)
+
+
+def test_one_that_fits_only_without_the_old_data_says_so() -> None:
+    with pytest.raises(OperatorError) as caught:
+        space.require(site(), 5 * GIB, free=2 * GIB, old=4 * GIB, discard=False)
+    assert "--discard-old-data" in str(caught.value.next_command)
+
+
+@pytest.mark.parametrize("discard", [True, False, None])
+def test_one_that_never_fits(discard: bool | None) -> None:
+    old = 4 * GIB if discard is None else 0
+    with pytest.raises(OperatorError) as caught:
+        space.require(site(), 5 * GIB, free=2 * GIB, old=old, discard=discard)
+    assert "enlarge postgresDiskGb" in str(caught.value.next_command)
+
+
+def test_barmans_disk() -> None:
+    assert space.require_on_barman(site(Answering(f"Avail\n{9 * GIB}\n")), 5 * GIB) is None
+    warned = space.require_on_barman(site(Answering(f"Avail\n{3 * GIB}\n")), 5 * GIB)
+    assert warned is not None
+    assert "will not fit" in warned
+    with pytest.raises(OperatorError, match="/data on barman-dev is full"):
+        space.require_on_barman(site(Answering(f"Avail\n{GIB // 2}\n")), 5 * GIB)
+
+
+def test_a_backup_that_was_verified_is_not_read_again() -> None:
+    backup = STORE.backups[-1]
+    seen = {"at": datetime(2026, 11, 23, tzinfo=UTC), "backup_id": backup.backup_id}
+    held = Catalogue.model_validate(
+        STORE.model_dump()
+        | {"verifications": {backup.backup_id: seen | {"ok": True, "seconds": 1, "error": None}}}
+    )
+    machine = Answering()
+    assert "verified 2026-11-23" in soundness.check(site(machine), held, backup)
+    assert machine.asked == []
+
+
+def test_a_large_backup_is_looked_at_only_from_outside() -> None:
+    small, large = Answering(), Answering()
+    backup = STORE.backups[-1].model_copy(update={"size": soundness.CONTENTS_BYTES})
+    assert "as PostgreSQL sent it" in soundness.check(site(small), STORE, backup)
+    backup = backup.model_copy(update={"size": soundness.CONTENTS_BYTES + 1})
+    assert "contents not read" in soundness.check(site(large), STORE, backup)
+    assert ["--skip-checksums" in machine.asked[0] for machine in (small, large)] == [False, True]
+
+
+def test_a_backup_with_a_damaged_file_is_refused() -> None:
+    machine = Answering(stderr="pg_verifybackup: error: checksum mismatch for file x", returncode=1)
+    with pytest.raises(OperatorError, match="checksum mismatch") as caught:
+        soundness.check(site(machine), STORE, STORE.backups[-1])
+    assert "ops verify" in str(caught.value.next_command)
+
+
+def relation(name: str, size: int, *, system: bool = False) -> Relation:
+    return Relation("app", "public", name, size, system)
+
+
+def test_what_is_read_is_the_smallest_and_postgresqls_own() -> None:
+    large, small, own = relation("large", 90), relation("small", 10), relation("c", 50, system=True)
+    assert amcheck.fitting([large, small, own], 70) == ([own, small], [large])
+    assert amcheck.fitting([large, small, own], 150) == ([own, small, large], [])
+
+
+def test_what_was_not_read_is_said() -> None:
+    said = Finding([relation("a", 10)], [relation("events", 2 * GIB)], [], "").describe()
+    assert "NOT read: 1 (2.0 GiB), the largest is app.public.events" in said
+    assert "--check-everything" in said
+
+
+def test_damaged_relations_are_named_once() -> None:
+    words = (
+        'heap table "app.public.t", block 0, offset 1, attribute 2:\n    wrong\n'
+        'heap table "app.public.t", block 1, offset 1:\n    wrong\n'
+        'btree index "app.public.t_pkey":\n    ERROR:  item order invariant violated\nexit 2'
+    )
+    found = amcheck.damaged(words)
+    assert found == ["app.public.t", "app.public.t_pkey"]
+    refusal = amcheck.refusal(Finding([], [], found, words))
+    assert "item order invariant" in refusal.happened
+    assert "--backup-id" in str(refusal.next_command)
+
+
+def test_a_name_with_a_quote_is_one_pattern() -> None:
+    assert Relation("app", 'a"b', "T.x", 0, False).pattern == '"app"."a""b"."T.x"'
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal() -> None:
+    seen = iter([GIB, None, 3 * GIB])
+    said = io.StringIO()
+    console = Console(file=said, width=100)
+    with progress.watched(console, 4 * GIB, lambda: next(seen)) as tick:
+        for seconds in (1.0, 10.0, 11.0, 20.0, 30.0):
+            tick(seconds)
+    assert said.getvalue().splitlines() == [
+        "      1.0 GiB of 4.0 GiB, 30 s left",
+        "      3.0 GiB of 4.0 GiB, 10 s left",
+    ]
+
+
+def test_progress_is_a_bar_on_a_terminal() -> None:
+    said = io.StringIO()
+    console = Console(file=said, width=100, force_terminal=True)
+    with progress.watched(console, 4 * GIB, lambda: GIB) as tick:
+        tick(5.0)
+    assert "1.0/4.0 GiB" in said.getvalue()
