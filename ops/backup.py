@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 
-from ops import barman, longrun, postgres
+from ops import barman, catalogue, longrun, postgres
+from ops.catalogue import Backup
 from ops.errors import OperatorError
-from ops.model import BackupStatus
 from ops.screen import size
 from ops.ssh import Machine, Site
 
@@ -17,12 +17,7 @@ SETTLE_TRIES = 5
 _COMMAND = ["barman", "backup", "--immediate-checkpoint"]
 
 
-def list_backups(machine: Machine, server: str) -> list[BackupStatus]:
-    """Barman's backups, newest first."""
-    return barman.backups(barman.ask(machine, "list-backups", server), server)
-
-
-def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -> BackupStatus:
+def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -> Backup:
     """Take a full backup and wait until it is DONE. Raises OperatorError.
 
     `name` marks this one backup's log, so that with `adopt` an interrupted run finds it again.
@@ -31,21 +26,28 @@ def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -
     longrun.run(
         machine, UNIT, [*_COMMAND, server], _log(name), user=barman.USER, adopt=adopt, tick=tick
     )
-    newest = list_backups(machine, server)[0]
+    newest = _backups(site)[-1]
     for _ in range(SETTLE_TRIES):
         if newest.status in ("DONE", "FAILED"):
             break
         archive_now(site)
-        barman.tell(machine, "check-backup", server, newest.id)
-        newest = next(b for b in list_backups(machine, server) if b.id == newest.id)
+        barman.tell(machine, "check-backup", server, newest.backup_id)
+        newest = next(b for b in _backups(site) if b.backup_id == newest.backup_id)
         time.sleep(0.2)
     if newest.status != "DONE":
         raise OperatorError(
-            f"Backup {newest.id} is {newest.status}, not DONE.",
+            f"Backup {newest.backup_id} is {newest.status}, not DONE.",
             state="The backup stays in Barman's catalogue.",
-            next_command=f"sudo -u barman barman check-backup {server} {newest.id}   (on barman)",
+            next_command=f"sudo -u barman barman check-backup {server} {newest.backup_id}   "
+            "(on barman)",
         )
     return newest
+
+
+def _backups(site: Site) -> tuple[Backup, ...]:
+    """Oldest first. `barman list-backups` would go through the whole archive for each of them."""
+    home, server = site.outputs.barman.data_directory, site.outputs.backup.server_name
+    return catalogue.read(site.barman, home, server, since=catalogue.NO_WAL).backups
 
 
 def start(machine: Machine, server: str, name: str) -> None:
@@ -82,6 +84,6 @@ def archive_now(site: Site) -> str:
     return name
 
 
-def describe(backup: BackupStatus) -> str:
+def describe(backup: Backup) -> str:
     """For a sentence."""
-    return f"backup {backup.id} is {backup.status}, {size(backup.size_bytes)}"
+    return f"backup {backup.backup_id} is {backup.status}, {size(backup.size)}"

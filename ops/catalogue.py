@@ -123,13 +123,27 @@ class Catalogue(_Model):
         return [*(fork.path if fork else ()), (timeline, None)]
 
 
-def read(machine: Machine, home: str, server: str) -> Catalogue:
-    """Barman's store as it is now. Segments known to be damaged count as missing."""
+# After every segment there is: for whom backups alone matter.
+NO_WAL = "F" * 24
+
+
+def beginning_at(timeline: int, lsn: int = 0) -> str:
+    """The name of a segment of `timeline` that is not after the one with `lsn`, whatever size
+    segments have."""
+    return f"{timeline:08X}{lsn >> 32:08X}{0:08X}"
+
+
+def read(machine: Machine, home: str, server: str, since: str = "") -> Catalogue:
+    """Barman's store as it is now. Segments known to be damaged count as missing.
+
+    With `since` (`beginning_at`) the archive is not gone through once more: of WAL there is then
+    only that timeline's from there on, and no forks.
+    """
     verified = verification.read(machine)
     answer = remote_python.call(
         machine,
         "catalogue",
-        [home, server, json.dumps(verification.bad_wal(verified.values()))],
+        [home, server, json.dumps(verification.bad_wal(verified.values())), since],
         needs=["wal"],
         user=barman.USER,
         timeout_s=600,

@@ -9,8 +9,9 @@ import time
 import uuid
 
 from ops import backup, barman, catalogue, postgres
-from ops.catalogue import parse_lsn
+from ops.catalogue import beginning_at, parse_lsn
 from ops.errors import OperatorError
+from ops.progress import watched
 from ops.recover.cluster import MARKER, cluster
 from ops.recover.receiver import pause_cron, resume_cron, stop_receiver, streaming, undo_pause
 from ops.steps import Run, Step
@@ -54,7 +55,8 @@ def make_slot(run: Run) -> str:
         postgres.query(machine, f"SELECT pg_drop_replication_slot({postgres.literal(slot)})")
     postgres.query(machine, "SELECT pg_switch_wal()")
     # The checkpoint that follows may recycle the segment with the fork; no receiver can ask for it.
-    held = catalogue.read(run.site.barman, run.site.outputs.barman.data_directory, server)
+    home, since = run.site.outputs.barman.data_directory, beginning_at(status.timeline or 1)
+    held = catalogue.read(run.site.barman, home, server, since)
     fetched = [name for name in _fork_segments(run, held) if _fetch(run, name)]
     # The slot begins at the last checkpoint: now that one is in a segment after the fork's.
     postgres.query(machine, "CHECKPOINT", timeout_s=3600)
@@ -209,12 +211,19 @@ def full_backup(run: Run) -> str:
     """A new full backup: the timeline's own, so that no restore depends on the fork."""
     adopt = bool(run.journal.facts.get("backing_up"))
     run.remember(backing_up=True)
-    taken = backup.take(
-        run.site,
-        run.journal.id,
-        adopt=adopt,
-        tick=lambda seconds: None,
+    outputs = run.site.outputs
+    total = int(
+        postgres.query(run.site.postgres, "SELECT sum(pg_database_size(oid)) FROM pg_database")
     )
+    base = f"{outputs.barman.data_directory}/{outputs.backup.server_name}/base"
+
+    def written() -> int | None:
+        newest = f'du -sb "$(ls -d {base}/*/ | tail -1)"'
+        said = run.site.barman.run(["sh", "-c", newest], accept=None).stdout.split()
+        return min(int(said[0]), total) if said else None
+
+    with watched(run.console, total, written) as tick:
+        taken = backup.take(run.site, run.journal.id, adopt=adopt, tick=tick)
     return backup.describe(taken)
 
 

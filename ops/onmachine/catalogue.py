@@ -41,19 +41,24 @@ KEPT_FIELDS = (
 )
 
 
-def main(home: str, server: str, bad_wal: str) -> None:
-    """`bad_wal` is a JSON list of archived segments that count as not there."""
+def main(home: str, server: str, bad_wal: str, since: str = "") -> None:
+    """`bad_wal` is a JSON list of archived segments that count as not there.
+
+    With `since`, a segment's name, only WAL of its timeline from there on is looked at, no forks.
+    """
     base = Path(home) / server
     backups = [_backup(path) for path in _backup_files(base)]
     size = next((int(b["xlog_segment_size"]) for b in backups if b["xlog_segment_size"]), 2**24)
     archived = {
         entry.name
-        for directory in (base / "wals").iterdir()
-        if directory.is_dir()
+        for directory in (base / "wals").glob(f"{since[:8]}*")
+        if directory.is_dir() and directory.name >= since[:16]
         for entry in directory.iterdir()
         if SEGMENT.fullmatch(entry.name)
     } - set(json.loads(bad_wal))
-    streamed = {path.name for path in (base / "streaming").glob("*") if path.stat().st_size}
+    streamed = {
+        path.name for path in (base / "streaming").glob(f"{since[:8]}*") if path.stat().st_size
+    }
     runs = [
         _with_commit(base, run, size)
         for run in unbroken(archived | {name for name in streamed if SEGMENT.match(name)}, size)
@@ -63,6 +68,7 @@ def main(home: str, server: str, bad_wal: str) -> None:
         path.stem: segment(base, path.name).decode()
         for folder in ("wals", "streaming")
         for path in (base / folder).glob("*.history")
+        if not since
     }
     forks = [fork(int(name, 16), text) for name, text in sorted(history_files.items())]
     for branch in forks:
@@ -201,4 +207,4 @@ def _commit_before(base: Path, branch: dict[str, Any], size: int) -> dict[str, A
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3])
+    main(*sys.argv[1:])

@@ -158,7 +158,10 @@ def _last_commit(run: Run) -> datetime | None:
     if plan.target.kind is not Kind.TIME:
         return None
     found = catalogue.read(
-        run.site.barman, outputs.barman.data_directory, outputs.backup.server_name
+        run.site.barman,
+        outputs.barman.data_directory,
+        outputs.backup.server_name,
+        catalogue.beginning_at(plan.timeline, plan.replay_from),
     )
     times = [
         r.last_commit.time for r in found.runs if r.timeline == plan.timeline and r.last_commit
