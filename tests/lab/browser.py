@@ -69,9 +69,8 @@ class Browser:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """Chromium with a new profile, ended afterwards."""
-    program = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    )
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    assert program, "there is no Chromium here; type: tools/bootstrap browser"
     with TemporaryDirectory() as directory:
         log = Path(directory, "driver.log")
         with log.open("w") as output:
