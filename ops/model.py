@@ -149,5 +149,7 @@ class Status(_Model):
     """Why the newest restore drill failed; null when it passed, or none was held."""
     restorable_from: datetime | None = None
     """End of the oldest complete backup: the earliest moment that can be brought back."""
+    alerts: list[str] | None = None
+    """Names of the alerts that fire (`ops alerts`); null when Alertmanager does not answer."""
     possible_loss_bytes: int | None = None
     """WAL that would be lost if PostgreSQL's machine vanished now."""

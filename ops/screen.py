@@ -72,6 +72,7 @@ def _facts(status: Status) -> Table:
     table.add_row("slot", _slot(status))
     table.add_row("last backup", _last_backup(status))
     table.add_row("restorable", _window(status))
+    table.add_row("alerts", _alerts(status))
     loss = status.possible_loss_bytes
     table.add_row("loss right now", "unknown" if loss is None else f"at most {size(loss)} of WAL")
     return table
@@ -119,6 +120,14 @@ def _last_backup(status: Status) -> str:
         return "none" if status.barman_machine.reachable else "unknown"
     age = status.at - last.ended_at if last.ended_at else timedelta()
     return f"{last.id} {last.status}, {size(last.size_bytes)}, {span(age.total_seconds())} ago"
+
+
+def _alerts(status: Status) -> str:
+    if status.alerts is None:
+        return "unknown: Alertmanager does not answer"
+    if not status.alerts:
+        return "none fires"
+    return f"{', '.join(sorted(set(status.alerts)))}: python -m ops alerts"
 
 
 def _window(status: Status) -> str:

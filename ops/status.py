@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from ops import barman, drills, postgres, verification
+from ops import alerts, barman, drills, postgres, verification
 from ops.errors import OperatorError
 from ops.model import BackupStatus, Check, Disk, MachineStatus, Reason, Status, Verdict
 from ops.outputs import MachineOutputs
@@ -57,6 +57,7 @@ def collect(site: Site) -> Status:
                 (outputs.barman, lambda: _checks(site.barman, status)),
                 (outputs.barman, lambda: _backups(site.barman, status)),
                 (outputs.barman, lambda: _drills(site.barman, status)),
+                (outputs.barman, lambda: _alerts(site.barman, status)),
             ]
         running = [(target, pool.submit(work)) for target, work in asked]
         for target, future in running:
@@ -142,3 +143,11 @@ def _backups(machine: Machine, into: Status) -> None:
 
 def _drills(machine: Machine, into: Status) -> None:
     into.failed_drill = drills.failure(drills.recorded(machine))
+
+
+def _alerts(machine: Machine, into: Status) -> None:
+    try:
+        found = alerts.ask(machine)
+    except OperatorError:
+        return
+    into.alerts = [alert.name for alert in found.alerts if not alert.silenced]

@@ -152,6 +152,22 @@ def test_the_screen_shows_every_reason() -> None:
     assert "python -m ops rejoin" in shown
 
 
+@pytest.mark.parametrize(
+    ("alerts", "words"),
+    [
+        ([], "none fires"),
+        (["DiskFull", "SlotLost"], "DiskFull, SlotLost: python -m ops alerts"),
+        (None, "Alertmanager does not answer"),
+    ],
+)
+def test_the_screen_names_the_alerts_that_fire(alerts: list[str] | None, words: str) -> None:
+    status = healthy()
+    status.alerts = alerts
+    console = Console(file=io.StringIO(), width=120)
+    show_status(status, console)
+    assert words in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_sizes_and_spans() -> None:
     assert [size(0), size(1536), size(5 * 2**30), size(2**40)] == [
         "0 B",
