@@ -10,7 +10,7 @@ from ops.errors import OperatorError
 from ops.report.model import Part, Report, Value
 from ops.ssh import CommandFailed, ConnectionLost, Site
 
-# sshd allows ten sessions on a connection (MaxSessions). Status takes up to four on Barman's, and
+# sshd allows ten sessions on a connection (MaxSessions). Status takes up to five on Barman's, and
 # capacity two; one refused would look like a lost machine.
 AT_ONCE = 3
 
