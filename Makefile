@@ -28,9 +28,9 @@ shell: venv ## a shell in which pulumi works on the lab
 plan: venv ## the plan of a stack as JSON on stdout, offline (STACK=dev: Azure)
 	@$(BIN)/python -m lab plan $(STACK)
 
-test: for-lab for-browser lint ## lint, unit tests, the end-to-end tests on the lab, the fault matrix
+test: for-lab for-browser lint ## lint, unit tests, the end-to-end tests on the lab, the core of the fault matrix
 	@$(BIN)/python -m pytest tests/unit tests/lab
-	@$(BIN)/python -m pytest tests/faults
+	@$(BIN)/python -m pytest -m core tests/faults
 
 test-unit: for-unit ## the tests that need neither root nor a lab
 	@$(BIN)/python -m pytest tests/unit
@@ -38,7 +38,7 @@ test-unit: for-unit ## the tests that need neither root nor a lab
 test-lab: for-lab for-browser ## the end-to-end tests alone (IMAGE=debian-testing: there)
 	@$(BIN)/python -m pytest $(or $(TESTS),tests/lab) $(if $(IMAGE),--image $(IMAGE))
 
-test-faults: for-lab ## the core of the fault matrix; writes docs/faults.md
+test-faults: for-lab ## the whole fault matrix; writes docs/faults.md
 	@$(BIN)/python -m pytest tests/faults
 
 lint: for-lint ## ruff, pyright, shellcheck

@@ -4,17 +4,17 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import restore, stand_up
+from bench import durability, restore, stand_up
 
 ROOT = Path(__file__).resolve().parents[1]
-# A title, and rows of what was done with its seconds.
-Measured = tuple[str, list[tuple[str, float]]]
+Result = TypeVar("Result")
 
 
 def main() -> None:
@@ -22,15 +22,14 @@ def main() -> None:
     for measure in (stand_up.measure, restore.measure):
         load = os.getloadavg()[0]
         title, rows = on_a_copy(measure)
-        table = Table(title=f"{title} ({os.cpu_count()} CPUs, load {load:.1f} at the start)")
-        table.add_column("what")
-        table.add_column("seconds", justify="right")
-        for what, seconds in rows:
-            table.add_row(what, f"{seconds:.1f}")
-        console.print(table)
+        timings = ((what, f"{seconds:.1f}") for what, seconds in rows)
+        console.print(table(title, load, ("what", "seconds"), timings))
+    load = os.getloadavg()[0]
+    rates = on_a_copy(durability.measure)
+    console.print(table(durability.TITLE, load, durability.COLUMNS, rates.rows()))
 
 
-def on_a_copy(measure: Callable[[Path], Measured]) -> Measured:
+def on_a_copy(measure: Callable[[Path], Result]) -> Result:
     """What `measure` says of this checkout's last commit, in a copy with a lab of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         checkout = Path(scratch) / "checkout"
@@ -40,6 +39,18 @@ def on_a_copy(measure: Callable[[Path], Measured]) -> Measured:
             return measure(checkout)
         finally:
             shutil.rmtree(checkout, ignore_errors=True)
+
+
+def table(
+    title: str, load: float, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]
+) -> Table:
+    """A table whose first column names the row; `load` is the machine's at the start."""
+    made = Table(title=f"{title} ({os.cpu_count()} CPUs, load {load:.1f} at the start)")
+    for number, name in enumerate(columns):
+        made.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        made.add_row(*row)
+    return made
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A full backup taken now and seen through until Barman calls it DONE."""
 
+import re
 import time
 from collections.abc import Callable
 
@@ -12,9 +13,24 @@ from ops.ssh import Machine, Site
 UNIT = "runbook-backup"
 ARCHIVE_TIMEOUT_S = 60
 SETTLE_TRIES = 5
+_TAKEN = re.compile(r"/base/(\d{8}T\d{6})\b")
 # Not with --wait: on an idle database that waits for ever for a segment that nothing fills. The
 # segment is switched afterwards instead.
 _COMMAND = ["barman", "backup", "--immediate-checkpoint"]
+
+
+def running(machine: Machine) -> bool:
+    """Whether any backup runs now, whoever started it."""
+    pattern = "bin/barman (-q )?backup "
+    return machine.run(["pgrep", "-u", barman.USER, "-f", pattern], accept=(0, 1)).ok
+
+
+def _refuse_a_second(machine: Machine) -> None:
+    if running(machine):
+        raise OperatorError(
+            "A backup runs already; Barman takes one at a time.",
+            next_command="python -m ops backups   (until that one is DONE)",
+        )
 
 
 def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -> Backup:
@@ -23,25 +39,37 @@ def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -
     `name` marks this one backup's log, so that with `adopt` an interrupted run finds it again.
     """
     machine, server = site.barman, site.outputs.backup.server_name
-    longrun.run(
+    if not adopt:
+        _refuse_a_second(machine)
+    said = longrun.run(
         machine, UNIT, [*_COMMAND, server], _log(name), user=barman.USER, adopt=adopt, tick=tick
     )
-    newest = _backups(site)[-1]
+    # By its name: after the clock was set back, the newest name is another backup's.
+    told = _TAKEN.search(said)
+    if told is None:
+        raise OperatorError(f"Barman does not say which backup it took: {said.strip()[-500:]}")
+    taken = _one(site, told[1])
     for _ in range(SETTLE_TRIES):
-        if newest.status in ("DONE", "FAILED"):
+        if taken.status in ("DONE", "FAILED"):
             break
         archive_now(site)
-        barman.tell(machine, "check-backup", server, newest.backup_id)
-        newest = next(b for b in _backups(site) if b.backup_id == newest.backup_id)
+        barman.tell(machine, "check-backup", server, taken.backup_id)
+        taken = _one(site, taken.backup_id)
         time.sleep(0.2)
-    if newest.status != "DONE":
+    if taken.status != "DONE":
         raise OperatorError(
-            f"Backup {newest.backup_id} is {newest.status}, not DONE.",
+            f"Backup {taken.backup_id} is {taken.status}, not DONE.",
             state="The backup stays in Barman's catalogue.",
-            next_command=f"sudo -u barman barman check-backup {server} {newest.backup_id}   "
+            next_command=f"sudo -u barman barman check-backup {server} {taken.backup_id}   "
             "(on barman)",
         )
-    return newest
+    # Barman does not force its own notes of the backup to the disk.
+    machine.run(["sync", "-f", site.outputs.barman.data_directory])
+    return taken
+
+
+def _one(site: Site, backup_id: str) -> Backup:
+    return next(b for b in _backups(site) if b.backup_id == backup_id)
 
 
 def _backups(site: Site) -> tuple[Backup, ...]:
@@ -51,7 +79,8 @@ def _backups(site: Site) -> tuple[Backup, ...]:
 
 
 def start(machine: Machine, server: str, name: str) -> None:
-    """Start a full backup and leave it to the machine."""
+    """Start a full backup and leave it to the machine. Raises OperatorError."""
+    _refuse_a_second(machine)
     longrun.start(machine, UNIT, [*_COMMAND, server], _log(name), user=barman.USER)
 
 

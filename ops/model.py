@@ -140,6 +140,8 @@ class Status(_Model):
     checks: list[Check] = Field(default_factory=list)
     backups: int = 0
     """Backups that are complete."""
+    backup_running: bool = False
+    """Whether one is being taken now."""
     last_backup: BackupStatus | None = None
     """The newest attempt, whatever became of it."""
     last_done_backup: BackupStatus | None = None

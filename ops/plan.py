@@ -37,6 +37,8 @@ class Plan(BaseModel):
     """Where in WAL the backup ends."""
     replay_to: int = 0
     """Where replay ends at the latest."""
+    ends_early: datetime | None = None
+    """Set when not even the latest state is the last commit: WAL after this moment is missing."""
     notes: tuple[str, ...] = ()
 
 
@@ -65,6 +67,7 @@ def choose(
         )
     newest = catalogue.newest_timeline
     notes: list[str] = []
+    ends_early = None
     if target.kind is Kind.IMMEDIATE:
         backup = forced or _newest(catalogue, [b for b in catalogue.backups if b.usable])
         where = backup.timeline or newest
@@ -80,6 +83,12 @@ def choose(
             )
         _not_too_early(backup, target, located)
         end_lsn = _end(stretch, target, located)
+        if target.kind is Kind.LATEST and _goes_on(catalogue, stretch):
+            ends_early = stretch.ends
+            notes.append(
+                "WAL in the archive is missing or damaged there, and no later backup begins after "
+                "it; while the server runs, take one: python -m ops backup --wait"
+            )
     return Plan(
         target=target,
         backup_id=backup.backup_id,
@@ -89,6 +98,7 @@ def choose(
         last_commit=max(s.ends for s in stretches if s.timeline == _last_restorable(stretches)),
         replay_from=backup.end_xlog or 0,
         replay_to=end_lsn,
+        ends_early=ends_early,
         notes=tuple(notes),
     )
 
@@ -98,6 +108,15 @@ def _end(stretch: Interval, target: Target, located: Located | None) -> int:
     if located is not None:
         return located.lsn
     return parse_lsn(target.value) if target.kind is Kind.LSN else stretch.end_lsn
+
+
+def _goes_on(catalogue: Catalogue, stretch: Interval) -> bool:
+    """Whether there is WAL of the stretch's timeline after it, behind a gap."""
+    return any(
+        run.timeline == stretch.timeline
+        and catalogue.position(run.first) * catalogue.segment_size >= stretch.end_lsn
+        for run in catalogue.runs
+    )
 
 
 def _last_restorable(stretches: list[Interval]) -> int:

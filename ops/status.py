@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from ops import alerts, barman, drills, postgres, verification
+from ops import backup as backups_
 from ops.errors import OperatorError
 from ops.model import BackupStatus, Check, Disk, MachineStatus, Reason, Status, Verdict
 from ops.outputs import MachineOutputs
@@ -115,11 +116,14 @@ def _checks(machine: Machine, into: Status) -> None:
 
 
 def _backups(machine: Machine, into: Status) -> None:
+    # Before and after: one that begins or ends in between was not cut off.
+    into.backup_running = backups_.running(machine)
     try:
         answer = barman.ask(machine, "list-backups", into.server)
     except OperatorError as error:
         into.checks = [Check(name="list_backups", ok=False, hint=error.happened)]
         return
+    into.backup_running = into.backup_running or backups_.running(machine)
     verified = verification.read(machine)
     found = [
         backup.model_copy(

@@ -5,8 +5,12 @@ from datetime import timedelta
 from ops.model import MachineStatus, Reason, Status, Verdict
 
 DISK_FULL_PERCENT = 90
+# Not room for one more WAL segment: PostgreSQL cannot start, let alone commit.
+DISK_FULL_BYTES = 32 * 2**20
 # More than this and the receiver is falling behind, not just between two messages.
 LAG_BYTES = 256 * 2**20
+# What Barman leaves when a backup is killed, or its machine.
+CUT_OFF = ("EMPTY", "STARTED")
 # A new backup is read again within an hour of its end; a large one takes some more.
 UNVERIFIED_AFTER = timedelta(hours=24)
 # Barman's checks that say in other words what is judged here from PostgreSQL's own view.
@@ -64,10 +68,14 @@ def _postgres(status: Status) -> list[Reason]:
     if server is None:
         return []
     if not server.accepting:
+        disk = status.postgres_machine.disk
+        full = disk is not None and disk.mounted and disk.free_bytes < DISK_FULL_BYTES
         return [
             _unprotected(
                 f"PostgreSQL does not accept connections: {server.error}",
-                "python -m ops recover   (if its data is gone; else start it)",
+                "make room on /data, then start it: sudo systemctl start postgresql"
+                if full
+                else "python -m ops recover   (if its data is gone; else start it)",
             )
         ]
     if server.in_recovery:
@@ -129,6 +137,10 @@ def _backups(status: Status) -> list[Reason]:
     if last is not None and last.status == "FAILED" and last.verified is None:
         reasons.append(
             _degraded(f"the last backup, {last.id}, failed", "python -m ops backup --wait")
+        )
+    if last is not None and last.status in CUT_OFF and not status.backup_running:
+        reasons.append(
+            _degraded(f"the last backup, {last.id}, was cut off", "python -m ops backup --wait")
         )
     if done.verified is None and done.ended_at and status.at - done.ended_at > UNVERIFIED_AFTER:
         reasons.append(_degraded(f"backup {done.id} has not been verified", "python -m ops verify"))

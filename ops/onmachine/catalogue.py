@@ -90,7 +90,8 @@ def _backup(path: Path) -> dict[str, Any]:
     values = {
         key: None if fields.get(key) in (None, "None") else fields[key] for key in KEPT_FIELDS
     }
-    return values | {"backup_id": name}
+    # A power cut can leave the file empty: Barman does not force it to the disk.
+    return values | {"backup_id": name, "status": values["status"] or "EMPTY"}
 
 
 def unbroken(names: set[str], size: int) -> list[dict[str, Any]]:

@@ -38,6 +38,8 @@ def show_plan(
 
 def _lost(found: Preflight) -> str:
     plan = found.plan
+    if plan.ends_early is not None:
+        return f"everything committed after {moment(plan.ends_early)}: the WAL ends there"
     if plan.target.kind is Kind.LATEST:
         if found.server.accepting:
             return "nothing: the server sends all its WAL before it stops"

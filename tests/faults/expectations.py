@@ -3,7 +3,9 @@
 import time
 
 from tests.faults.ledger import Ledger
-from tests.faults.site import FALLBACK_AFTER_S, SLACK_S, Site, eventually
+from tests.faults.report import Report, Row
+from tests.faults.site import FALLBACK_AFTER_S, SLACK_S, Site
+from tests.waiting import eventually
 
 IN_TIME_S = FALLBACK_AFTER_S + SLACK_S
 
@@ -24,6 +26,13 @@ def waits_then_resumes(ledger: Ledger, later_s: float = 0.0) -> float:
     assert ledger.acknowledged_between(quiet, began + FALLBACK_AFTER_S - 1.0) == 0
     assert resumed - began <= IN_TIME_S + later_s
     return waited
+
+
+def nothing_lost(site: Site, ledger: Ledger, row: Row, report: Report) -> None:
+    """Compare the ledger with the database, and put the row into the report."""
+    row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
+    report.rows.append(row)
+    assert row.lost == 0
 
 
 def recorded(site: Site, before: int) -> list[str]:

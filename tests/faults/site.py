@@ -4,7 +4,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +14,30 @@ from lab import fabric, machine
 from lab.spec import Hardware
 from tests.faults.ledger import Ledger
 from tests.lab.conftest import Application, Stack
+from tests.waiting import eventually
 
 POSTGRES, BARMAN = "postgres-lab", "barman-lab"
 ADDRESS = {POSTGRES: "10.20.0.4", BARMAN: "10.20.1.4"}
+TO_BARMAN, TO_POSTGRES = (POSTGRES, BARMAN), (BARMAN, POSTGRES)
 UNIT = "postgresql@17-main"
+FALLBACK, SYNC, ASYNC = "sync-with-fallback", "sync", "async"
 FALLBACK_AFTER_S = 5
 # A look a second, one more to act on, and a machine that has other work as well.
 SLACK_S = 4.0
 
 
-def eventually(what: str, ready: Callable[[], bool], timeout_s: float = 60) -> float:
-    """Wait until `ready`; the seconds it took."""
-    began = time.monotonic()
-    while not ready():
-        assert time.monotonic() < began + timeout_s, f"waited {timeout_s} s in vain for: {what}"
-        time.sleep(0.2)
-    return time.monotonic() - began
+# Allocated, not written: nothing of it takes space on this host.
+FILL = """
+import os
+descriptor, end, piece = os.open("/data/filler", os.O_CREAT | os.O_WRONLY), 0, 2**40
+while piece >= 4096:
+    try:
+        os.posix_fallocate(descriptor, end, piece)
+        end += piece
+    except OSError:
+        piece //= 2
+assert os.statvfs("/data").f_bavail < 16
+"""
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,19 @@ class Site:
         armed = status["exposed"] is None and status["state"]["settled"] and look["waits"]
         return armed and look["now"] > since and look["synchronous"] and status["waiting_s"] < 1
 
+    def status(self) -> dict[str, Any]:
+        """What `ops status` says, whatever it thinks of it."""
+        return json.loads(self.stack.ops("status", "--json", check=False).stdout)
+
+    def reasons(self) -> str:
+        """Why it is not content, a line each, with the next command."""
+        told = self.status()["reasons"]
+        return "\n".join(f"{item['text']} → {item['next_command']}" for item in told)
+
+    def until_content(self, timeout_s: float = 120) -> float:
+        """The seconds until `ops status` has nothing to complain about."""
+        return eventually("ops status to be content", lambda: self.reasons() == "", timeout_s)
+
     def until_protected(self, timeout_s: float = 120) -> float:
         """The seconds until it is."""
         now = time.monotonic()
@@ -107,6 +128,15 @@ class Site:
             yield
         finally:
             fabric.run_in(self.stack.lab, ["nft", "delete table inet fault"])
+
+    @contextmanager
+    def full(self, name: str) -> Iterator[None]:
+        """Not a file can grow on the machine's data disk."""
+        try:
+            self.stack.on(name, f"python3 - <<'END'\n{FILL}END")
+            yield
+        finally:
+            self.stack.on(name, "rm -f /data/filler")
 
     def cut_power(self, name: str) -> None:
         """What the machine had not forced to its disk is gone."""

@@ -1,4 +1,4 @@
-"""The core of the fault matrix. Tests run in this order: the level changes on the way."""
+"""The promises of every level. Tests run in this order: the level changes on the way."""
 
 import time
 
@@ -7,15 +7,19 @@ import pytest
 from tests.faults.expectations import IN_TIME_S, recorded, waits_then_resumes
 from tests.faults.report import Report, Row
 from tests.faults.site import (
+    ASYNC,
     BARMAN,
+    FALLBACK,
     POSTGRES,
+    SYNC,
+    TO_BARMAN,
+    TO_POSTGRES,
     UNIT,
     Site,
-    eventually,
 )
+from tests.waiting import eventually
 
-FALLBACK, SYNC, ASYNC = "sync-with-fallback", "sync", "async"
-TO_BARMAN, TO_POSTGRES = (POSTGRES, BARMAN), (BARMAN, POSTGRES)
+pytestmark = pytest.mark.core
 
 
 def kill_postmaster(site: Site) -> None:

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -13,17 +12,11 @@ import pytest
 from lab import client
 from lab.names import Lab
 from tests.lab.conftest import CHECKOUT, Application, Stack
+from tests.waiting import eventually
 
 MACHINES = ("postgres-lab", "barman-lab")
 POSTGRES, BARMAN = "10.20.0.4", "10.20.1.4"
 GIB = 1024**3
-
-
-def eventually(what: str, ready: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not ready():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain for: {what}"
-        time.sleep(0.5)
 
 
 def receiver(stack: Stack) -> str:

@@ -180,3 +180,24 @@ def test_sizes_and_spans() -> None:
 
 def test_the_json_is_documented() -> None:
     assert (ROOT / "docs" / "ops-json.md").read_text() == json_doc.document()
+
+
+def test_a_backup_that_was_cut_off_is_told_unless_it_still_runs() -> None:
+    status = healthy()
+    status.last_backup = BackupStatus(id="20260501T050000", status="STARTED", type="full")
+    status.backup_running = True
+    assert verdict(status) is Verdict.PROTECTED
+    status.backup_running = False
+    assert "20260501T050000" in judge(status)[0].text
+
+
+@pytest.mark.parametrize(("free", "advice"), [(2**20, "make room"), (2**39, "recover")])
+def test_a_server_that_is_down_on_a_full_disk_needs_room_not_a_recovery(
+    free: int, advice: str
+) -> None:
+    status = healthy()
+    status.postgres = PostgresStatus(accepting=False, error="no response")
+    status.postgres_machine.disk = Disk(
+        mounted=True, total_bytes=2**40, used_bytes=2**40 - free, free_bytes=free
+    )
+    assert advice in (judge(status)[0].next_command or "")
