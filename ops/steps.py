@@ -129,6 +129,12 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
                     "The steps after it are taken back, those before it are not.",
                     f"python -m ops {run.journal.kind} --abort   (once that is mended)",
                 ) from error
+            except ConnectionLost as error:
+                raise OperatorError(
+                    f"{error}. Step {step.name} is not taken back yet.",
+                    "The journal on the Barman machine knows how far it came.",
+                    run.journal.finish_command,
+                ) from error
         run.journal.note(step.name, State.UNDONE)
         run.save()
     journals.close(run.site.barman, run.journal)

@@ -107,6 +107,18 @@ def test_what_cannot_be_taken_back_says_how_to_go_on(run: Run) -> None:
     assert "--abort" in str(caught.value.next_command)
 
 
+def test_a_machine_that_goes_while_steps_are_taken_back(run: Run) -> None:
+    walk = Walk("b", OperatorError("no room"))
+
+    def gone(run: Run) -> None:
+        raise ConnectionLost("gone")
+
+    walk.steps[0] = Step("a", "a", walk.steps[0].do, gone)
+    with pytest.raises(OperatorError, match="Step a is not taken back yet") as caught:
+        steps.forward(run, walk.steps)
+    assert "--resume" in str(caught.value.next_command)
+
+
 def test_the_journal_survives_its_disk() -> None:
     begun = Journal.begin("recover", options=1)
     begun.note("stop", State.DONE, 1.5, "stopped")
