@@ -100,16 +100,22 @@ def archive_now(site: Site) -> str:
     switch = "SELECT pg_walfile_name(pg_switch_wal())"
     name = postgres.query(site.postgres, f"{message}; {switch}; {message}").split("\n")[1]
     path = f"{outputs.barman.data_directory}/{server}/wals/{name[:16]}/{name}"
-    deadline = time.monotonic() + ARCHIVE_TIMEOUT_S
+    newest, deadline = "", time.monotonic() + ARCHIVE_TIMEOUT_S
     while not site.barman.run(["test", "-e", path], accept=(0, 1)).ok:
+        # After much writing there is a queue before it: patience, as long as that moves on.
+        script = 'ls "$(ls -d "$1"/wals/*/ | tail -1)" | tail -1'
+        folder = f"{outputs.barman.data_directory}/{server}"
+        now = site.barman.run(["sh", "-c", script, "newest", folder], accept=None).stdout
+        if now != newest:
+            newest, deadline = now, time.monotonic() + ARCHIVE_TIMEOUT_S
         if time.monotonic() > deadline:
             raise OperatorError(
-                f"Barman has not archived {name} within {ARCHIVE_TIMEOUT_S} s.",
+                f"Barman has not archived {name}, and nothing else for {ARCHIVE_TIMEOUT_S} s.",
                 state="",
                 next_command="python -m ops status",
             )
         time.sleep(0.2)
-        barman.tell(site.barman, "archive-wal", server)
+        barman.tell(site.barman, "archive-wal", server, timeout_s=3600)
     return name
 
 
