@@ -1,4 +1,4 @@
-"""The slot that keeps WAL for Barman, dropped; `ops rejoin` mends it."""
+"""The slot that keeps WAL for Barman, lost in two ways; `ops rejoin` mends both."""
 
 import time
 
@@ -7,7 +7,7 @@ import pytest
 from tests.faults.expectations import nothing_lost, recorded, waits_then_resumes
 from tests.faults.ledger import Ledger
 from tests.faults.report import Report, Row
-from tests.faults.site import FALLBACK, Site
+from tests.faults.site import BARMAN, FALLBACK, Site
 from tests.waiting import eventually
 
 DROP = """
@@ -15,6 +15,8 @@ SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active;
 SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active;
 SELECT count(*) FROM pg_replication_slots;
 """
+# Twice what the slot may keep.
+WRITE = "SELECT pg_switch_wal(), pg_logical_emit_message(false, 'fault', repeat('x', 33554432))"
 
 
 def rejoined(site: Site, ledger: Ledger, row: Row) -> None:
@@ -44,4 +46,36 @@ def test_slot_dropped(site: Site, report: Report) -> None:
     nothing_lost(site, ledger, row, report)
     assert ledger.failures == []
     assert recorded(site, before) == ["exposed", "protected"]
+    site.until_content()
+
+
+def test_slot_invalidated(site: Site, report: Report) -> None:
+    before = len(site.history())
+    row = Row("slot invalidated by a small max_slot_wal_keep_size", FALLBACK)
+    site.stack.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'")
+    site.stack.sql("SELECT pg_reload_conf()")
+    try:
+        with site.writing() as ledger:
+            site.cut_power(BARMAN)
+            waits_then_resumes(ledger)
+            for _ in range(3):
+                site.stack.sql(WRITE)
+            site.stack.sql("CHECKPOINT")
+            assert site.stack.sql("SELECT wal_status FROM pg_replication_slots") == "lost"
+            site.power_on(BARMAN)
+            eventually(
+                "the status to know", lambda: "has lost WAL" in site.reasons(), timeout_s=120
+            )
+            rejoined(site, ledger, row)
+    finally:
+        site.stack.sql("ALTER SYSTEM RESET max_slot_wal_keep_size")
+        site.stack.sql("SELECT pg_reload_conf()")
+    row.seen = (
+        "PostgreSQL's disk kept free, commits went on; the gap shows in ops window, "
+        "status names ops rejoin"
+    )
+    nothing_lost(site, ledger, row, report)
+    assert ledger.failures == []
+    assert recorded(site, before) == ["exposed", "protected"]
+    assert "gap before it" in site.stack.ops("window").stdout
     site.until_content()
