@@ -26,6 +26,7 @@ identities = Identities(
     IdentitiesArgs(
         owners=[database.owner for database in settings.databases],
         authority=f"{pulumi.get_project()} {stack}",
+        rotations=settings.rotations,
     ),
 )
 network = Network(
@@ -57,6 +58,7 @@ barman_machine = MachineArgs(
     packages=packages.barman(version),
     host_identity=identities.barman_host,
     operator=identities.operator,
+    next_operator=identities.next_operator,
     jump=None,
     tags={**tags, "role": "barman"},
 )
@@ -93,6 +95,7 @@ postgres_machine = MachineArgs(
     packages=packages.postgres(version),
     host_identity=identities.postgres_host,
     operator=identities.operator,
+    next_operator=identities.next_operator,
     jump=barman.machine.endpoint if network.jump_ip else None,
     tags={**tags, "role": "postgres"},
 )
@@ -105,6 +108,7 @@ postgres = PostgresServer(
         parameters=settings.postgresParameters,
         databases=settings.databases,
         durability=Durability(settings.durability, settings.fallbackAfterSeconds),
+        certificate_mark=settings.rotations.tls,
         identities=identities,
     ),
 )

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_random as random
 
 from components import ssh_keys
+from components.rotations import Rotations
 
 PASSWORD_LENGTH = 32
 # Letters and digits worth about 380 bits, hashed to the 256 of a seed. Not RandomBytes: its
@@ -38,17 +39,22 @@ class Authority:
 @dataclass(frozen=True)
 class IdentitiesArgs:
     """`owners`: the roles that own databases and need a password; `authority`: the name of the
-    certificate authority."""
+    certificate authority; `rotations`: which secrets are to be made anew."""
 
     owners: Sequence[str]
     authority: str
+    rotations: Rotations
 
 
 class Identities(pulumi.ComponentResource):
     """The operator's key, both host keys, the keys between the machines, all role passwords, and
-    what the certificates are made from."""
+    what the certificates are made from.
+
+    `next_operator` is let in beside `operator` for as long as a rotation is under way.
+    """
 
     operator: Identity
+    next_operator: Identity | None
     postgres_host: Identity
     barman_host: Identity
     barman_to_postgres: Identity
@@ -61,33 +67,50 @@ class Identities(pulumi.ComponentResource):
         self, name: str, args: IdentitiesArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("postgres-barman:index:Identities", name, None, opts)
-        self.operator = self._identity(f"{name}-operator")
+        marks = args.rotations
+        # One resource for each mark, so that the next key stays the same when it becomes the
+        # current one.
+        self.operator = self._identity(_marked(f"{name}-operator", marks.ssh))
+        self.next_operator = (
+            None
+            if marks.next_operator is None
+            else self._identity(_marked(f"{name}-operator", marks.next_operator))
+        )
         self.postgres_host = self._identity(f"{name}-postgres-host")
         self.barman_host = self._identity(f"{name}-barman-host")
-        self.barman_to_postgres = self._identity(f"{name}-barman-to-postgres")
-        self.postgres_to_barman = self._identity(f"{name}-postgres-to-barman")
+        self.barman_to_postgres = self._identity(f"{name}-barman-to-postgres", marks.ssh)
+        self.postgres_to_barman = self._identity(f"{name}-postgres-to-barman", marks.ssh)
         roles = dict.fromkeys((BARMAN_ROLE, STREAMING_ROLE, *args.owners))
         self.passwords = {
-            role: self._random_text(f"{name}-password-{role}", PASSWORD_LENGTH) for role in roles
+            role: self._random_text(f"{name}-password-{role}", PASSWORD_LENGTH, marks.password)
+            for role in roles
         }
         self.authority = Authority(args.authority, self._seed(f"{name}-authority"))
-        self.server_certificate = self._seed(f"{name}-server-certificate")
+        self.server_certificate = self._seed(f"{name}-server-certificate", marks.tls)
         self.register_outputs({"operatorPublicKey": self.operator.public})
 
-    def _identity(self, name: str) -> Identity:
-        key = self._seed(name).apply(ssh_keys.derive)
+    def _identity(self, name: str, mark: str = "") -> Identity:
+        key = self._seed(name, mark).apply(ssh_keys.derive)
         return Identity(
             private=pulumi.Output.secret(key.apply(lambda pair: pair.private)),
             public=pulumi.Output.unsecret(key.apply(lambda pair: pair.public)),
         )
 
-    def _seed(self, name: str) -> pulumi.Output[bytes]:
-        """32 secret bytes."""
-        text = self._random_text(name, SEED_LENGTH)
+    def _seed(self, name: str, mark: str = "") -> pulumi.Output[bytes]:
+        """32 secret bytes, others for another `mark`."""
+        text = self._random_text(name, SEED_LENGTH, mark)
         return text.apply(lambda letters: hashlib.sha256(letters.encode()).digest())
 
-    def _random_text(self, name: str, length: int) -> pulumi.Output[str]:
+    def _random_text(self, name: str, length: int, mark: str) -> pulumi.Output[str]:
         """Letters and digits only: a password goes into URIs and .pgpass without escaping."""
         return random.RandomPassword(
-            name, length=length, special=False, opts=pulumi.ResourceOptions(parent=self)
+            name,
+            length=length,
+            special=False,
+            keepers={"rotation": mark} if mark else None,
+            opts=pulumi.ResourceOptions(parent=self),
         ).result
+
+
+def _marked(name: str, mark: str) -> str:
+    return f"{name}-{mark.lower()}" if mark else name

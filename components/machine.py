@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import Any
 
 import pulumi
 from pulumi_azure_native import compute, network
@@ -13,17 +14,20 @@ from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
 from components import disk_size
 from components.identities import Identity
 from components.images import Image
+from components.machine_files import machine_file, ssh_directory
 from components.remote import OPERATOR, Endpoint, connection, fact, run_program
 from components.vm_sizes import VmSize
 
 MOUNT_POINT = "/data"
+HOME = f"/home/{OPERATOR}"
 
 
 @dataclass(frozen=True)
 class MachineArgs:
     """`host_name` is also the VM's name. `data_disk_gib` in GiB. `jump`: the machine to go
     through, for one without a public IP; `public_ip`: the address of one that has it.
-    `data_disk_setting` is the setting that `data_disk_gib` comes from, for messages."""
+    `next_operator` may come in beside `operator`. `data_disk_setting` is the setting that
+    `data_disk_gib` comes from, for messages."""
 
     resource_group_name: pulumi.Input[str]
     location: str
@@ -40,6 +44,7 @@ class MachineArgs:
     packages: tuple[str, ...]
     host_identity: Identity
     operator: Identity
+    next_operator: Identity | None
     jump: Endpoint | None
     tags: Mapping[str, str]
 
@@ -53,6 +58,7 @@ class Machine(pulumi.ComponentResource):
     endpoint: Endpoint
     connection: remote.ConnectionArgs
     first_booted: pulumi.Output[str]
+    operators: remote.Command
     ready: remote.Command
 
     def __init__(
@@ -82,6 +88,14 @@ class Machine(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[vm]),
         )
         self.first_booted = fact(first_boot, "ended")
+        self.operators = run_program(
+            f"{name}-operators",
+            program="operators",
+            desired={"directory": ssh_directory(OPERATOR, HOME), "keys": self._operator_keys()},
+            over=self.connection,
+            machines=[self.vm_id],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[first_boot]),
+        )
         self.ready = run_program(
             f"{name}-file-system",
             program="data_disk",
@@ -91,6 +105,14 @@ class Machine(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[first_boot]),
         )
         self.register_outputs({"vmId": self.vm_id})
+
+    def _operator_keys(self) -> dict[str, Any]:
+        args = self._args
+        operators = [args.operator, *([args.next_operator] if args.next_operator else [])]
+        lines = [operator.public.apply(lambda key: f"{key}\n") for operator in operators]
+        return machine_file(
+            f"{HOME}/.ssh/authorized_keys", pulumi.Output.concat(*lines), OPERATOR, 0o600
+        )
 
     def _nic(self) -> network.NetworkInterface:
         args = self._args
@@ -168,7 +190,7 @@ class Machine(pulumi.ComponentResource):
                     ssh=compute.SshConfigurationArgs(
                         public_keys=[
                             compute.SshPublicKeyArgs(
-                                path=f"/home/{OPERATOR}/.ssh/authorized_keys",
+                                path=f"{HOME}/.ssh/authorized_keys",
                                 key_data=args.operator.public,
                             )
                         ]

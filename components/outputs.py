@@ -60,6 +60,11 @@ def outputs(
         "databases": _databases(settings.databases, identities, address),
         "caCertificate": barman.authority,
         "sshPrivateKey": identities.operator.private,
+        # Known once everything that uses the secrets has them.
+        "rotations": pulumi.Output.all(
+            *(server.configured.stdout for server in (postgres, barman)),
+            *(server.machine.operators.stdout for server in (postgres, barman)),
+        ).apply(lambda _: settings.rotations.model_dump()),
         "readme": README,
     }
 

@@ -54,7 +54,8 @@ class Durability:
 
 @dataclass(frozen=True)
 class PostgresServerArgs:
-    """`machine` describes the VM; the rest is PostgreSQL's own."""
+    """`machine` describes the VM; the rest is PostgreSQL's own. Its certificate is issued at its
+    machine's first boot, or at `certificate_mark` when that is later."""
 
     machine: MachineArgs
     plan: AddressPlan
@@ -62,6 +63,7 @@ class PostgresServerArgs:
     parameters: Mapping[str, Parameter]
     databases: Sequence[Database]
     durability: Durability
+    certificate_mark: str
     identities: Identities
 
 
@@ -177,7 +179,7 @@ def _server_certificate(args: PostgresServerArgs, issued: pulumi.Output[str]) ->
             known[1],
             args.machine.host_name,
             args.plan.postgres_address,
-            known[2],
+            max(known[2], args.certificate_mark),
         )
     )
 

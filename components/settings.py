@@ -35,6 +35,7 @@ from components.forecast import Pair
 from components.images import IMAGES, Image
 from components.parameters import check_overrides
 from components.retention import RecoveryWindow
+from components.rotations import Rotations
 from components.vm_sizes import VM_SIZES, VmSize
 from host.monitoring.configuration import Delivery, Smtp
 
@@ -155,6 +156,7 @@ class Settings(BaseModel):
     smtpPassword: str
     alertWebhook: Annotated[str, AfterValidator(check_url)]
     deadManUrl: Annotated[str, AfterValidator(check_url)]
+    rotations: Rotations
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

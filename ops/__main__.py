@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from ops.cli import bringing_back, ending, looking, looking_ahead, reporting
+from ops.cli import bringing_back, ending, looking, looking_ahead, reporting, rotating
 from ops.errors import OperatorError
 from ops.ssh import CommandFailed, ConnectionLost
 
@@ -22,6 +22,7 @@ app.add_typer(looking.app)
 app.add_typer(reporting.app)
 app.add_typer(looking_ahead.app)
 app.add_typer(bringing_back.app)
+app.add_typer(rotating.app)
 app.add_typer(ending.app)
 
 

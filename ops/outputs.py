@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from lab import engine
@@ -69,6 +69,7 @@ class StackOutputs(_Output):
     backup: BackupOutputs
     databases: dict[str, DatabaseOutputs]
     ssh_private_key: SecretStr
+    rotations: dict[str, str] = Field(default_factory=dict)
 
     @property
     def through_jump_host(self) -> bool:

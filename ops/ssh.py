@@ -218,6 +218,26 @@ def connect(outputs: StackOutputs) -> Iterator[Site]:
             transport.close()
 
 
+def admits(site: Site, private_key: str) -> list[str]:
+    """The names of the machines that let the operator in with another key than the one in use.
+
+    Raises OperatorError, or ConnectionLost when a machine could not be asked.
+    """
+    key = _private_key(private_key)
+    outputs = site.outputs
+    found = []
+    for target in (outputs.barman, outputs.postgres):
+        through = outputs.through_jump_host and target is outputs.postgres
+        try:
+            _open(target, key, site.barman if through else None).close()
+        except paramiko.AuthenticationException:
+            continue
+        except (OSError, paramiko.SSHException, EOFError) as error:
+            raise ConnectionLost(f"{target.name} could not be asked: {error}") from error
+        found.append(target.name)
+    return found
+
+
 def _open(target: MachineOutputs, key: paramiko.PKey, jump: Machine | None) -> paramiko.Transport:
     address = (target.ssh_address, target.ssh_port)
     wire: socket.socket | paramiko.Channel

@@ -311,3 +311,57 @@ def test_azure_tells_the_same_address_when_a_machine_does_not_run() -> None:
 
 def test_without_an_address_azure_is_asked_to_tell_nobody() -> None:
     assert not [item for item in dev()[0] if item.type.startswith("azure-native:monitor:")]
+
+
+MARK = "20261201T120000Z"
+
+
+def desired(registered: list[Registered], name: str) -> dict[str, Any]:
+    return next(json.loads(i.inputs["stdin"])["desired"] for i in registered if i.name == name)
+
+
+@pytest.mark.parametrize(
+    ("rotations", "remade"),
+    [
+        ({"password": MARK}, {"password-app", "password-barman", "password-streaming_barman"}),
+        ({"tls": MARK}, {"server-certificate"}),
+        ({"ssh": MARK, "sshNext": MARK}, {"barman-to-postgres", "postgres-to-barman"}),
+        ({"sshNext": MARK}, set()),
+    ],
+)
+def test_a_mark_makes_its_own_secrets_anew_and_no_others(
+    rotations: dict[str, str], remade: set[str]
+) -> None:
+    registered, outputs = run("dev", rotations=rotations)
+    marked = {item.name for item in registered if item.inputs.get("keepers")}
+    assert marked == {f"identities-{name}" for name in remade}
+    assert {key: mark for key, mark in outputs["rotations"].items() if mark} == rotations
+
+
+def test_the_operator_s_next_key_is_let_in_before_it_is_used_and_stays_the_same() -> None:
+    keys = {}
+    for stage, rotations in (
+        ("before", {}),
+        ("both", {"sshNext": MARK}),
+        ("after", {"ssh": MARK, "sshNext": MARK}),
+    ):
+        registered, outputs = run("dev", rotations=rotations)
+        files = [
+            desired(registered, f"{role}-machine-operators")["keys"]
+            for role in ("postgres", "barman")
+        ]
+        assert files[0] == files[1]
+        assert files[0]["path"] == "/home/dbadmin/.ssh/authorized_keys"
+        keys[stage] = (outputs["sshPrivateKey"], files[0]["content"].splitlines())
+    assert len(keys["before"][1]) == len(keys["after"][1]) == 1
+    assert keys["both"][1] == [*keys["before"][1], *keys["after"][1]]
+    assert keys["both"][0] == keys["before"][0] != keys["after"][0]
+
+
+def test_a_rotated_certificate_is_issued_at_its_mark() -> None:
+    registered, outputs = run("dev", rotations={"tls": MARK})
+    files = desired(registered, "postgres-configure")["files"]
+    pem = next(item["content"] for item in files if item["path"].endswith("server.pem"))
+    shown = x509.load_pem_x509_certificate(pem[pem.index("-----BEGIN CERTIFICATE") :].encode())
+    assert f"{shown.not_valid_before_utc:%Y%m%dT%H%M%SZ}" == "20261130T120000Z"
+    assert outputs["caCertificate"] == dev()[1]["caCertificate"]

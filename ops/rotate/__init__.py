@@ -1,0 +1,1 @@
+"""`ops rotate`: secrets made anew, by the stack's own program."""

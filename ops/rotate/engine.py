@@ -1,0 +1,87 @@
+"""Pulumi at work for a rotation: the marks that it holds, and one update after the other."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from lab import project
+from ops import outputs
+from ops.errors import OperatorError
+from ops.rotate.plan import Rotation
+
+_SETTING = "rotations"
+
+
+class Engine:
+    """Pulumi for one stack, or for the selected one."""
+
+    def __init__(self, stack: str | None, directory: Path = outputs.PROJECT) -> None:
+        self._stack = stack
+        self._directory = directory
+        self._around = outputs.lab_environment(stack, os.environ) or dict(os.environ)
+        self._option = ["--stack", stack] if stack else []
+
+    def configured(self) -> dict[str, str]:
+        """The marks in the stack's configuration. Raises OperatorError."""
+        done = self._ask("config", "--json")
+        for key, item in json.loads(done.stdout).items():
+            if key.partition(":")[2] == _SETTING:
+                return item.get("objectValue") or json.loads(item["value"])
+        return {}
+
+    def require_nothing_pending(self) -> None:
+        """Raises OperatorError when an update would do more than rotate."""
+        done = self._ask(
+            "preview", "--expect-no-changes", "--suppress-outputs", "--diff", check=False
+        )
+        if done.returncode:
+            raise OperatorError(
+                "The stack is not what its program and its settings ask for, so an update would "
+                f"do more than rotate:\n{_end(done)}",
+                next_command="pulumi up   (then this command again)",
+            )
+
+    def update(self, rotation: Rotation, setting: str) -> None:
+        """Set one mark and run `pulumi up` on this terminal. Raises OperatorError."""
+        self._ask("config", "set", "--path", f"{_SETTING}.{setting}", rotation.mark)
+        arguments = ["up", "--yes", "--skip-preview", "--non-interactive", "--suppress-outputs"]
+        code = project.run([*arguments, *self._option], self._directory, self._around)
+        if code:
+            raise OperatorError(
+                f"pulumi up ended with exit code {code}; its own words are above.",
+                f"The rotation is unfinished: one machine may have new secrets that the other "
+                f"lacks. {_MEANWHILE[rotation.kind]}",
+                f"python -m ops rotate {rotation.kind}   (goes on with this rotation; if pulumi "
+                "says that the stack is locked and no pulumi is at work: pulumi cancel, first)",
+            )
+
+    def _ask(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        try:
+            done = subprocess.run(
+                ["pulumi", *arguments, "--non-interactive", *self._option],
+                cwd=self._directory,
+                env=self._around,
+                capture_output=True,
+                text=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+        except FileNotFoundError:
+            raise OperatorError(
+                "pulumi is not on PATH.", next_command="make shell   (for a lab), or install Pulumi"
+            ) from None
+        if check and done.returncode:
+            raise outputs.explain(done.stderr, self._stack)
+        return done
+
+
+_MEANWHILE = {
+    "password": "Open sessions and Barman's receiver go on.",
+    "ssh": "The operator is let in.",
+    "tls": "PostgreSQL goes on with a valid certificate.",
+}
+
+
+def _end(done: subprocess.CompletedProcess[str]) -> str:
+    return "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])

@@ -1,0 +1,120 @@
+"""What must be true after a rotation: the new secret opens, the old one does not."""
+
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from ops import certificates, postgres, status
+from ops.barman import USER as BARMAN
+from ops.errors import OperatorError
+from ops.model import Status, Verdict
+from ops.outputs import StackOutputs
+from ops.rotate.plan import Kind
+from ops.screen import moment
+from ops.ssh import Machine, Site, admits
+
+# Barman's receiver is looked after once a minute.
+PROTECTED_TIMEOUT_S = 180
+# A login as any client's, by password over the socket. The password is never an argument or a
+# variable: libpq reads it from a file in memory that only postgres can read, gone a moment later.
+_LOGIN = """
+umask 077
+file=$(mktemp -p /run/postgresql) && trap 'rm -f "$file"' EXIT
+cat >"$file"
+PGPASSFILE=$file psql -X -w -A -t -q -h /run/postgresql -U "$1" -d "$2" -c 'SELECT 1'
+"""
+_REFUSED = "password authentication failed"
+
+
+def prove(kind: Kind, site: Site, before: StackOutputs) -> list[str]:
+    """What was found out, a sentence each. `before`: the outputs from before the rotation.
+
+    Raises OperatorError when something is not as it must be.
+    """
+    proofs: dict[Kind, Callable[[], list[str]]] = {
+        Kind.PASSWORD: lambda: _passwords(site, before),
+        Kind.SSH: lambda: _keys(site, before),
+        Kind.TLS: lambda: _certificate(site),
+    }
+    return proofs[kind]()
+
+
+def protected(site: Site) -> Status:
+    """The state of the pair once it is protected, or after some minutes of waiting."""
+    deadline = time.monotonic() + PROTECTED_TIMEOUT_S
+    while (found := status.collect(site)).verdict is not Verdict.PROTECTED:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(2)
+    return found
+
+
+def _passwords(site: Site, before: StackOutputs) -> list[str]:
+    said = []
+    for name, database in site.outputs.databases.items():
+        uri = database.uri.get_secret_value()
+        if not _logs_in(site.postgres, uri):
+            raise _not("PostgreSQL refuses the new password", database.owner)
+        old = before.databases[name].uri.get_secret_value() if name in before.databases else uri
+        if old == uri:
+            said.append(f"{database.owner}: the new password works")
+        elif _logs_in(site.postgres, old):
+            raise _not("PostgreSQL still takes the old password", database.owner)
+        else:
+            said.append(f"{database.owner}: the new password works, the old one is refused")
+    return said
+
+
+def _logs_in(machine: Machine, uri: str) -> bool:
+    parts = urlsplit(uri)
+    done = machine.run(
+        ["bash", "-c", _LOGIN, "login", parts.username or "", parts.path.lstrip("/")],
+        user=postgres.USER,
+        stdin=f"*:*:*:*:{parts.password}\n",
+        accept=(0, 2),
+    )
+    if done.returncode and _REFUSED not in done.stderr:
+        raise OperatorError(
+            f"PostgreSQL could not be asked: {done.said}",
+            "The new password is set.",
+            "python -m ops status",
+        )
+    return done.returncode == 0
+
+
+def _keys(site: Site, before: StackOutputs) -> list[str]:
+    for machine in (site.postgres, site.barman):
+        machine.run(["true"])
+    said = ["the operator's new key opens both machines"]
+    old = before.ssh_private_key.get_secret_value()
+    if old != site.outputs.ssh_private_key.get_secret_value():
+        for name in admits(site, old):
+            raise _not("the operator's old key still opens", name)
+        said.append("the operator's old key is refused by both")
+    for machine, user, there in (
+        (site.barman, BARMAN, f"{postgres.USER}@{site.outputs.postgres.private_address}"),
+        (site.postgres, postgres.USER, f"{BARMAN}@{site.outputs.barman.private_address}"),
+    ):
+        # Whatever the key may do there: it is asked only whether it is let in.
+        asked = machine.run(
+            ["ssh", "-n", "-v", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", there, "true"],
+            user=user,
+            accept=None,
+        )
+        if "Authenticated to" not in asked.stderr:
+            raise _not(f"the new key of {user} on {machine.name} is refused by", there)
+        said.append(f"{user} on {machine.name} is let in as {there}")
+    return said
+
+
+def _certificate(site: Site) -> list[str]:
+    # That PostgreSQL shows it, the update itself made sure of.
+    return [f"PostgreSQL's certificate is valid until {moment(certificates.read(site).ends)}"]
+
+
+def _not(what: str, whom: str) -> OperatorError:
+    return OperatorError(
+        f"{what}: {whom}",
+        "The update itself is finished; this was found when looking after it.",
+        "pulumi refresh, then pulumi up",
+    )
