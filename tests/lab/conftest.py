@@ -63,6 +63,10 @@ class Stack:
             database["uri"] += f"&sslrootcert={authority}"
         return found
 
+    def read_outputs_again(self) -> None:
+        """After something that changed them."""
+        self.__dict__.pop("outputs", None)
+
     @property
     def cluster(self) -> str:
         """Version and name of the cluster as in Debian's paths: 17/main."""

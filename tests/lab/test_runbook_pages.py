@@ -9,7 +9,6 @@ from tests.lab.recovery_site import Stack
 
 def test_pages_that_look(site: Stack) -> None:
     site.up.follow("commits-go-on-alone")
-    site.up.follow("certificate-ends")
     # What earlier tests did may still be an alert.
     deadline = time.monotonic() + 600
     while site.ops("alerts", check=False).returncode == 2 and time.monotonic() < deadline:

@@ -386,6 +386,9 @@ def secrets_of(stack: Stack) -> dict[str, str]:
     ):
         # The fourth line is past the public part.
         found[label] = text.strip().splitlines()[4][:40]
+    server = stack.on("postgres-lab", f"cat /etc/postgresql/{stack.cluster}/server.pem")
+    # Its second line begins with the end of the private number.
+    found["PostgreSQL's TLS key"] = server.splitlines()[2][:24]
     return found
 
 
