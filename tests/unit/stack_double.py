@@ -29,6 +29,7 @@ class Registered:
     ignore_changes: tuple[str, ...]
     secret: frozenset[str]
     depends_on: tuple[str, ...] = ()
+    before_update: tuple[str, ...] = ()
 
 
 class Recorder(mocks.MockMonitor):
@@ -52,6 +53,7 @@ class Recorder(mocks.MockMonitor):
                 ignore_changes=tuple(request.ignoreChanges),
                 secret=frozenset(secret),
                 depends_on=tuple(urn.rpartition("::")[2] for urn in request.dependencies),
+                before_update=tuple(request.hooks.before_update),
             )
         )
         return response

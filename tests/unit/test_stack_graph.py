@@ -78,6 +78,14 @@ def test_whatever_is_deleted_the_guard_would_have_to_go_first() -> None:
     assert deletable == set()
 
 
+def test_a_new_size_of_a_data_disk_is_judged_first() -> None:
+    judged = {item.name: item.before_update for item in dev()[0] if item.before_update}
+    assert judged == {
+        "postgres-machine-data": ("postgres-machine-size",),
+        "barman-machine-data": ("barman-machine-size",),
+    }
+
+
 def test_data_disks_are_attached_uncached_and_survive_their_vm() -> None:
     for vm in resources(VM).values():
         (disk,) = vm.inputs["storageProfile"]["dataDisks"]
