@@ -3,7 +3,7 @@
 # logrotate and openssh-client are merely recommended by what needs them, and recommended packages
 # stay out.
 _COMMON = (
-    *("azure-vm-utils", "chrony", "cron", "logrotate", "openssh-client"),
+    *("apparmor", "azure-vm-utils", "chrony", "cron", "logrotate", "openssh-client"),
     *("rsync", "unattended-upgrades", "xfsprogs"),
 )
 

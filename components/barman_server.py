@@ -12,7 +12,7 @@ from components import certificates, schedule
 from components.addresses import AddressPlan
 from components.identities import BARMAN_ROLE, STREAMING_ROLE, Identities
 from components.machine import MOUNT_POINT, Machine, MachineArgs
-from components.machine_files import machine_file, ssh_directory, ssh_files
+from components.machine_files import hardening, machine_file, ssh_directory, ssh_files
 from components.remote import OPERATOR, fact, run_program
 from components.retention import RecoveryWindow
 from host import render
@@ -81,6 +81,7 @@ def _desired(args: BarmanServerArgs, authority: pulumi.Output[str]) -> dict[str,
         "mount_point": MOUNT_POINT,
         "packages": list(args.machine.packages),
         "server": SERVER,
+        "hardening": hardening(render.sshd_hardening_conf(OPERATOR, "barman", postgres)),
         "directories": [
             {"path": BARMAN_HOME, "owner": "barman", "mode": 0o700},
             ssh_directory("barman", HOME),
@@ -143,10 +144,6 @@ def _desired(args: BarmanServerArgs, authority: pulumi.Output[str]) -> dict[str,
                 render.backup_verify_unit(BARMAN_HOME, SERVER),
             ),
             machine_file(render.SSH_GATE, render.program_file("barman-ssh-gate"), mode=0o755),
-            machine_file(
-                "/etc/ssh/sshd_config.d/10-jump-host.conf",
-                render.sshd_jump_host_conf(OPERATOR, postgres),
-            ),
             *_drill(args),
             *_drill_units(args, "restore-drill.service"),
         ],

@@ -5,6 +5,7 @@ from typing import Any
 import pulumi
 
 from components.identities import Identity
+from host import render
 
 
 def machine_file(
@@ -34,3 +35,18 @@ def ssh_files(
 def ssh_directory(user: str, home: str) -> dict[str, Any]:
     """The directory that `ssh_files` go into; sshd insists on its mode."""
     return {"path": f"{home}/.ssh", "owner": user, "mode": 0o700}
+
+
+def hardening(sshd_conf: str) -> list[dict[str, Any]]:
+    """Files that narrow what a machine does and lets others do; docs/security.md lists them."""
+    return [
+        # Before 50-cloud-init.conf: of several values sshd takes the first.
+        machine_file("/etc/ssh/sshd_config.d/10-hardening.conf", sshd_conf, mode=0o600),
+        machine_file(
+            "/etc/sysctl.d/90-hardening.conf", render.program_file("sysctl-hardening.conf")
+        ),
+        machine_file(
+            "/etc/needrestart/conf.d/postgresql.conf",
+            render.program_file("needrestart-postgresql.conf"),
+        ),
+    ]

@@ -12,9 +12,9 @@ from components import certificates
 from components.addresses import AddressPlan
 from components.identities import BARMAN_ROLE, STREAMING_ROLE, Identities
 from components.machine import MOUNT_POINT, Machine, MachineArgs
-from components.machine_files import machine_file, ssh_directory, ssh_files
+from components.machine_files import hardening, machine_file, ssh_directory, ssh_files
 from components.parameters import Parameter, derive, encryption
-from components.remote import fact, run_program
+from components.remote import OPERATOR, fact, run_program
 from components.settings import Database
 from host import render
 from host.monitoring.services import ROLE as EXPORTER_ROLE
@@ -113,7 +113,11 @@ def _desired(args: PostgresServerArgs, issued: pulumi.Output[str]) -> dict[str, 
                 render.data_disk_unit(MOUNT_POINT),
             )
         ],
+        "hardening": hardening(render.sshd_hardening_conf(OPERATOR, "postgres")),
         "directories": [ssh_directory("postgres", HOME)],
+        "ssh_gate": machine_file(
+            render.POSTGRES_SSH_GATE, render.program_file("postgres-ssh-gate"), mode=0o755
+        ),
         "ssh_files": ssh_files(
             user="postgres",
             home=HOME,
@@ -122,7 +126,9 @@ def _desired(args: PostgresServerArgs, issued: pulumi.Output[str]) -> dict[str, 
                 lambda key: render.known_hosts(str(args.plan.barman_address), key)
             ),
             authorized_keys=identities.barman_to_postgres.public.apply(
-                lambda key: render.authorized_key(key, str(args.plan.barman_address))
+                lambda key: render.authorized_key(
+                    key, str(args.plan.barman_address), command=render.POSTGRES_SSH_GATE
+                )
             ),
         ),
         "server_file": server_file,

@@ -26,6 +26,7 @@ HEARTBEAT_SQL = "/usr/local/share/heartbeat.sql"
 # Left by a recovery runbook for as long as it owns the data directory.
 RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 SSH_GATE = "/usr/local/bin/barman-ssh-gate"
+POSTGRES_SSH_GATE = "/usr/local/bin/postgres-ssh-gate"
 # By whose certificate Barman knows PostgreSQL's server.
 SERVER_AUTHORITY = "/etc/ssl/postgresql-ca.pem"
 BACKUP_VERIFY = "/usr/local/bin/backup-verify"
@@ -188,17 +189,16 @@ def known_hosts(address: str, host_key: str) -> str:
     return f"{address} {host_key}\n"
 
 
-def authorized_key(public_key: str, source: str, command: str | None = None) -> str:
-    """An authorized_keys line good for nothing but `command` (anything, if None) from `source`."""
-    options = [f'from="{source}"', "restrict"]
-    if command:
-        options.append(f'command="{command}"')
-    return f"{','.join(options)} {public_key}\n"
+def authorized_key(public_key: str, source: str, command: str) -> str:
+    """An authorized_keys line good for nothing but `command` from `source`."""
+    return f'from="{source}",restrict,command="{command}" {public_key}\n'
 
 
-def sshd_jump_host_conf(operator: str, postgres_address: str) -> str:
-    """sshd drop-in of the Barman machine: the operator may go on to PostgreSQL, nobody else."""
-    return _render("sshd-jump-host.conf", operator=operator, address=postgres_address)
+def sshd_hardening_conf(operator: str, service_user: str, jump_to: str | None = None) -> str:
+    """sshd drop-in: two users, by key alone, forwarding nothing; with `jump_to`, the operator may
+    go on to that address's SSH port."""
+    users = [operator, service_user]
+    return _render("sshd-hardening.conf", operator=operator, users=users, jump_to=jump_to)
 
 
 def program_file(name: str) -> str:

@@ -3,6 +3,7 @@ frozen or killed at one stroke, wherever they came from."""
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -32,10 +33,11 @@ def path(lab: Lab, machine: str) -> Path:
 def processes(group: Path) -> list[int]:
     """Every process in the group or below it."""
     found: list[int] = []
-    for listing in group.rglob("cgroup.procs"):
+    # os.walk, unlike rglob, goes on when a group below goes away meanwhile: a login's does often.
+    for folder, _, _ in os.walk(group):
         try:
-            found += map(int, listing.read_text().split())
-        except OSError:  # the group has just gone
+            found += map(int, Path(folder, "cgroup.procs").read_text().split())
+        except OSError:
             continue
     return found
 

@@ -14,16 +14,13 @@ def main(desired: dict[str, Any]) -> int:
 
 
 def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
-    """Directories and files as wished; sshd reloaded when its own changed."""
+    """Directories, files and services as wished."""
     host.require_mount(desired["mount_point"])
+    host.harden(desired["hardening"])
     host.packages(desired["packages"])
     for directory in desired["directories"]:
         host.directory(directory["path"], directory["owner"], directory["mode"])
     changed = host.files(desired["files"])
-    if any(path.startswith("/etc/ssh/") for path in changed):
-        host.run("sshd", "-t")
-        host.run("systemctl", "reload", "ssh")
-        host.note("reloaded sshd")
     if any(path.startswith("/etc/systemd/") for path in changed):
         host.run("systemctl", "daemon-reload")
     host.service(desired["verify_timer"], restart=False)

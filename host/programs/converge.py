@@ -66,6 +66,30 @@ class Host:
             if self.file(item["path"], item["content"], item["owner"], item["mode"])
         ]
 
+    def restore(self, item: Mapping[str, Any], content: str | None) -> None:
+        """A file back to what it was before `files` wrote it; None: it was not there."""
+        if content is None:
+            Path(item["path"]).unlink(missing_ok=True)
+        else:
+            self.file(item["path"], content, item["owner"], item["mode"])
+
+    def harden(self, wanted: Sequence[Mapping[str, Any]]) -> None:
+        """Settings of sshd and the kernel. Those that sshd refuses are taken back: it would not
+        start again, and then nobody could come in to mend it. Raises ConvergeError."""
+        before = {item["path"]: _text(item["path"]) for item in wanted}
+        changed = self.files(wanted)
+        if any(path.startswith("/etc/ssh/") for path in changed):
+            try:
+                self.run("sshd", "-t")
+            except ConvergeError:
+                for item in wanted:
+                    self.restore(item, before[item["path"]])
+                raise
+            self.run("systemctl", "reload", "ssh")
+            self.note("reloaded sshd")
+        if any(path.startswith("/etc/sysctl.d/") for path in changed):
+            self.run("systemctl", "restart", "systemd-sysctl")
+
     def service(self, unit: Mapping[str, Any], *, restart: bool) -> None:
         """A unit file of our own, enabled and running; anew if it, or what it runs, changed."""
         name = Path(unit["path"]).name
@@ -155,6 +179,10 @@ class Host:
             path.chmod(mode)
             if not quiet:
                 self.note(f"set mode {mode:04o} on {path}")
+
+
+def _text(path: str) -> str | None:
+    return Path(path).read_text() if Path(path).exists() else None
 
 
 def conclude(host: Host, work: Callable[[], Mapping[str, Any]]) -> int:

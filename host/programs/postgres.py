@@ -56,10 +56,12 @@ class Postgres:
                 "a recovery is in progress on this machine; nothing was changed. Finish it with: "
                 "python -m ops recover --resume (or --abort), then run pulumi up again"
             )
+        self.host.harden(self.desired["hardening"])
         self.host.packages(self.desired["packages"])
         for directory in self.desired["directories"]:
             self.host.directory(directory["path"], directory["owner"], directory["mode"])
-        self.host.files(self.desired["ssh_files"])
+        # The gate first: the key that it is for does nothing without it.
+        self.host.files([self.desired["ssh_gate"], *self.desired["ssh_files"]])
         self._cluster()
         self._configure()
         self._roles()
@@ -113,7 +115,7 @@ class Postgres:
             self._check_configuration()
         except ConvergeError:
             for item in self.desired["files"]:
-                self._restore(item, before[item["path"]])
+                self.host.restore(item, before[item["path"]])
             raise
         self.host.run("systemctl", "enable", "--quiet", self.unit)
         if self.host.run("systemctl", "is-active", self.unit, accept=(0, 3)).returncode:
@@ -162,12 +164,6 @@ class Postgres:
         self.host.run(
             binary, "-D", str(self.data), "-c", configuration, "-C", "wal_level", user="postgres"
         )
-
-    def _restore(self, item: dict[str, Any], content: str | None) -> None:
-        if content is None:
-            Path(item["path"]).unlink(missing_ok=True)
-        else:
-            self.host.file(item["path"], content, item["owner"], item["mode"])
 
     def _roles(self) -> None:
         known = {

@@ -31,8 +31,8 @@ def programs() -> Any:
         sys.path.remove(str(HOST / "programs"))
 
 
-def gate() -> ModuleType:
-    path = HOST / "files" / "barman-ssh-gate"
+def gate(name: str = "barman-ssh-gate") -> ModuleType:
+    path = HOST / "files" / name
     loader = importlib.machinery.SourceFileLoader("gate", str(path))
     spec = importlib.util.spec_from_loader("gate", loader)
     assert spec
@@ -197,6 +197,56 @@ def test_the_gate_lets_wal_through(command: str) -> None:
 )
 def test_the_gate_stops_everything_else(command: str) -> None:
     assert not gate().allowed(shlex.split(command), "pg")
+
+
+DATA = "/data/postgresql/17/main"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        # As Barman 3.13 asked in a recovery on the lab.
+        "true",
+        f"test '-e' '{DATA}/.barman-recover.info'",
+        f"test '-d' '{DATA}'",
+        "  rsync --server --sender -sLtpre.iLsfxCIvu",
+        "  rsync --server -sKtprcRe.iLsfxCIvu",
+        f"mv '{DATA}/backup_manifest' '{DATA}/backup_manifest.20260501T120000'",
+        f"mkdir '-p' '{DATA}/pg_wal/archive_status'",
+        f"cat {DATA}/pg_wal/{WAL}",
+        # As barman/fs.py of newer releases does.
+        f"mkdir '-p' '{DATA}' '-m' '700'",
+        f"test '-e' '{DATA}' '-o' '-L' '{DATA}'",
+        f"rm '-fr' '{DATA}/pg_tblspc/1'",
+        "touch '/data/clones/clone/data/.barman_write_check'",
+    ],
+)
+def test_the_gate_to_postgres_lets_a_restore_through(command: str) -> None:
+    assert gate("postgres-ssh-gate").allowed(shlex.split(command))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "id",
+        "bash",
+        "cat /etc/passwd",
+        "cat /data/postgresql/../../etc/passwd",
+        "cat /data/postgresql-other/x",
+        "rm -fr /data",
+        "rm -rf --no-preserve-root /",
+        f"cat {DATA}/PG_VERSION; id",
+        f"test -e {DATA} && id",
+        "rsync --server --daemon .",
+        "rsync --server -vlogDtpr . /var/lib/postgresql",
+        f"rsync --server -s --log-file={DATA}/x",
+        f"/tmp/cat {DATA}/PG_VERSION",
+        "mkdir -m 4755 /data/clones/x",
+    ],
+)
+def test_the_gate_to_postgres_stops_everything_else(command: str) -> None:
+    assert not gate("postgres-ssh-gate").allowed(shlex.split(command))
 
 
 def test_the_loader_runs_a_program_from_standard_input_alone() -> None:
