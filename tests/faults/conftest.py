@@ -7,7 +7,7 @@ import pytest
 
 from lab import client
 from tests.faults.report import Report
-from tests.faults.site import FALLBACK_AFTER_S, Site, copied
+from tests.faults.site import FALLBACK_AFTER_S, Site
 from tests.lab.conftest import CHECKOUT, Application, Stack, copy_checkout
 
 IMAGE = "debian-13"
@@ -16,7 +16,14 @@ IMAGE = "debian-13"
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack, up, in a lab of its own."""
-    made = Stack(copied(copy_checkout(tmp_path_factory.mktemp("faults"), IMAGE)))
+    made = Stack(
+        copy_checkout(
+            tmp_path_factory.mktemp("faults"),
+            image=IMAGE,
+            durability="sync-with-fallback",
+            fallbackAfterSeconds=FALLBACK_AFTER_S,
+        )
+    )
     try:
         made.lab_command("up")
         yield made

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lab import fabric, machine
@@ -163,21 +162,3 @@ class Site:
     def recover(self) -> None:
         """By the runbook, to the last acknowledged commit."""
         self.stack.ops("recover", "--yes")
-
-
-def copied(checkout: Path) -> Path:
-    """Levels and times for these tests, in a copy of the checkout."""
-    path = checkout / "Pulumi.lab.yaml"
-    lines = [
-        line
-        for line in path.read_text().splitlines()
-        if not line.strip().startswith(
-            ("postgres-barman:durability:", "postgres-barman:fallbackAfterSeconds:")
-        )
-    ]
-    lines += [
-        "  postgres-barman:durability: sync-with-fallback",
-        f"  postgres-barman:fallbackAfterSeconds: {FALLBACK_AFTER_S}",
-    ]
-    path.write_text("\n".join(lines) + "\n")
-    return checkout

@@ -212,9 +212,9 @@ def _enter(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def copy_checkout(to: Path, image: str) -> Path:
-    """The checkout's files as git would clone them, with changes not committed yet; its lab is
-    set to `image`. The virtual environment is shared."""
+def copy_checkout(to: Path, **settings: str | int) -> Path:
+    """The checkout's files as git would clone them, with changes not committed yet; its lab has
+    these settings of the program. The virtual environment is shared."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=CHECKOUT,
@@ -227,8 +227,10 @@ def copy_checkout(to: Path, image: str) -> Path:
         if source.is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, to / name)
-    with (to / "Pulumi.lab.yaml").open("a") as settings:
-        settings.write(f"  postgres-barman:image: {image}\n")
+    stack = to / "Pulumi.lab.yaml"
+    lines = [f"  postgres-barman:{name}: {value}\n" for name, value in settings.items()]
+    # Not at the end: a developer's own file may have more than `config` there.
+    stack.write_text(stack.read_text().replace("config:\n", "config:\n" + "".join(lines), 1))
     (to / ".venv").symlink_to(CHECKOUT / ".venv")
     return to
 
@@ -238,7 +240,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
     """The stack, up."""
     if os.geteuid() != 0:
         pytest.fail("the end-to-end tests need root; type: sudo make test-lab")
-    made = Stack(copy_checkout(tmp_path_factory.mktemp("checkout"), image(pytestconfig)))
+    made = Stack(copy_checkout(tmp_path_factory.mktemp("checkout"), image=image(pytestconfig)))
     try:
         made.lab_command("up")
         yield made

@@ -23,7 +23,7 @@ def interrupted(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[Stack]:
     """A lab whose first `up` was killed, its engine too, when both machines had been started."""
-    stack = Stack(copy_checkout(tmp_path_factory.mktemp("checkout"), image(pytestconfig)))
+    stack = Stack(copy_checkout(tmp_path_factory.mktemp("checkout"), image=image(pytestconfig)))
     first = subprocess.Popen(
         [".venv/bin/python", "-m", "lab", "up"],
         cwd=stack.root,

@@ -52,7 +52,7 @@ def test_the_plan_creates_the_whole_stack(stack: str) -> None:
 
 
 def test_a_change_that_opens_postgres_to_the_world_is_stopped(tmp_path: Path) -> None:
-    checkout = copy_checkout(tmp_path, "debian-13")
+    checkout = copy_checkout(tmp_path, image="debian-13")
     rules = checkout / "components" / "security_rules.py"
     asked = '"AllowClients", 100, clients,'
     assert asked in rules.read_text()
