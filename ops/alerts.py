@@ -80,8 +80,9 @@ def ask(barman: Machine) -> Alerts:
     try:
         answer = barman.run(["python3", "-I", "-"], stdin=_ASK, timeout_s=30)
     except CommandFailed as error:
+        last_line = error.result.said.rpartition("\n")[2]
         raise OperatorError(
-            f"Alertmanager on {barman.name} does not answer: {error.result.said.splitlines()[-1]}",
+            f"Alertmanager on {barman.name} does not answer: {last_line}",
             state="No alert can be delivered either. Nothing was changed.",
             next_command="sudo systemctl restart prometheus-alertmanager   (on that machine; "
             "docs/runbooks/monitoring-is-silent.md)",
