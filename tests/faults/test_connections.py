@@ -2,12 +2,15 @@
 
 import time
 
+import pytest
+
 from lab import machine
 from tests.faults.expectations import nothing_lost, recorded, waits_then_resumes
 from tests.faults.report import Report, Row
 from tests.faults.site import BARMAN, FALLBACK, TO_BARMAN, TO_POSTGRES, Site
 
 
+@pytest.mark.thorough
 def test_half_open_connection(site: Site, report: Report) -> None:
     """The receiver dies behind a partition: PostgreSQL keeps its connection, and the slot taken."""
     before = len(site.history())
@@ -30,6 +33,7 @@ def test_half_open_connection(site: Site, report: Report) -> None:
     assert recorded(site, before) == ["exposed", "protected"]
 
 
+@pytest.mark.thorough
 def test_barmans_machine_freezes(site: Site, report: Report) -> None:
     """Its connections stay, the kernel answers for it, but nothing is confirmed any more."""
     before = len(site.history())

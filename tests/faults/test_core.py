@@ -19,8 +19,6 @@ from tests.faults.site import (
 )
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.core
-
 
 def kill_postmaster(site: Site) -> None:
     site.stack.on(POSTGRES, "kill -9 $(head -1 /data/postgresql/17/main/postmaster.pid)")

@@ -2,8 +2,6 @@
 
 import time
 
-import pytest
-
 from tests.faults.expectations import IN_TIME_S, nothing_lost, recorded
 from tests.faults.report import Report, Row
 from tests.faults.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
@@ -20,7 +18,6 @@ def wrote(site: Site) -> bool:
     return site.stack.on(POSTGRES, command, check=False).endswith("1")
 
 
-@pytest.mark.core
 def test_barmans_disk_full(site: Site, report: Report) -> None:
     before = len(site.history())
     with site.writing() as ledger:
@@ -47,7 +44,6 @@ def test_barmans_disk_full(site: Site, report: Report) -> None:
     site.until_content()
 
 
-@pytest.mark.core
 def test_postgres_disk_full(site: Site, report: Report) -> None:
     with site.writing() as ledger:
         with site.full(POSTGRES):

@@ -2,13 +2,9 @@
 
 import time
 
-import pytest
-
 from tests.faults.expectations import recorded, waits_then_resumes
 from tests.faults.report import Report, Row
 from tests.faults.site import BARMAN, FALLBACK, POSTGRES, TO_BARMAN, TO_POSTGRES, Site
-
-pytestmark = pytest.mark.core
 
 # systemd's WatchdogSec for the guard.
 WATCHDOG_S = 20

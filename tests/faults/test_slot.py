@@ -32,7 +32,6 @@ def rejoined(site: Site, ledger: Ledger, row: Row) -> None:
     ledger.wait_for_more(50)
 
 
-@pytest.mark.core
 def test_slot_dropped(site: Site, report: Report) -> None:
     before = len(site.history())
     row = Row("slot dropped", FALLBACK)
@@ -49,6 +48,7 @@ def test_slot_dropped(site: Site, report: Report) -> None:
     site.until_content()
 
 
+@pytest.mark.thorough
 def test_slot_invalidated(site: Site, report: Report) -> None:
     before = len(site.history())
     row = Row("slot invalidated by a small max_slot_wal_keep_size", FALLBACK)

@@ -48,6 +48,7 @@ def test_killed_within_a_step_and_taken_back(site: Stack, tmp_path: Path, step: 
 LAST = [step for step in STEPS if not step.final][-1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("machine", ["postgres", "barman"])
 @pytest.mark.parametrize("step", ["restore", "replay"])
 def test_a_power_cut_within_a_step(site: Stack, tmp_path: Path, machine: str, step: str) -> None:
