@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -212,12 +213,25 @@ def test_pulumi_refresh_finds_everything_as_it_was(stack: Stack) -> None:
     stack.pulumi("refresh", "--expect-no-changes", "--yes", "--non-interactive", "--skip-preview")
 
 
-def test_changed_settings_change_only_what_they_must(stack: Stack) -> None:
-    boots = {name: stack.on(name, "uptime -s") for name in MACHINES}
+@pytest.fixture
+def other_settings(stack: Stack) -> Iterator[None]:
+    """Two settings changed, and as before afterwards."""
     stack.pulumi("config", "set", "postgres-barman:retention", "RECOVERY WINDOW OF 5 DAYS")
     stack.pulumi(
         *("config", "set", "--path", "postgres-barman:postgresParameters.max_connections", "123")
     )
+    yield
+    for name in ("retention", "postgresParameters"):
+        stack.pulumi("config", "rm", f"postgres-barman:{name}")
+    stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive")
+    eventually(
+        "the receiver after PostgreSQL's restart", lambda: receiver(stack) == "streaming", 90
+    )
+
+
+@pytest.mark.usefixtures("other_settings")
+def test_changed_settings_change_only_what_they_must(stack: Stack) -> None:
+    boots = {name: stack.on(name, "uptime -s") for name in MACHINES}
     plan = json.loads(stack.pulumi("preview", "--json", "--non-interactive").stdout)
     changed = {
         step["urn"].split("::")[-1]: step["op"] for step in plan["steps"] if step["op"] != "same"
