@@ -23,7 +23,8 @@ CLIENT_ADDRESS = "10.30.0.7/32"
 STEP_LINE = re.compile(r"\[(\d+)/\d+\] ")
 
 # Inserts one row a transaction and prints `id before after` once the commit is acknowledged.
-# Told to stop, it first prints what it has sent: then what was acknowledged is what is printed.
+# Told to stop, it first prints what it has sent: then what was acknowledged is what is printed. The
+# keepalives notice a server that is gone without a word, as it is when its machine is.
 WRITER = """
 import signal, sys, time
 import psycopg
@@ -32,7 +33,10 @@ told = []
 signal.signal(signal.SIGTERM, lambda *_: told.append(True))
 while not told:
     try:
-        with psycopg.connect(uri, connect_timeout=3, autocommit=True) as connection:
+        with psycopg.connect(
+            uri, connect_timeout=3, autocommit=True, tcp_user_timeout=9000,
+            keepalives_idle=3, keepalives_interval=3, keepalives_count=2,
+        ) as connection:
             while not told:
                 before = time.time()
                 done = connection.execute("INSERT INTO ledger DEFAULT VALUES RETURNING id")
