@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from lab import disks, machine
 from lab.spec import Hardware
 from tests.lab.recovery_site import Stack, read
+
+pytestmark = pytest.mark.thorough
 
 
 def lose(site: Stack, name: str) -> None:
