@@ -101,11 +101,17 @@ class StreamingBackup:
             ) from None
 
     def _sync_state(self) -> str:
+        return self._psql(
+            "SELECT sync_state FROM pg_stat_replication "
+            "WHERE application_name = 'barman_receive_wal'"
+        )
+
+    def _psql(self, statement: str) -> str:
+        """What PostgreSQL answers, asked as Barman connects to it."""
         return self.host.run(
             *("psql", "-X", "-A", "-q", "-t", "-d", self._status()["conninfo"]),
             user="barman",
-            stdin="SELECT sync_state FROM pg_stat_replication "
-            "WHERE application_name = 'barman_receive_wal'",
+            stdin=statement,
         ).stdout.strip()
 
     def _archive_segment(self, what: str, arrived: Callable[[], bool]) -> None:
@@ -116,12 +122,7 @@ class StreamingBackup:
         record ends the wait.
         """
         self._barman("switch-wal", "--force", self.server)
-        conninfo = self._status()["conninfo"]
-        self.host.run(
-            *("psql", "-X", "-q", "-t", "-d", conninfo),
-            user="barman",
-            stdin="SELECT pg_create_restore_point('barman joined')",
-        )
+        self._psql("SELECT pg_create_restore_point('barman joined')")
         self.host.wait(f"{what} to be archived", lambda: self._archive_and(arrived))
         self.host.note(f"archived {what}")
 

@@ -4,7 +4,7 @@ import time
 
 from tests.faults.ledger import Ledger
 from tests.faults.report import Report, Row
-from tests.faults.site import FALLBACK_AFTER_S, SLACK_S, Site
+from tests.faults.site import FALLBACK, FALLBACK_AFTER_S, SLACK_S, Site
 from tests.waiting import eventually
 
 IN_TIME_S = FALLBACK_AFTER_S + SLACK_S
@@ -33,6 +33,24 @@ def nothing_lost(site: Site, ledger: Ledger, row: Row, report: Report) -> None:
     row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
     report.rows.append(row)
     assert row.lost == 0
+
+
+def protected_again(site: Site, ledger: Ledger, fault: str) -> Row:
+    """Wait until commits wait for Barman, and go on; the row of `fault`, with the time it took."""
+    row = Row(fault, FALLBACK, protected_after_s=site.until_protected())
+    ledger.wait_for_more(50)
+    return row
+
+
+def went_on_alone(
+    site: Site, ledger: Ledger, row: Row, report: Report, waited: float, before: int
+) -> None:
+    """Commits waited `waited` seconds, then went on; the guard's history since event `before` says
+    when the RPO was not 0; no commit failed and none is lost."""
+    row.seen = f"commits waited {waited:.1f} s, went on alone, interval recorded"
+    nothing_lost(site, ledger, row, report)
+    assert ledger.failures == []
+    assert recorded(site, before) == ["exposed", "protected"]
 
 
 def recorded(site: Site, before: int) -> list[str]:

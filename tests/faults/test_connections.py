@@ -1,13 +1,11 @@
 """Connections that are there for one side only."""
 
-import time
-
 import pytest
 
 from lab import machine
-from tests.faults.expectations import nothing_lost, recorded, waits_then_resumes
-from tests.faults.report import Report, Row
-from tests.faults.site import BARMAN, FALLBACK, TO_BARMAN, TO_POSTGRES, Site
+from tests.faults.expectations import protected_again, waits_then_resumes, went_on_alone
+from tests.faults.report import Report
+from tests.faults.site import BARMAN, TO_BARMAN, TO_POSTGRES, Site
 
 
 @pytest.mark.thorough
@@ -22,15 +20,8 @@ def test_half_open_connection(site: Site, report: Report) -> None:
             assert site.stack.sql("SELECT active FROM pg_replication_slots") == "t"
             running = site.stack.on(BARMAN, "pgrep -x pg_receivewal", check=False)
             assert running == ""
-        began = time.monotonic()
-        site.until_protected()
-        row = Row("half-open connections", FALLBACK)
-        row.protected_after_s = time.monotonic() - began
-        ledger.wait_for_more(50)
-    row.seen = f"commits waited {waited:.1f} s, went on alone, interval recorded"
-    nothing_lost(site, ledger, row, report)
-    assert ledger.failures == []
-    assert recorded(site, before) == ["exposed", "protected"]
+        row = protected_again(site, ledger, "half-open connections")
+    went_on_alone(site, ledger, row, report, waited, before)
 
 
 @pytest.mark.thorough
@@ -45,12 +36,5 @@ def test_barmans_machine_freezes(site: Site, report: Report) -> None:
             assert site.stack.sql("SELECT active FROM pg_replication_slots") == "t"
         finally:
             machine.thaw(lab, BARMAN)
-        began = time.monotonic()
-        site.until_protected()
-        row = Row("Barman's machine freezes, its connections stay", FALLBACK)
-        row.protected_after_s = time.monotonic() - began
-        ledger.wait_for_more(50)
-    row.seen = f"commits waited {waited:.1f} s, went on alone, interval recorded"
-    nothing_lost(site, ledger, row, report)
-    assert ledger.failures == []
-    assert recorded(site, before) == ["exposed", "protected"]
+        row = protected_again(site, ledger, "Barman's machine freezes, its connections stay")
+    went_on_alone(site, ledger, row, report, waited, before)

@@ -4,7 +4,13 @@ import time
 
 import pytest
 
-from tests.faults.expectations import IN_TIME_S, recorded, waits_then_resumes
+from tests.faults.expectations import (
+    IN_TIME_S,
+    protected_again,
+    recorded,
+    waits_then_resumes,
+    went_on_alone,
+)
 from tests.faults.report import Report, Row
 from tests.faults.site import (
     ASYNC,
@@ -89,18 +95,10 @@ def test_partition(
     before = len(site.history())
     with site.writing() as ledger:
         with site.partition(*directions):
-            resumed = waits_then_resumes(ledger)
+            waited = waits_then_resumes(ledger)
             ledger.wait_for_more(100)
-        began = time.monotonic()
-        site.until_protected()
-        row = Row(f"partition, {name}", FALLBACK, protected_after_s=time.monotonic() - began)
-        ledger.wait_for_more(50)
-    row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
-    row.seen = f"commits waited {resumed:.1f} s, went on alone, interval recorded"
-    report.rows.append(row)
-    assert row.lost == 0
-    assert ledger.failures == []
-    assert recorded(site, before) == ["exposed", "protected"]
+        row = protected_again(site, ledger, f"partition, {name}")
+    went_on_alone(site, ledger, row, report, waited, before)
 
 
 def test_barman_away(site: Site, report: Report) -> None:
