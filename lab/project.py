@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import yaml
 
@@ -113,14 +114,22 @@ def _write(root: Path, stack: str, into: Path, text: str) -> Copy:
     return copy
 
 
-def run(arguments: Sequence[str], root: Path, around: Mapping[str, str]) -> int:
-    """Run pulumi in the checkout on this terminal; return its exit code.
+def run(
+    arguments: Sequence[str],
+    root: Path,
+    around: Mapping[str, str],
+    words_to: IO[str] | None = None,
+) -> int:
+    """Run pulumi in the checkout on this terminal; return its exit code. What it prints goes to
+    `words_to`, else to standard output.
 
     Ctrl-C is for the engine, which then ends in good order and releases its lock.
     """
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        return subprocess.run(["pulumi", *arguments], cwd=root, env=around, check=False).returncode
+        argv = ["pulumi", *arguments]
+        done = subprocess.run(argv, cwd=root, env=around, check=False, stdout=words_to)
+        return done.returncode
     finally:
         signal.signal(signal.SIGINT, before)
 

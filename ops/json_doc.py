@@ -9,6 +9,7 @@ from ops.capacity import Capacity
 from ops.drills import DrillList
 from ops.durability import Durability
 from ops.model import Status
+from ops.rotate.report import RotationReport
 from ops.verification import Verification
 from ops.window import BackupList, Window
 
@@ -21,6 +22,7 @@ DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops drills --json": DrillList,
     "ops capacity --json": Capacity,
     "ops alerts --json": Alerts,
+    "ops rotate KIND --json": RotationReport,
 }
 
 HEAD = """\

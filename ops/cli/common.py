@@ -1,10 +1,11 @@
 """What every command shares: the stack's option, the connection, the question."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 
 from ops import catalogue, outputs, status
@@ -16,6 +17,7 @@ from ops.ssh import Site, connect
 from ops.steps import Run
 
 console = Console()
+Found = TypeVar("Found", bound=BaseModel)
 
 Stack = Annotated[str | None, typer.Option("--stack", help="stack to work on; else the selected")]
 Json = Annotated[bool, typer.Option("--json", help="the same as JSON (docs/ops-json.md)")]
@@ -61,7 +63,20 @@ def conclude(site: Site, run: Run) -> None:
         raise typer.Exit(1)
 
 
-def ask(question: str, yes: bool) -> None:
+def answer(found: Found, as_json: bool, show: Callable[[Found, Console], None]) -> None:
+    """Print what was found: as JSON, or as `show` does for people."""
+    if as_json:
+        document(found)
+    else:
+        show(found, console)
+
+
+def document(found: BaseModel) -> None:
+    """Print what was found as JSON."""
+    print(found.model_dump_json(indent=2))
+
+
+def ask(question: str, yes: bool, *, on_stderr: bool = False) -> None:
     """Go on only with a yes. Raises OperatorError."""
-    if not yes and not typer.confirm(question):
+    if not yes and not typer.confirm(question, err=on_stderr):
         raise OperatorError("Not confirmed.")

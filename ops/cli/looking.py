@@ -4,14 +4,16 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from ops import alerts as alerts_
 from ops import backup as backups_
 from ops import durability as durability_
 from ops import postgres, status, targets, verification, window
-from ops.cli.common import Json, Stack, console, site_of, store_of
+from ops.cli.common import Json, Stack, answer, console, site_of, store_of
 from ops.errors import OperatorError
 from ops.screen import show_status, span
+from ops.verification import Verification
 
 app = typer.Typer()
 
@@ -21,10 +23,7 @@ def show(stack: Stack = None, as_json: Json = False) -> None:
     """Is it up, is it protected, how far back, what would be lost now. Exit code 0, 1 or 2."""
     with site_of(stack) as site:
         found = status.collect(site)
-    if as_json:
-        print(found.model_dump_json(indent=2))
-    else:
-        show_status(found, console)
+    answer(found, as_json, show_status)
     raise typer.Exit(found.verdict.exit_code)
 
 
@@ -33,10 +32,7 @@ def durability(stack: Stack = None, as_json: Json = False) -> None:
     """Do commits wait for Barman, and when did they not."""
     with site_of(stack) as site:
         found = durability_.read(site)
-    if as_json:
-        print(found.model_dump_json(indent=2))
-    else:
-        durability_.show(found, console)
+    answer(found, as_json, durability_.show)
 
 
 @app.command()
@@ -44,10 +40,7 @@ def alerts(stack: Stack = None, as_json: Json = False) -> None:
     """What fires now, since when, which page to open. Exit code 0, 1 (warnings) or 2."""
     with site_of(stack) as site:
         found = alerts_.read(site)
-    if as_json:
-        print(found.model_dump_json(indent=2))
-    else:
-        alerts_.show(found, console)
+    answer(found, as_json, alerts_.show)
     raise typer.Exit(found.exit_code)
 
 
@@ -56,10 +49,7 @@ def backups(stack: Stack = None, as_json: Json = False) -> None:
     """Barman's backups, and which of them can be restored."""
     with site_of(stack) as site:
         found = window.backup_list(store_of(site))
-    if as_json:
-        print(found.model_dump_json(indent=2))
-    else:
-        window.show_backups(found, console)
+    answer(found, as_json, window.show_backups)
 
 
 @app.command()
@@ -85,19 +75,21 @@ def verify(
             )
             return
         found = verification.verify(site, backup)
-    if as_json:
-        print(found.model_dump_json(indent=2))
-    elif found.ok:
-        console.print(f"Backup {found.backup_id} is sound ({span(found.seconds)}).")
-    else:
-        console.print(
-            f"Backup {found.backup_id} is NOT sound: {found.error}\n"
-            "Next: python -m ops backup --wait   (docs/runbooks/backup-is-damaged.md)",
-            style="red",
-            markup=False,
-            highlight=False,
-        )
+    answer(found, as_json, _show_verification)
     raise typer.Exit(0 if found.ok else 1)
+
+
+def _show_verification(found: Verification, console: Console) -> None:
+    if found.ok:
+        console.print(f"Backup {found.backup_id} is sound ({span(found.seconds)}).")
+        return
+    console.print(
+        f"Backup {found.backup_id} is NOT sound: {found.error}\n"
+        "Next: python -m ops backup --wait   (docs/runbooks/backup-is-damaged.md)",
+        style="red",
+        markup=False,
+        highlight=False,
+    )
 
 
 @app.command("window")
@@ -105,10 +97,7 @@ def show_window(stack: Stack = None, as_json: Json = False) -> None:
     """What can be restored: the stretches of time, by timeline."""
     with site_of(stack) as site:
         found = window.window(store_of(site), datetime.now(UTC))
-    if as_json:
-        print(found.model_dump_json(indent=2))
-    else:
-        window.show_window(found, console)
+    answer(found, as_json, window.show_window)
 
 
 @app.command()

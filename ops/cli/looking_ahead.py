@@ -6,7 +6,7 @@ import typer
 
 from ops import capacity as capacity_
 from ops import drills as drills_
-from ops.cli.common import Json, Stack, console, site_of
+from ops.cli.common import Json, Stack, answer, console, site_of
 
 app = typer.Typer()
 
@@ -35,10 +35,7 @@ def drills(stack: Stack = None, as_json: Json = False) -> None:
     """Every restore drill, with how long it took and how much it brought back."""
     with site_of(stack) as site:
         found = drills_.read(site)
-    if as_json:
-        print(found.model_dump_json(indent=2))
-    else:
-        drills_.show(found, console)
+    answer(found, as_json, drills_.show)
 
 
 @app.command()
@@ -47,8 +44,5 @@ def capacity(stack: Stack = None, as_json: Json = False) -> None:
     days."""
     with site_of(stack) as site:
         found = capacity_.read(site)
-    if as_json:
-        print(found.model_dump_json(indent=2))
-    else:
-        capacity_.show(found, console)
+    answer(found, as_json, capacity_.show)
     raise typer.Exit(found.exit_code)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import IO
 
 from lab import project
 from ops import outputs
@@ -14,10 +15,17 @@ _SETTING = "rotations"
 
 
 class Engine:
-    """Pulumi for one stack, or for the selected one."""
+    """Pulumi for one stack, or for the selected one. What an update prints goes to `words_to`, else
+    to standard output."""
 
-    def __init__(self, stack: str | None, directory: Path = outputs.PROJECT) -> None:
+    def __init__(
+        self,
+        stack: str | None,
+        words_to: IO[str] | None = None,
+        directory: Path = outputs.PROJECT,
+    ) -> None:
         self._stack = stack
+        self._words_to = words_to
         self._directory = directory
         self._around = outputs.lab_environment(stack, os.environ) or dict(os.environ)
         self._option = ["--stack", stack] if stack else []
@@ -46,7 +54,9 @@ class Engine:
         """Set one mark and run `pulumi up` on this terminal. Raises OperatorError."""
         self._ask("config", "set", "--path", f"{_SETTING}.{setting}", rotation.mark)
         arguments = ["up", "--yes", "--skip-preview", "--non-interactive", "--suppress-outputs"]
-        code = project.run([*arguments, *self._option], self._directory, self._around)
+        code = project.run(
+            [*arguments, *self._option], self._directory, self._around, self._words_to
+        )
         if code:
             raise OperatorError(
                 f"pulumi up ended with exit code {code}; its own words are above.",
