@@ -1,5 +1,5 @@
-"""Whom clients and Barman refuse, and whom PostgreSQL refuses: no TLS, another authority, a
-certificate that has ended."""
+"""Whom clients and Barman refuse, and whom PostgreSQL refuses: no TLS, an md5 password, an address
+that no rule names, another authority, a certificate that has ended."""
 
 import hashlib
 import shlex
@@ -87,6 +87,42 @@ def test_a_client_without_tls_is_refused_and_the_log_says_so(
         Application(application.client, plain).connect()
     log = site.on_postgres("cat /var/log/postgresql/*.log")
     assert 'no pg_hba.conf entry for host "10.30.0.9", user "app", database "app"' in log
+    assert refusal(application) == ""
+
+
+def test_an_md5_password_is_refused_and_the_log_says_so(
+    site: Stack, application: Application
+) -> None:
+    """A role of an older server, brought over with the verifier that it had there."""
+    role = "SET password_encryption = 'md5'; CREATE ROLE old LOGIN PASSWORD 'the right one'"
+    site.up.sql(f"{role}; GRANT CONNECT ON DATABASE app TO old")
+    assert site.up.sql("SELECT rolpassword LIKE 'md5%' FROM pg_authid WHERE rolname = 'old'") == "t"
+    try:
+        where = application.uri.partition("@")[2]
+        old = Application(application.client, f"postgresql://old:the%20right%20one@{where}")
+        assert 'password authentication failed for user "old"' in refusal(old)
+        log = site.on_postgres("cat /var/log/postgresql/*.log")
+        assert 'User "old" does not have a valid SCRAM secret.' in log
+    finally:
+        site.up.sql("DROP OWNED BY old; DROP ROLE old", "app")
+
+
+def test_a_client_that_knows_no_better_than_md5_is_never_asked_for_it(
+    application: Application,
+) -> None:
+    only_md5 = Application(application.client, f"{application.uri}&require_auth=md5")
+    assert "server requested SASL authentication" in refusal(only_md5)
+
+
+def test_an_address_that_the_firewall_lets_in_and_no_rule_names_is_refused_and_the_log_says_so(
+    site: Stack, application: Application
+) -> None:
+    """The Barman machine reaches the port; the application's role may not come from there."""
+    uri = site.up.outputs["databases"]["app"]["uri"].partition("?")[0] + "?sslmode=require"
+    told = site.on_barman(f"psql -X {shlex.quote(uri)} -c 'SELECT 1' 2>&1 || true")
+    refused = 'no pg_hba.conf entry for host "10.20.1.4", user "app", database "app", SSL'
+    assert refused in told
+    assert refused in site.on_postgres("cat /var/log/postgresql/*.log")
     assert refusal(application) == ""
 
 
