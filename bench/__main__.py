@@ -1,8 +1,9 @@
-"""`make bench`: every measurement, as tables."""
+"""`make bench`: every measurement, as tables; `python -m bench NAME` takes one of them."""
 
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,15 +19,41 @@ Result = TypeVar("Result")
 
 
 def main() -> None:
-    console = Console()
-    for measure in (stand_up.measure, restore.measure):
-        load = os.getloadavg()[0]
-        title, rows = on_a_copy(measure)
-        timings = ((what, f"{seconds:.1f}") for what, seconds in rows)
-        console.print(table(title, load, ("what", "seconds"), timings))
+    chosen = sys.argv[1:] or list(MEASUREMENTS)
+    if unknown := set(chosen) - set(MEASUREMENTS):
+        sys.exit(f"no such measurement: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
+    # Where there is no terminal, rich would cut every line at 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for name in chosen:
+        console.print(MEASUREMENTS[name]())
+
+
+def stand_up_table() -> Table:
+    return timings(stand_up.measure)
+
+
+def restore_table() -> Table:
+    return timings(restore.measure)
+
+
+def durability_table() -> Table:
     load = os.getloadavg()[0]
     rates = on_a_copy(durability.measure)
-    console.print(table(durability.TITLE, load, durability.COLUMNS, rates.rows()))
+    return table(durability.TITLE, load, durability.COLUMNS, rates.rows())
+
+
+MEASUREMENTS = {
+    "stand-up": stand_up_table,
+    "restore": restore_table,
+    "durability": durability_table,
+}
+
+
+def timings(measure: Callable[[Path], tuple[str, list[tuple[str, float]]]]) -> Table:
+    """The table of a measurement that tells how many seconds what took."""
+    load = os.getloadavg()[0]
+    title, rows = on_a_copy(measure)
+    return table(title, load, ("what", "seconds"), ((what, f"{took:.1f}") for what, took in rows))
 
 
 def on_a_copy(measure: Callable[[Path], Result]) -> Result:
