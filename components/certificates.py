@@ -26,6 +26,18 @@ _CURVE = ec.SECP256R1()
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
+def server_issue(begun: str, now: datetime) -> str:
+    """The moment of issue (a MOMENT) of a server's certificate that was first issued at `begun`: as
+    many lives later as have ended by `now`.
+
+    Nobody may have updated the stack for longer than a certificate lives; then Barman would refuse
+    the server in the middle of the update.
+    """
+    at = _moment(begun)
+    ended = max(0, (now - at) // SERVER_LIFE)
+    return (at + ended * SERVER_LIFE).strftime(MOMENT)
+
+
 def authority_certificate(seed: bytes, name: str, issued: str) -> str:
     """PEM of the authority `name`, valid for ten years from `issued` (a MOMENT).
 
@@ -84,7 +96,7 @@ def _key(seed: bytes) -> ec.EllipticCurvePrivateKey:
 def _builder(
     subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, issued: str, life: timedelta
 ) -> x509.CertificateBuilder:
-    at = datetime.strptime(issued, MOMENT).replace(tzinfo=UTC)
+    at = _moment(issued)
     public = key.public_key()
     identifier = x509.SubjectKeyIdentifier.from_public_key(public)
     serial = hashlib.sha256(identifier.digest + issued.encode()).digest()[:16]
@@ -99,6 +111,10 @@ def _builder(
         .not_valid_after(at + life)
         .add_extension(identifier, critical=False)
     )
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, MOMENT).replace(tzinfo=UTC)
 
 
 def _name(common_name: str) -> x509.Name:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -55,7 +56,8 @@ class Durability:
 @dataclass(frozen=True)
 class PostgresServerArgs:
     """`machine` describes the VM; the rest is PostgreSQL's own. Its certificate is issued at its
-    machine's first boot, or at `certificate_mark` when that is later."""
+    machine's first boot, or at `certificate_mark` when that is later, and again when it has ended.
+    """
 
     machine: MachineArgs
     plan: AddressPlan
@@ -185,7 +187,7 @@ def _server_certificate(args: PostgresServerArgs, issued: pulumi.Output[str]) ->
             known[1],
             args.machine.host_name,
             args.plan.postgres_address,
-            max(known[2], args.certificate_mark),
+            certificates.server_issue(max(known[2], args.certificate_mark), datetime.now(UTC)),
         )
     )
 
