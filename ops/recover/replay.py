@@ -47,7 +47,7 @@ def replay(run: Run) -> str:
             seen = progress(run)
             if seen is not None and (not seen["in_recovery"] or seen["paused"] == "paused"):
                 break
-            if seen is None and _unit_state(run) in ("failed", "inactive"):
+            if seen is None and _gave_up(run):
                 raise OperatorError(_explain(run, int(mark)), next_command="python -m ops window")
             tick(time.monotonic() - began)
             time.sleep(POLL_S)
@@ -92,10 +92,13 @@ def progress(run: Run) -> dict[str, Any] | None:
         return None
 
 
-def _unit_state(run: Run) -> str:
-    return run.site.postgres.run(
-        ["systemctl", "is-active", cluster(run).unit], accept=None
-    ).stdout.strip()
+def _gave_up(run: Run) -> bool:
+    """Whether PostgreSQL has ended and nothing is about to start it, as a boot is."""
+    said = run.site.postgres.run(
+        ["systemctl", "show", "--property=ActiveState,Job", cluster(run).unit]
+    ).stdout
+    state = dict(line.split("=", 1) for line in said.splitlines() if line)
+    return state["ActiveState"] in ("failed", "inactive") and not state.get("Job")
 
 
 def _explain(run: Run, mark: int) -> str:

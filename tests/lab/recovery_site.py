@@ -77,9 +77,10 @@ class Stack:
 
     def finish(self) -> None:
         """Go on with the run that a power cut has interrupted, once both machines answer."""
-        deadline = time.monotonic() + 300
+        deadline, said = time.monotonic() + 300, ""
         while (done := self.ops("recover", "--resume", check=False)).returncode:
-            assert time.monotonic() < deadline, done.stdout + done.stderr
+            said += done.stdout + done.stderr
+            assert time.monotonic() < deadline and "No run is under way" not in done.stderr, said
             time.sleep(2)
 
     def on_postgres(self, script: str) -> str:
