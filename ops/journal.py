@@ -92,6 +92,7 @@ class Journal(BaseModel):
 
 
 # Written beside and moved: a reader sees the whole journal or the one before, also after a crash.
+# The length is told, for a connection that is cut ends the input like one that was sent whole.
 # That there is a run is no secret: what restarts the receiver looks for it. What it says is.
 _SAVE = f"""
 set -e
@@ -99,6 +100,7 @@ install -d -m 0711 {FOLDER}
 umask 077
 mkdir -p "$1"
 cat >"$2.new"
+test "$(wc -c <"$2.new")" -eq "$3"
 sync "$2.new"
 mv "$2.new" "$2"
 sync {FOLDER}
@@ -107,9 +109,10 @@ sync {FOLDER}
 
 def save(machine: Machine, journal: Journal) -> None:
     """Write the journal of the run under way."""
+    text = journal.model_dump_json(indent=1).encode()
     machine.run(
-        ["sh", "-c", _SAVE, "save", journal.folder, CURRENT],
-        stdin=journal.model_dump_json(indent=1),
+        ["sh", "-c", _SAVE, "save", journal.folder, CURRENT, str(len(text))],
+        stdin=text,
     )
 
 

@@ -190,3 +190,30 @@ def test_what_is_sent_to_a_machine_runs_there_by_itself(tmp_path: Path) -> None:
     )
     answer: dict[str, Any] = json.loads(done.stdout)
     assert answer == {"users": []}
+
+
+class CutConnection:
+    """A Barman machine below `root`, whose connection breaks after `sent` bytes of what is sent."""
+
+    def __init__(self, root: Path, sent: int | None = None) -> None:
+        self.root, self.sent = root, sent
+
+    def run(self, argv: list[str], *, stdin: bytes = b"", accept: object = None) -> Any:
+        here = [word.replace(journal.FOLDER, str(self.root)) for word in argv]
+        done = subprocess.run(here, input=stdin[: self.sent], capture_output=True, check=False)
+        return SimpleNamespace(stdout=done.stdout.decode(), ok=done.returncode == 0)
+
+
+@pytest.mark.parametrize("sent", [0, 100])
+def test_a_runbook_killed_while_it_saves_leaves_the_journal_before(
+    tmp_path: Path, sent: int
+) -> None:
+    current = Journal.begin("recover")
+    whole, cut = (cast(Any, CutConnection(tmp_path, bytes_sent)) for bytes_sent in (None, sent))
+    journal.save(whole, current)
+    after = current.model_copy(deep=True)
+    after.note("pause", State.STARTED)
+    journal.save(cut, after)
+    assert journal.load(whole) == current
+    journal.save(whole, after)
+    assert journal.load(whole) == after
