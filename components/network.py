@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 import pulumi
 from pulumi_azure_native import network, resources
 
+from components import address_space
 from components.addresses import AddressPlan
 from components.security_rules import Rule, barman_rules, postgres_rules
 
@@ -55,7 +56,12 @@ class Network(pulumi.ComponentResource):
             location=args.location,
             address_space=network.AddressSpaceArgs(address_prefixes=[str(args.vnet_cidr)]),
             tags=args.tags,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                hooks=pulumi.ResourceHookBinding(
+                    before_update=[address_space.hook(f"{name}-addresses")]
+                ),
+            ),
         )
         nat_ip = self._public_ip("nat")
         nat = network.NatGateway(
@@ -115,7 +121,8 @@ class Network(pulumi.ComponentResource):
             location=self._args.location,
             security_rules=[_security_rule(rule) for rule in rules],
             tags=self._args.tags,
-            opts=pulumi.ResourceOptions(parent=self),
+            # Its rules name the network's addresses: when those are refused, it stays as it is.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[vnet]),
         )
         return network.Subnet(
             f"{self._name}-{role}-subnet",

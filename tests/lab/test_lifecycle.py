@@ -199,6 +199,33 @@ def test_a_smaller_disk_is_refused_at_preview(interrupted: Stack) -> None:
         interrupted.pulumi("config", "set", "postgres-barman:barmanDiskGb", "320")
 
 
+@pytest.mark.parametrize(
+    "words", [["preview"], ["up", "--yes", "--skip-preview"]], ids=["preview", "up"]
+)
+def test_another_network_is_refused_before_anything_is_touched(
+    interrupted: Stack, words: list[str]
+) -> None:
+    before = inputs(interrupted)
+    interrupted.pulumi("config", "set", "postgres-barman:vnetCidr", "10.40.0.0/16")
+    try:
+        refused = interrupted.pulumi(*words, "--non-interactive", check=False)
+    finally:
+        interrupted.pulumi("config", "set", "postgres-barman:vnetCidr", "10.20.0.0/16")
+    assert refused.returncode != 0
+    told = refused.stdout + refused.stderr
+    assert "vnetCidr = 10.40.0.0/16: the machines have addresses of 10.20.0.0/16" in told
+    assert "pulumi config set vnetCidr 10.20.0.0/16" in told
+    assert inputs(interrupted) == before
+    interrupted.pulumi("preview", "--expect-no-changes", "--non-interactive")
+
+
+def inputs(stack: Stack) -> dict[str, object]:
+    """What everything in the stack's state was asked to be, by URN; in clear, for a secret is
+    encrypted anew each time."""
+    state = json.loads(stack.pulumi("stack", "export", "--show-secrets").stdout)
+    return {item["urn"]: item.get("inputs") for item in state["deployment"]["resources"]}
+
+
 def resources(stack: Stack) -> list[str]:
     """The URN of everything in the stack's state."""
     state = json.loads(stack.pulumi("stack", "export").stdout)

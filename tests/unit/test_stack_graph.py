@@ -79,12 +79,20 @@ def test_whatever_is_deleted_the_guard_would_have_to_go_first() -> None:
     assert deletable == set()
 
 
-def test_a_new_size_of_a_data_disk_is_judged_first() -> None:
+def test_a_new_size_of_a_data_disk_and_a_new_network_are_judged_first() -> None:
     judged = {item.name: item.before_update for item in dev()[0] if item.before_update}
     assert judged == {
         "postgres-machine-data": ("postgres-machine-size",),
         "barman-machine-data": ("barman-machine-size",),
+        "network-vnet": ("network-addresses",),
     }
+
+
+def test_whatever_has_an_address_waits_for_the_network_to_be_judged() -> None:
+    """Else a refused `up --skip-preview` would have changed the rules beside it."""
+    everything = {item.name: item for item in dev()[0]}
+    for item in (*resources(NSG).values(), *resources(SUBNET).values()):
+        assert "network-vnet" in everything[item.name].depends_on
 
 
 def test_data_disks_are_attached_uncached_and_survive_their_vm() -> None:
