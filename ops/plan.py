@@ -75,6 +75,12 @@ def choose(
     else:
         where = timeline or _timeline(catalogue, stretches, target, now, located)
         stretch = _stretch(stretches, target, where, now, located, notes)
+        if target.kind is Kind.TIME and target.time > stretch.ends and _goes_on(catalogue, stretch):
+            raise OperatorError(
+                f"{target.value} lies behind a gap of the WAL: without one it ends at "
+                f"{moment(stretch.ends)}, and no backup begins after the gap.",
+                next_command=WINDOW,
+            )
         backup = forced or _last_before(catalogue, stretch, target, located)
         if reach(catalogue, backup, where) is None:
             raise OperatorError(

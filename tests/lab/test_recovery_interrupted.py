@@ -59,9 +59,11 @@ def test_a_power_cut_within_a_step(site: Stack, tmp_path: Path, machine: str, st
     site.up.lab_command("kill", f"{machine}-lab")
     site.up.lab_command("power-on", f"{machine}-lab")
     said, _ = runbook.communicate(timeout=600)
-    # Where the step did not need the machine at that moment, the run just goes on.
+    # Where the step did not need the machine at that moment, the run just goes on; where PostgreSQL
+    # started before it could reach Barman and gave up, the run has taken itself back.
     if runbook.returncode:
         assert runbook.returncode == 2, said
-        site.finish()
+        if "Everything was put back as it was before." not in said:
+            site.finish()
     assert site.ids() == ids
     site.wait_protected()

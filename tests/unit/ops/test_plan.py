@@ -53,7 +53,7 @@ def test_a_lost_segment_parts_a_stretch() -> None:
     assert [(len(s.backups), s.after_gap) for s in found] == [(1, False), (1, True)]
 
 
-def test_the_latest_state_before_a_gap_is_told_to_be_no_such_thing() -> None:
+def test_what_lies_behind_a_gap_is_not_taken_for_the_latest_state() -> None:
     assert choose(Target()).ends_early is None
     cut = STORE.model_copy(
         update={"backups": tuple(b for b in STORE.backups if b.timeline == 1)[:1], "forks": ()}
@@ -61,9 +61,14 @@ def test_the_latest_state_before_a_gap_is_told_to_be_no_such_thing() -> None:
     only_first = cut.model_copy(update={"runs": tuple(r for r in cut.runs if r.timeline == 1)})
     assert plan.choose(only_first, Target(), NOW).ends_early is None
     runs = tuple(r for r in without_segment(5, 1).runs if r.timeline == 1)
-    chosen = plan.choose(only_first.model_copy(update={"runs": runs}), Target(), NOW)
+    holed = only_first.model_copy(update={"runs": runs})
+    chosen = plan.choose(holed, Target(), NOW)
     assert chosen.ends_early is not None
     assert "backup --wait" in chosen.notes[0]
+    behind = targets.parse(time="2026-11-23 07:30:00Z")
+    assert plan.choose(only_first, behind, NOW)
+    with pytest.raises(OperatorError, match="behind a gap of the WAL"):
+        plan.choose(holed, behind, NOW)
 
 
 def test_latest_follows_the_newest_timeline_from_its_newest_backup() -> None:
