@@ -6,7 +6,7 @@ import pytest
 
 from ops.recover.procedure import procedure
 from ops.steps import Step
-from tests.lab.recovery_site import Stack, kill_at, wait_for
+from tests.lab.recovery_site import PUT_BACK, Stack, kill_at, wait_for
 
 STEPS = procedure("recover")
 
@@ -63,7 +63,7 @@ def test_a_power_cut_within_a_step(site: Stack, tmp_path: Path, machine: str, st
     # started before it could reach Barman and gave up, the run has taken itself back.
     if runbook.returncode:
         assert runbook.returncode == 2, said
-        if "Everything was put back as it was before." not in said:
+        if PUT_BACK not in said:
             site.finish()
     assert site.ids() == ids
     site.wait_protected()
