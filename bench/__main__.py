@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,25 +29,10 @@ def main() -> None:
         console.print(MEASUREMENTS[name]())
 
 
-def stand_up_table() -> Table:
-    return timings(stand_up.measure)
-
-
-def restore_table() -> Table:
-    return timings(restore.measure)
-
-
 def durability_table() -> Table:
     load = os.getloadavg()[0]
     rates = on_a_copy(durability.measure)
     return table(durability.TITLE, load, durability.COLUMNS, rates.rows())
-
-
-MEASUREMENTS = {
-    "stand-up": stand_up_table,
-    "restore": restore_table,
-    "durability": durability_table,
-}
 
 
 def timings(measure: Callable[[Path], tuple[str, list[tuple[str, float]]]]) -> Table:
@@ -54,6 +40,13 @@ def timings(measure: Callable[[Path], tuple[str, list[tuple[str, float]]]]) -> T
     load = os.getloadavg()[0]
     title, rows = on_a_copy(measure)
     return table(title, load, ("what", "seconds"), ((what, f"{took:.1f}") for what, took in rows))
+
+
+MEASUREMENTS: dict[str, Callable[[], Table]] = {
+    "stand-up": partial(timings, stand_up.measure),
+    "restore": partial(timings, restore.measure),
+    "durability": durability_table,
+}
 
 
 def on_a_copy(measure: Callable[[Path], Result]) -> Result:

@@ -74,13 +74,7 @@ def choose(
         end_lsn = backup.end_xlog or 0
     else:
         where = timeline or _timeline(catalogue, stretches, target, now, located)
-        stretch = _stretch(stretches, target, where, now, located, notes)
-        if target.kind is Kind.TIME and target.time > stretch.ends and _goes_on(catalogue, stretch):
-            raise OperatorError(
-                f"{target.value} lies behind a gap of the WAL: without one it ends at "
-                f"{moment(stretch.ends)}, and no backup begins after the gap.",
-                next_command=WINDOW,
-            )
+        stretch = _stretch(catalogue, stretches, target, where, now, located, notes)
         backup = forced or _last_before(catalogue, stretch, target, located)
         if reach(catalogue, backup, where) is None:
             raise OperatorError(
@@ -204,6 +198,7 @@ def _holds(stretch: Interval, target: Target) -> bool:
 
 
 def _stretch(
+    catalogue: Catalogue,
     stretches: list[Interval],
     target: Target,
     timeline: int,
@@ -228,13 +223,16 @@ def _stretch(
     holding = [s for s in own if _holds(s, target)]
     if holding:
         return holding[-1]
-    raise_or_note(own, target, now, notes)
+    raise_or_note(own, target, now, notes, goes_on=_goes_on(catalogue, own[-1]))
     return own[-1]
 
 
-def raise_or_note(own: list[Interval], target: Target, now: datetime, notes: list[str]) -> None:
+def raise_or_note(
+    own: list[Interval], target: Target, now: datetime, notes: list[str], *, goes_on: bool
+) -> None:
     """The refusal of a target outside every interval; a time after the last commit but not in
-    the future is no error, it means the same as the latest state."""
+    the future is no error, it means the same as the latest state, unless WAL `goes_on` behind a
+    gap."""
     earliest, latest = own[0], own[-1]
     if target.kind is Kind.LSN:
         raise OperatorError(
@@ -255,6 +253,12 @@ def raise_or_note(own: list[Interval], target: Target, now: datetime, notes: lis
             next_command=WINDOW,
         )
     if when > latest.ends:
+        if goes_on:
+            raise OperatorError(
+                f"{target.value} lies behind a gap of the WAL: without one it ends at "
+                f"{moment(latest.ends)}, and no backup begins after the gap.",
+                next_command=WINDOW,
+            )
         notes.append(
             f"nothing that Barman holds was committed after {moment(latest.ends)}, so unless more "
             "arrives before the server stops, this is the latest state"

@@ -2,7 +2,7 @@
 
 import time
 
-from tests.faults.expectations import IN_TIME_S, nothing_lost, recorded
+from tests.faults.expectations import IN_TIME_S, nothing_lost, protected_again, recorded
 from tests.faults.report import Report, Row
 from tests.faults.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
 from tests.waiting import eventually
@@ -30,10 +30,7 @@ def test_barmans_disk_full(site: Site, report: Report) -> None:
             )
             ledger.wait_for_more(100)
             assert f"/data on {BARMAN} is 100 % full" in site.reasons()
-        began = time.monotonic()
-        site.until_protected()
-        row = Row("Barman's disk full", FALLBACK, protected_after_s=time.monotonic() - began)
-        ledger.wait_for_more(50)
+        row = protected_again(site, ledger, "Barman's disk full")
     row.seen = (
         f"commits waited {ledger.longest_commit():.1f} s, went on alone, interval recorded; "
         "status names the disk; goes on by itself once there is room"
