@@ -64,7 +64,8 @@ def _accept(listener: socket.socket, server: Server, stopping: threading.Event) 
         transport = paramiko.Transport(connection)
         for key in server.host_keys:
             transport.add_server_key(key)
-        with suppress(paramiko.SSHException, EOFError):
+        # A client that refuses the host key may reset the connection: the next one is still heard.
+        with suppress(paramiko.SSHException, EOFError, OSError):
             transport.start_server(server=_Session(server, transport))
 
 
