@@ -44,6 +44,13 @@ def render(first_boot: FirstBoot) -> str:
                 "permissions": "0644",
             },
             {
+                # What `ssh_pwauth` would write later, and then restart sshd for: a connection that
+                # came between its start and that restart would be dropped.
+                "path": "/etc/ssh/sshd_config.d/50-cloud-init.conf",
+                "content": "PasswordAuthentication no\n",
+                "permissions": "0600",
+            },
+            {
                 # A mail server is among the recommended: it has no business here.
                 "path": "/etc/apt/apt.conf.d/50no-recommends",
                 "content": 'APT::Install-Recommends "false";\n',

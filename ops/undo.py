@@ -91,16 +91,13 @@ def configure(run: Run) -> str:
         for line in control.splitlines()
         if line.startswith("Latest checkpoint's TimeLineID")
     )
-    fetch = (
-        f"case %f in *.history) exec barman-wal-restore --user barman "
-        f"{outputs.barman.private_address} {outputs.backup.server_name} %f %p;; esac; exit 1"
-    )
+    fetch = restore.fetch_wal(outputs.barman.private_address, outputs.backup.server_name)
     restore.write_override(
         run,
         names,
         restore.render(
             {
-                "restore_command": fetch,
+                "restore_command": f"case %f in *.history) ;; *) exit 1;; esac; {fetch}",
                 "recovery_target_timeline": timeline,
                 **restore.WITHOUT_BARMAN,
             }

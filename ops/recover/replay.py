@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from ops import postgres
@@ -15,6 +16,12 @@ from ops.steps import Run
 from ops.targets import Kind, Target
 
 POLL_S = 0.5
+# How long Barman may be out of reach: a reboot of its machine takes less.
+OUTAGE_S = 600
+# Logged when the restore command did not end with "no such file"; see restore.fetch_wal.
+NOT_FETCHED = "could not restore file"
+# Logged for each of our own looks at a server that is not up yet.
+NOT_UP = "the database system is"
 PROMOTE_TIMEOUT_S = 600
 PROGRESS = """
 SELECT json_build_object('in_recovery', pg_is_in_recovery(),
@@ -26,17 +33,14 @@ SELECT json_build_object('in_recovery', pg_is_in_recovery(),
 
 def replay(run: Run) -> str:
     """Start PostgreSQL and wait until it has arrived. Raises OperatorError with its own words."""
-    names, machine = cluster(run), run.site.postgres
     target = Target.model_validate(run.journal.facts.get("target") or {})
     # From here on a reboot goes on replaying.
     set_start(run, "auto")
-    mark = machine.run(["sh", "-c", 'wc -c <"$1" 2>/dev/null || echo 0', "size", names.log]).stdout
-    machine.run(["systemctl", "reset-failed", names.unit], accept=None)
-    machine.run(["systemctl", "start", "--no-block", names.unit])
+    mark = _start(run)
     began = time.monotonic()
     plan = run.journal.plan
     first, last = (plan.replay_from, plan.replay_to) if plan else (0, 0)
-    seen = None
+    seen, out_of_reach = None, Outage(OUTAGE_S)
 
     def replayed() -> int | None:
         at = seen["lsn"] if seen else None
@@ -47,8 +51,15 @@ def replay(run: Run) -> str:
             seen = progress(run)
             if seen is not None and (not seen["in_recovery"] or seen["paused"] == "paused"):
                 break
-            if seen is None and _gave_up(run):
-                raise OperatorError(_explain(run, int(mark)), next_command="python -m ops window")
+            if seen is not None:
+                out_of_reach.over()
+            elif _gave_up(run):
+                why = explain(_logged(run, mark))
+                if NOT_FETCHED not in why or out_of_reach.too_long():
+                    raise OperatorError(why, next_command="python -m ops window")
+                if out_of_reach.begins():
+                    run.say("Barman cannot be reached for WAL; PostgreSQL is started again")
+                mark = _start(run)
             tick(time.monotonic() - began)
             time.sleep(POLL_S)
     if target.kind is not Kind.LATEST and not seen["in_recovery"]:
@@ -101,13 +112,47 @@ def _gave_up(run: Run) -> bool:
     return state["ActiveState"] in ("failed", "inactive") and not state.get("Job")
 
 
-def _explain(run: Run, mark: int) -> str:
-    """Why PostgreSQL gave up: its FATAL line, or the end of what it logged since `mark`."""
-    text = run.site.postgres.run(
-        ["tail", "-c", f"+{mark + 1}", cluster(run).log], accept=None
-    ).stdout
-    fatal = [line for line in text.splitlines() if "FATAL" in line or "PANIC" in line]
-    why = fatal[-1] if fatal else "\n".join(text.splitlines()[-10:]) or "it logged nothing"
+def _start(run: Run) -> int:
+    """Start PostgreSQL without waiting for it; the size of its log before, in bytes."""
+    names, machine = cluster(run), run.site.postgres
+    mark = machine.run(["sh", "-c", 'wc -c <"$1" 2>/dev/null || echo 0', "size", names.log]).stdout
+    machine.run(["systemctl", "reset-failed", names.unit], accept=None)
+    machine.run(["systemctl", "start", "--no-block", names.unit])
+    return int(mark)
+
+
+def _logged(run: Run, mark: int) -> str:
+    """What PostgreSQL logged since its log was `mark` bytes long."""
+    tail = ["tail", "-c", f"+{mark + 1}", cluster(run).log]
+    return run.site.postgres.run(tail, accept=None).stdout
+
+
+def explain(logged: str) -> str:
+    """Why PostgreSQL gave up: its FATAL line, or the end of what it logged."""
+    lines = [line for line in logged.splitlines() if NOT_UP not in line]
+    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]
+    why = fatal[-1] if fatal else "\n".join(lines[-10:]) or "it logged nothing"
     if "recovery ended before configured recovery target was reached" in why:
         return f"The WAL ends before the target: {why}"
     return f"PostgreSQL stopped while replaying: {why}"
+
+
+@dataclass
+class Outage:
+    """Barman out of reach, for at most `limit_s` on end."""
+
+    limit_s: float
+    since: float | None = None
+
+    def begins(self) -> bool:
+        """Whether this is the first that is heard of it."""
+        if self.since is not None:
+            return False
+        self.since = time.monotonic()
+        return True
+
+    def over(self) -> None:
+        self.since = None
+
+    def too_long(self) -> bool:
+        return self.since is not None and time.monotonic() > self.since + self.limit_s

@@ -121,11 +121,23 @@ def undo_configure(run: Run) -> None:
     run.site.postgres.run(["rm", "-f", cluster(run).override])
 
 
+def fetch_wal(address: str, server: str, *flags: str) -> str:
+    """PostgreSQL's restore_command: one file from Barman at `address`.
+
+    A command that fails means "there is no such file", which ends the replay and promotes: so it
+    must be another failure when Barman could not be asked at all. barman-wal-restore ends with 1
+    for a missing file and with 2 and more for a broken connection; PostgreSQL stops at more than
+    125 (its RestoreArchivedFile), and can then be started again.
+    """
+    words = " ".join(["barman-wal-restore", *flags, "--user", "barman", address, server])
+    return f"{words} %f %p; code=$?; test $code -lt 2 || exit 255; exit $code"
+
+
 def replay_values(target: Target, timeline: int, address: str, server: str) -> dict[str, str]:
     """The settings for replaying to `target` and, if it is not the end, waiting there. `address`
     is Barman's."""
     values = {
-        "restore_command": f"barman-wal-restore --partial --user barman {address} {server} %f %p",
+        "restore_command": fetch_wal(address, server, "--partial"),
         "recovery_target_timeline": str(timeline),
         **WITHOUT_BARMAN,
     }

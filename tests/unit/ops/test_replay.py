@@ -1,0 +1,55 @@
+"""Replay that must not end early: a machine out of reach is not the end of the WAL."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ops.recover import replay, restore
+
+# PostgreSQL's RestoreArchivedFile: more than this is an error, less is "no such file".
+LAST_THAT_ENDS_REPLAY = 125
+
+
+@pytest.mark.parametrize(("fetched", "code"), [(0, 0), (1, 1), (2, 255), (3, 255), (127, 255)])
+def test_only_a_missing_file_ends_the_replay(tmp_path: Path, fetched: int, code: int) -> None:
+    stand_in = tmp_path / "barman-wal-restore"
+    stand_in.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/said\nexit {fetched}\n')
+    stand_in.chmod(0o755)
+    command = restore.fetch_wal("10.0.0.5", "pg", "--partial")
+    command = command.replace("%f", "0" * 24).replace("%p", "pg_wal/RECOVERYXLOG")
+    done = subprocess.run(
+        ["sh", "-c", command], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False
+    )
+    assert done.returncode == code
+    assert (done.returncode > LAST_THAT_ENDS_REPLAY) == (fetched > 1)
+    said = (tmp_path / "said").read_text()
+    assert said == f"--partial --user barman 10.0.0.5 pg {'0' * 24} pg_wal/RECOVERYXLOG\n"
+
+
+def test_the_reason_is_not_one_of_our_own_looks() -> None:
+    logged = (
+        "LOG:  starting archive recovery\n"
+        'FATAL:  could not restore file "00000002.history" from archive: child process exited '
+        "with exit code 255\n"
+        "FATAL:  the database system is starting up\n"
+    )
+    assert replay.NOT_FETCHED in replay.explain(logged)
+    assert "it logged nothing" in replay.explain("")
+    assert "the last words" in replay.explain("LOG:  the last words\n")
+    short = "FATAL:  recovery ended before configured recovery target was reached\n"
+    assert replay.explain(short).startswith("The WAL ends before the target")
+
+
+def test_an_outage_is_told_once_and_ends_with_the_next_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(replay.time, "monotonic", lambda: now[0])
+    outage = replay.Outage(60)
+    assert not outage.too_long()
+    assert outage.begins() and not outage.begins()
+    now[0] = 61
+    assert outage.too_long()
+    outage.over()
+    assert not outage.too_long() and outage.begins()
