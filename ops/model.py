@@ -146,7 +146,7 @@ class Status(_Model):
     """The newest attempt, whatever became of it."""
     last_done_backup: BackupStatus | None = None
     unsound_backups: list[BackupStatus] = Field(default_factory=list)
-    """Those that failed their newest verification, or whose WAL did."""
+    """Damaged ones, and the newest complete one if WAL after it is damaged."""
     failed_drill: str | None = None
     """Why the newest restore drill failed; null when it passed, or none was held."""
     restorable_from: datetime | None = None

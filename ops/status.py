@@ -137,8 +137,8 @@ def _backups(machine: Machine, into: Status) -> None:
         else backup
         for backup in barman.backups(answer, into.server)
     ]
-    into.unsound_backups = [backup for backup in found if backup.verified is False]
     done: list[BackupStatus] = [backup for backup in found if backup.status == "DONE"]
+    into.unsound_backups = verification.unsound(found)
     into.backups = len(done)
     into.last_backup = found[0] if found else None
     into.last_done_backup = done[0] if done else None

@@ -1,12 +1,13 @@
 """What the Barman machine found when it read its backups again, and a reading started now."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ops import barman, longrun
 from ops.errors import OperatorError
+from ops.model import BackupStatus
 from ops.ssh import CommandFailed, Machine, Site
 
 PROGRAM = "/usr/local/bin/backup-verify"
@@ -46,6 +47,17 @@ def newest(history: str) -> dict[str, Verification]:
 def read(machine: Machine) -> dict[str, Verification]:
     """The last verification of each backup."""
     return newest(machine.run(["cat", HISTORY], accept=(0, 1)).stdout)
+
+
+def unsound(backups: Sequence[BackupStatus]) -> list[BackupStatus]:
+    """Those that did not pass their last verification: the damaged ones, and the newest complete
+    one if WAL after it is damaged, for which a newer backup is the cure. `backups` newest first."""
+    newest_done = next((backup for backup in backups if backup.status == "DONE"), None)
+    return [
+        backup
+        for backup in backups
+        if backup.verified is False and (backup.status == "FAILED" or backup is newest_done)
+    ]
 
 
 def bad_wal(verifications: Iterable[Verification]) -> list[str]:

@@ -5,6 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from .catalogue import Backup
+
 # From the end: drills are weekly, verifications daily.
 TAIL_BYTES = 256 * 1024
 
@@ -44,3 +46,17 @@ def newest(found: list[dict[str, Any]], **wanted: Any) -> dict[str, Any] | None:
         ),
         None,
     )
+
+
+def unsound(found: list[Backup], verifications: list[dict[str, Any]]) -> list[str]:
+    """The backups that did not pass their last verification: the damaged ones, and the newest
+    complete one if WAL after it is damaged, for which a newer backup is the cure. As `ops status`
+    counts them."""
+    last = {entry.get("backup_id"): entry for entry in verifications}
+    newest_done = max((backup.id for backup in found if backup.status == "DONE"), default="")
+    return [
+        backup.id
+        for backup in found
+        if (backup.status == "FAILED" or backup.id == newest_done)
+        and not last.get(backup.id, {"ok": True}).get("ok")
+    ]

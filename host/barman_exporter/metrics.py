@@ -59,5 +59,5 @@ VERIFIED_AT = _gauge(
     "backup_verification_last_timestamp_seconds", "Last verification with this result", "result"
 )
 VERIFICATION_OK = _gauge(
-    "backup_verification_last_ok", "0 if the last verification of a backup failed"
+    "backup_verification_last_ok", "0 while a backup is there that did not pass it"
 )

@@ -13,7 +13,7 @@ import psycopg2
 
 from . import metrics
 from .catalogue import Backup, Wals, backups, missing
-from .histories import at, entries, newest
+from .histories import at, entries, newest, unsound
 from .server import Server, certificate_end
 from .wal import Lag, received
 
@@ -173,7 +173,7 @@ class Histories:
         verifications = entries(self._places.verifications)
         for result, ok in (("ok", True), ("failed", False)):
             metrics.VERIFIED_AT.labels(result).set(at(newest(verifications, ok=ok)))
-        metrics.VERIFICATION_OK.set(not verifications or bool(verifications[-1].get("ok")))
+        metrics.VERIFICATION_OK.set(not unsound(backups(self._places.base), verifications))
 
 
 def _number(value: object) -> float:

@@ -8,7 +8,7 @@ import pytest
 from lab import client
 from tests.faults.report import Report
 from tests.faults.site import FALLBACK_AFTER_S, Site
-from tests.lab.conftest import CHECKOUT, Application, Stack, copy_checkout
+from tests.lab.conftest import CHECKOUT, Stack, copy_checkout
 
 IMAGE = "debian-13"
 
@@ -36,7 +36,7 @@ def pair(stack: Stack) -> Iterator[Site]:
     """Both machines and a client inside clientCidrs."""
     attached = client.attach(stack.lab, "faults", "10.30.0.19/24")
     try:
-        yield Site(stack, Application(attached, stack.outputs["databases"]["app"]["uri"]))
+        yield Site(stack, attached)
     finally:
         attached.detach()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab import fabric, machine
+from lab.client import Client
 from lab.spec import Hardware
 from tests.faults.ledger import Ledger
 from tests.lab.conftest import Application, Stack
@@ -44,7 +45,12 @@ class Site:
     """A stack with durability sync-with-fallback, unless a test has changed that."""
 
     stack: Stack
-    application: Application
+    client: Client
+
+    @property
+    def application(self) -> Application:
+        """The client with the password that the stack's outputs have."""
+        return Application(self.client, self.stack.outputs["databases"]["app"]["uri"])
 
     def new_ledger(self) -> None:
         """An empty table. Does not wait for Barman."""
@@ -56,7 +62,7 @@ class Site:
 
     def writing(self, clients: int = 4, options: str = "") -> Ledger:
         """Writers at work for the length of a `with`."""
-        return Ledger(self.application.client, self.application.uri, clients, options)
+        return Ledger(self.client, self.application.uri, clients, options)
 
     def lost(self, ledger: Ledger) -> set[int]:
         """Acknowledged, and not in the database."""
@@ -108,8 +114,34 @@ class Site:
 
     def set_level(self, level: str) -> None:
         """As an operator does it."""
-        self.stack.pulumi("config", "set", "postgres-barman:durability", level)
+        self.set("durability", level)
+        self.up()
+
+    def set(self, name: str, value: str) -> None:
+        """Change one setting of the program; `up` brings it about."""
+        self.stack.pulumi("config", "set", f"postgres-barman:{name}", value)
+
+    def up(self) -> None:
         self.stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive")
+
+    def backups(self) -> dict[str, dict[str, Any]]:
+        """What `ops backups` says of each backup, by its id, newest first."""
+        told = json.loads(self.stack.ops("backups", "--json").stdout)["backups"]
+        return {backup["id"]: backup for backup in told}
+
+    def new_backup(self) -> str:
+        """The id of a full backup taken now."""
+        self.stack.ops("backup", "--wait")
+        return next(iter(self.backups()))
+
+    def refused(self, *words: str) -> str:
+        """Why a recovery is refused, on one line; PostgreSQL did not notice."""
+        started = "SELECT pg_postmaster_start_time()"
+        before = self.stack.sql(started)
+        done = self.stack.ops("recover", "--yes", *words, check=False)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert self.stack.sql(started) == before
+        return " ".join((done.stdout + done.stderr).split())
 
     @contextmanager
     def partition(self, *directions: tuple[str, str]) -> Iterator[None]:

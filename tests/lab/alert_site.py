@@ -26,8 +26,8 @@ sed -i 's/_interval: 15s/_interval: 1s/; s/scrape_timeout: 10s/scrape_timeout: 1
 sed -i -E 's/for: [0-9]+[sm]/for: 3s/; s/> 60$/> 6/' alerts.yml
 sed -i 's/group_wait: 10s/group_wait: 1s/; s/group_interval: 1m/group_interval: 2s/
     s/repeat_interval: 50s/repeat_interval: 1s/' alertmanager.yml
-sed -i -E 's/"(catalogue|certificate|stream)": [0-9]+/"\1": 2/; s/("silent_after_s": )[0-9]+/\16/' \
-    barman-exporter.json
+sed -i -E 's/"(catalogue|certificate|stream|histories)": [0-9]+/"\1": 2/; s/("checks": )[0-9]+/\15/
+    s/("silent_after_s": )[0-9]+/\16/' barman-exporter.json
 sed -i 's/resend-delay=15s/resend-delay=1s/' /etc/systemd/system/prometheus.service.d/*.conf
 systemctl daemon-reload
 systemctl restart prometheus prometheus-alertmanager barman-exporter
@@ -41,6 +41,8 @@ rm -r /root/monitoring-before
 systemctl daemon-reload
 systemctl restart prometheus prometheus-alertmanager barman-exporter
 """
+RULES = "/etc/monitoring/alerts.yml"
+EXPORTER = "/etc/monitoring/barman-exporter.json"
 Name = tuple[str, str]
 
 
@@ -51,6 +53,7 @@ class Inbox:
     """
 
     def __init__(self, host: str) -> None:
+        self.web_refuses = False
         self.heartbeats: list[float] = []
         # By fingerprint: several exporters of one machine can be down.
         self._firing: dict[str, dict[str, Any]] = {}
@@ -61,8 +64,9 @@ class Inbox:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                inbox._take(self.path, json.loads(body))
-                self.send_response(200)
+                if not inbox.web_refuses:
+                    inbox._take(self.path, json.loads(body))
+                self.send_response(503 if inbox.web_refuses else 200)
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
@@ -115,11 +119,16 @@ class Inbox:
         for name in names:
             self.wait(f"{name} to fire", lambda name=name: name in self.firing)
             alert = self.firing[name]
-            words = (alert["annotations"]["summary"], alert["annotations"]["runbook"], name[0])
-            self.wait(
-                f"a mail about {name}",
-                lambda words=words: any(all(w in mail for w in words) for mail in self.mails),
+            self.wait_mail(
+                alert["annotations"]["summary"], alert["annotations"]["runbook"], name[0]
             )
+
+    def wait_mail(self, *words: str) -> None:
+        """Until a mail has come with all of these in it."""
+        self.wait(
+            f"a mail with {words}",
+            lambda: any(all(word in mail for word in words) for mail in self.mails),
+        )
 
     def wait_quiet(self) -> None:
         """Until nothing fires, for some seconds on end."""
@@ -156,6 +165,23 @@ def checks_are_ok(stack: Stack) -> bool:
     asked = "http://127.0.0.1:9090/api/v1/query --data-urlencode 'query=min(barman_check_ok)'"
     result = json.loads(stack.on(BARMAN, f"curl -s {asked}"))["data"]["result"]
     return bool(result) and result[0]["value"][1] == "1"
+
+
+@contextmanager
+def changed(stack: Stack, file: str, *edits: str) -> Iterator[None]:
+    """The watchers' configuration `file` with these edits of sed, each of which changes it."""
+    kept = f"/root/{file.rsplit('/', 1)[1]}.before"
+    again = "systemctl restart barman-exporter; systemctl reload prometheus"
+    stack.on(BARMAN, f"cp -p {file} {kept}")
+    try:
+        for edit in edits:
+            before = stack.on(BARMAN, f"cat {file}")
+            stack.on(BARMAN, f"sed -i -E '{edit}' {file}")
+            assert stack.on(BARMAN, f"cat {file}") != before, edit
+        stack.on(BARMAN, again)
+        yield
+    finally:
+        stack.on(BARMAN, f"cp -p {kept} {file}; rm {kept}; {again}")
 
 
 @contextmanager

@@ -7,8 +7,10 @@ import ctypes
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +20,10 @@ import psycopg
 import pytest
 
 from components.images import IMAGES
-from lab import client, machine
+from lab import client, disks, machine
 from lab.client import Client
 from lab.names import Lab
+from lab.spec import Hardware
 from tests.lab import pages, recovery_site
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -94,8 +97,16 @@ class Stack:
 
     def start_ops(self, *words: str) -> subprocess.Popen[str]:
         """A runbook under way, its output in one stream."""
+        return self._begin(self._runbook(*words))
+
+    def start_pulumi(self, *words: str) -> subprocess.Popen[str]:
+        """Pulumi under way, its output in one stream."""
+        typed = f'eval "$0" && cd {self.root} && exec pulumi "$@"'
+        return self._begin(["bash", "-c", typed, self.lab_command("env").stdout, *words])
+
+    def _begin(self, argv: Sequence[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self._runbook(*words),
+            argv,
             cwd=self.root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -106,6 +117,31 @@ class Stack:
     def _runbook(self, *words: str) -> list[str]:
         typed = 'eval "$0" && exec .venv/bin/python -m ops "$@"'
         return ["bash", "-c", typed, self.lab_command("env").stdout, *words]
+
+    def engines(self) -> list[int]:
+        """The Pulumi engines at work on this checkout, by process id."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                engine = (process / "comm").read_text().strip() == "pulumi"
+                if engine and (process / "cwd").resolve() == self.root:
+                    found.append(int(process.name))
+            except OSError:
+                continue
+        return found
+
+    def kill_engines(self) -> None:
+        """What a laptop's empty battery does to them."""
+        for engine in self.engines():
+            with suppress(ProcessLookupError):
+                os.kill(engine, signal.SIGKILL)
+
+    def lose(self, name: str) -> None:
+        """A machine's power is cut; it and its data disk are destroyed."""
+        hardware = Hardware.read(self.lab.directory / "machines" / name / "hardware.json")
+        machine.delete(self.lab, name)
+        for disk in hardware.disks:
+            disks.delete(Path(disk.path))
 
     def follow(
         self,

@@ -1,14 +1,11 @@
 """A lab that is killed while it comes up, goes on, and leaves nothing behind when it goes."""
 
 import json
-import os
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -38,24 +35,12 @@ def interrupted(
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
         finally:
-            for pid in [first.pid, *engines(stack)]:
-                os.kill(pid, signal.SIGKILL)
+            first.kill()
+            stack.kill_engines()
             first.wait()
         yield stack
     finally:
         stack.lab_command("down", "--yes-delete-data", check=False)
-
-
-def engines(stack: Stack) -> list[int]:
-    """The Pulumi engines at work on this checkout."""
-    return [
-        int(process.name)
-        for process in Path("/proc").iterdir()
-        if process.name.isdigit()
-        and (process / "comm").exists()
-        and (process / "comm").read_text().strip() == "pulumi"
-        and (process / "cwd").resolve() == stack.root
-    ]
 
 
 def both_run(lab: Lab) -> bool:

@@ -4,22 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import disks, machine
-from lab.spec import Hardware
 from tests.lab.recovery_site import Stack, read
 
 pytestmark = pytest.mark.thorough
-
-
-def lose(site: Stack, name: str) -> None:
-    """The machine's power is cut; it and its data disk are destroyed."""
-    lab = site.up.lab
-    paths = [
-        d.path for d in Hardware.read(lab.directory / "machines" / name / "hardware.json").disks
-    ]
-    machine.delete(lab, name)
-    for path in paths:
-        disks.delete(Path(path))
 
 
 def test_the_database_machine(site: Stack, tmp_path: Path) -> None:
@@ -29,7 +16,7 @@ def test_the_database_machine(site: Stack, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     with site.writing(ledger):
         site.wait_for_rows(ledger, 100)
-        lose(site, "postgres-lab")
+        site.up.lose("postgres-lab")
     said = site.up.follow("database-machine-is-gone", codes={2: 1})
     assert "Barman to connect to PostgreSQL" in said[1]
     assert "PROTECTED" in said[2]
@@ -42,7 +29,7 @@ def test_the_backup_machine(site: Stack, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     with site.writing(ledger):
         site.wait_for_rows(ledger, 20)
-        lose(site, "barman-lab")
+        site.up.lose("barman-lab")
         (*_, said) = site.up.follow("backup-machine-is-gone")
         site.wait_for_rows(ledger, len(read(ledger)) + 20)
     assert "PROTECTED" in said

@@ -1,6 +1,5 @@
 """New secrets for old under write load: no commit fails, the old ones are refused."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -150,7 +149,7 @@ def test_a_rotation_that_is_killed_is_finished_by_the_next(site: Stack, tmp_path
             seen += line
             # Secrets are made, and on their way to both machines.
             if "barman-configure updating" in line:
-                kill_engine(site.up.root)
+                site.up.kill_engines()
                 break
         rest, _ = running.communicate()
         assert running.returncode == 2, seen + rest
@@ -163,14 +162,3 @@ def test_a_rotation_that_is_killed_is_finished_by_the_next(site: Stack, tmp_path
         assert site.up.pulumi("config", "get", "--path", "rotations.password").stdout == marks
         under.end()
     site.assert_protected()
-
-
-def kill_engine(root: Path) -> None:
-    """What a laptop's empty battery does to the pulumi of this checkout."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            engine = (process / "comm").read_text().strip() == "pulumi"
-            if engine and (process / "cwd").resolve() == root:
-                os.kill(int(process.name), signal.SIGKILL)
-        except OSError:
-            continue

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.barman_exporter.alarm import LASTS, alert
-from host.barman_exporter.catalogue import Wals, backups, missing
-from host.barman_exporter.histories import at, entries, newest
+from host.barman_exporter.catalogue import Backup, Wals, backups, missing
+from host.barman_exporter.histories import at, entries, newest, unsound
 from host.barman_exporter.wal import PAGE, Lag, content_end, received
 from ops.onmachine.catalogue import name_of, segment
 
@@ -213,3 +213,22 @@ def test_the_alarm_ends_by_itself_unless_it_is_renewed(firing: bool) -> None:
     now = datetime(2026, 5, 1, tzinfo=UTC)
     ends = datetime.fromisoformat(str(alert(now, firing=firing)["endsAt"]))
     assert ends == (now + LASTS if firing else now)
+
+
+def test_a_damaged_backup_is_not_hidden_by_what_was_read_after_it() -> None:
+    def backup(name: str, status: str) -> Backup:
+        return Backup(name, status, None, None, 0, None, SIZE)
+
+    read = [
+        {"backup_id": "b", "ok": False},
+        {"backup_id": "a", "ok": True},
+        {"backup_id": "gone", "ok": False},
+    ]
+    damaged = [backup("a", "DONE"), backup("b", "FAILED")]
+    assert unsound(damaged, read) == ["b"]
+    assert unsound([*damaged, backup("c", "DONE")], read) == ["b"]
+    assert unsound(damaged, [*read, {"backup_id": "b", "ok": True}]) == []
+    # Only WAL after it is damaged: until there is a newer one.
+    assert unsound([backup("b", "DONE")], read) == ["b"]
+    assert unsound([backup("b", "DONE"), backup("c", "DONE")], read) == []
+    assert unsound([backup("b", "FAILED")], []) == []

@@ -60,6 +60,18 @@ def test_backups_say_whether_they_were_verified() -> None:
     assert next(entry for name, entry in entries.items() if name != NAME).verified is None
 
 
+def test_damage_counts_until_it_is_gone_a_hole_behind_a_backup_until_there_is_a_newer_one() -> None:
+    def backup(name: str, status: str, verified: bool | None) -> BackupStatus:
+        return BackupStatus(id=name, status=status, type="full", verified=verified)
+
+    holed, damaged = backup("a", "DONE", False), backup("b", "FAILED", False)
+    cut_off = backup("c", "FAILED", None)
+    assert verification.unsound([cut_off, damaged, holed]) == [damaged, holed]
+    assert verification.unsound([backup("d", "DONE", None), cut_off, damaged, holed]) == [damaged]
+    assert verification.unsound([backup("d", "DONE", True), holed]) == []
+    assert verification.unsound([]) == []
+
+
 def test_a_failed_verification_degrades_and_names_the_backup() -> None:
     status = healthy()
     bad = BackupStatus(

@@ -1,0 +1,97 @@
+"""Faults of a recovery: its way to Barman is cut, and the old server comes back beside the new."""
+
+import json
+import time
+
+import pytest
+
+from tests.faults.expectations import nothing_lost
+from tests.faults.report import Report, Row
+from tests.faults.site import ADDRESS, BARMAN, FALLBACK, POSTGRES, UNIT, Site
+
+pytestmark = pytest.mark.thorough
+
+SEGMENTS = 40
+LOG = "/var/log/postgresql/postgresql-17-main.log"
+# The runbook's own connections come from Barman: only the way to it is closed.
+CLOSED = (
+    "table inet fault { chain output { type filter hook output priority 0; "
+    f"ip daddr {ADDRESS[BARMAN]} tcp dport 22 reject with tcp reset; }} }}"
+)
+OUTAGE_S = 12
+
+
+def test_barman_out_of_reach_while_wal_is_replayed(site: Site, report: Report) -> None:
+    """PostgreSQL would take a failed restore_command for the end of the WAL, and promote."""
+    row = Row("database lost; Barman out of reach for a while as its WAL is replayed", FALLBACK)
+    with site.writing() as ledger:
+        for _ in range(SEGMENTS):
+            site.stack.sql("SELECT pg_logical_emit_message(false, 'fault', 'x'), pg_switch_wal()")
+        ledger.wait_for_more(100)
+        site.destroy_database()
+    began = time.monotonic()
+    running = site.stack.start_ops("recover", "--yes")
+    assert running.stdout is not None
+    said = ""
+    for line in running.stdout:
+        said += line
+        if "Replay WAL to the target" in line:
+            site.stack.on(POSTGRES, f"nft '{CLOSED}'")
+            time.sleep(OUTAGE_S)
+            site.stack.on(POSTGRES, "nft delete table inet fault")
+            break
+    rest, _ = running.communicate(timeout=600)
+    assert running.returncode == 0, said + rest
+    # Or replay was over before the way was closed, and this proves nothing.
+    assert "Barman cannot be reached for WAL" in rest
+    assert "could not restore file" in site.stack.on(POSTGRES, f"tail -c 100000 {LOG}")
+    site.until_protected()
+    row.protected_after_s = time.monotonic() - began
+    row.seen = "PostgreSQL stops instead of promoting; the runbook starts it again, and goes on"
+    nothing_lost(site, ledger, row, report)
+    site.until_content()
+
+
+def test_old_and_new_server_alive_together(site: Site, report: Report) -> None:
+    """The directory that a recovery set aside is started by hand, beside the recovered server."""
+    row = Row("old and new server alive together after a restore", FALLBACK)
+    site.new_backup()
+    with site.writing() as ledger:
+        ledger.wait_for_more(50)
+    site.recover()
+    (old,) = site.stack.on(POSTGRES, "ls -d /data/postgresql/17/main.before-* | tail -1").split()
+    binary, config = "/usr/lib/postgresql/17/bin", "/etc/postgresql/17/main"
+    options = (
+        f"-c config_file={config}/postgresql.conf -c data_directory={old} -c port=5433 "
+        "-c external_pid_file= -c unix_socket_directories=/tmp"
+    )
+    with site.writing() as more:
+        site.stack.on(
+            POSTGRES,
+            f"cd /; runuser -u postgres -- {binary}/pg_ctl -D {old} -w -t 60 "
+            f"-l /tmp/old.log -o '{options}' start >/dev/null",
+        )
+        try:
+            asked = "timeout 8 runuser -u postgres -- psql -h /tmp -p 5433 -d app -XAtqc"
+            alive = site.stack.on(POSTGRES, f"cd /; {asked} 'SELECT pg_is_in_recovery()'")
+            assert alive == "f"
+            # Nobody confirms its commits, so it acknowledges none: no client can be fooled.
+            write = "INSERT INTO ledger VALUES (-1)"
+            site.stack.on(POSTGRES, f"cd /; {asked} '{write}' && touch /tmp/told; true")
+            told = site.stack.on(POSTGRES, "ls /tmp/told", check=False)
+            more.wait_for_more(100)
+            assert json.loads(site.stack.ops("status", "--json").stdout)["verdict"] == "protected"
+        finally:
+            site.stack.on(
+                POSTGRES,
+                f"cd /; runuser -u postgres -- {binary}/pg_ctl -D {old} -m immediate stop; "
+                "rm -f /tmp/told /tmp/old.log",
+            )
+    assert told == ""
+    assert site.stack.on(POSTGRES, f"systemctl is-active {UNIT}") == "active"
+    row.acknowledged = len(ledger.commits)
+    row.seen = "the old one acknowledges no commit, Barman follows the new one only"
+    assert site.lost(ledger) == set()
+    nothing_lost(site, more, row, report)
+    assert more.failures == []
+    site.until_content()

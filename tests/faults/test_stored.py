@@ -1,0 +1,124 @@
+"""What Barman holds, changed behind its back: a byte of a backup, a WAL file."""
+
+import json
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.faults.expectations import nothing_lost
+from tests.faults.ledger import Ledger
+from tests.faults.report import Report, Row
+from tests.faults.site import BARMAN, FALLBACK, Site
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.thorough
+
+STORE = "/data/barman/pg"
+MESSAGE = "SELECT pg_logical_emit_message(true, 'fault', '')"
+SWITCH = f"{MESSAGE}; SELECT pg_walfile_name(pg_switch_wal()); {MESSAGE}"
+
+
+def flip(site: Site, path: str, at: int) -> None:
+    """Change one bit; done again, it is as it was."""
+    site.stack.on(
+        BARMAN,
+        f"python3 -c \"f = open('{path}', 'r+b'); f.seek({at}); byte = f.read(1)[0]; "
+        f'f.seek({at}); f.write(bytes([byte ^ 1]))"',
+    )
+
+
+def archived_segment(site: Site) -> str:
+    """The path of a WAL segment that was filled after the newest backup and is archived now."""
+    name = site.stack.sql(SWITCH).splitlines()[1]
+    path = f"{STORE}/wals/{name[:16]}/{name}"
+    eventually(
+        f"Barman to archive {name}",
+        lambda: site.stack.on(BARMAN, f"test -e {path} && echo there", check=False) == "there",
+        150,
+    )
+    return path
+
+
+def verified(site: Site, backup: str) -> bool:
+    """The word of `ops verify`."""
+    return site.stack.ops("verify", backup, check=False).returncode == 0
+
+
+def backed_up_again(site: Site, ledger: Ledger, row: Row) -> None:
+    """A new backup is all it takes to be content again."""
+    began = time.monotonic()
+    assert verified(site, site.new_backup())
+    site.until_content()
+    row.protected_after_s = time.monotonic() - began
+    ledger.wait_for_more(50)
+
+
+def test_flipped_byte_in_a_backup(site: Site, report: Report) -> None:
+    row = Row("a flipped byte in a backup", FALLBACK)
+    older, damaged = site.new_backup(), site.new_backup()
+    file = f"{STORE}/base/{damaged}/data/global/pg_filenode.map"
+    with site.writing() as ledger:
+        # As long as it is sound nobody complains.
+        assert verified(site, damaged)
+        assert site.backups()[damaged]["restorable"]
+        flip(site, file, 100)
+        try:
+            assert not verified(site, damaged)
+            assert not site.backups()[damaged]["restorable"]
+            assert site.backups()[damaged]["status"] == "FAILED"
+            assert f"backup {damaged} failed its verification" in site.reasons()
+            assert damaged in site.refused("--backup-id", damaged)
+            planned = site.stack.ops("recover", "--dry-run").stdout
+            assert older in planned
+            assert damaged not in planned
+            backed_up_again(site, ledger, row)
+        finally:
+            flip(site, file, 100)
+        # Whole again, it counts again.
+        assert verified(site, damaged)
+        assert site.backups()[damaged]["restorable"]
+    row.seen = "ops verify finds it; never counted, never restored, the older one is used instead"
+    nothing_lost(site, ledger, row, report)
+    assert ledger.failures == []
+
+
+@pytest.mark.parametrize("how", ["flipped", "missing"])
+def test_archived_wal(site: Site, report: Report, how: str) -> None:
+    row = Row(f"a {how} archived WAL file", FALLBACK)
+    backup = site.new_backup()
+    before = datetime.now(UTC)
+    with site.writing() as ledger:
+        path = archived_segment(site)
+        archived_segment(site)
+        assert verified(site, backup)
+        behind = datetime.now(UTC)
+        ledger.wait_for_more(50)
+        archived_segment(site)
+        planned = site.stack.ops("recover", "--dry-run", "--target-time", behind.isoformat())
+        assert backup in planned.stdout
+        if how == "flipped":
+            flip(site, path, 2000)
+        else:
+            site.stack.on(BARMAN, f"mv {path} /root/hidden")
+        try:
+            if how == "flipped":
+                assert not verified(site, backup)
+            assert "gap" in site.refused("--target-time", behind.isoformat())
+            # What lies before the gap can still be had.
+            site.stack.ops("recover", "--dry-run", "--target-time", before.isoformat())
+            backed_up_again(site, ledger, row)
+            stretches = json.loads(site.stack.ops("window", "--json").stdout)["intervals"]
+            assert stretches[-1]["after_gap"]
+        finally:
+            if how == "flipped":
+                flip(site, path, 2000)
+            else:
+                site.stack.on(BARMAN, f"mv /root/hidden {path}")
+        assert verified(site, backup)
+    row.seen = (
+        "the gap shows in ops window; a time behind it is refused until there is a new backup"
+    )
+    nothing_lost(site, ledger, row, report)
+    assert ledger.failures == []
+    site.until_content()
