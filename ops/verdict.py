@@ -13,8 +13,9 @@ LAG_BYTES = 256 * 2**20
 CUT_OFF = ("EMPTY", "STARTED")
 # A new backup is read again within an hour of its end; a large one takes some more.
 UNVERIFIED_AFTER = timedelta(hours=24)
-# Barman's checks that say in other words what is judged here from PostgreSQL's own view.
-JUDGED_ELSEWHERE = frozenset({"backup_minimum_size"})
+# Barman's checks that say in other words what is judged here: a failed backup until there is a good
+# one after it, a damaged one until it is gone.
+JUDGED_ELSEWHERE = frozenset({"backup_minimum_size", "failed_backups"})
 OTHER_CLUSTER = "systemid_coherence"
 
 

@@ -104,7 +104,10 @@ class Site:
 
     def until_content(self, timeout_s: float = 120) -> float:
         """The seconds until `ops status` has nothing to complain about."""
-        return eventually("ops status to be content", lambda: self.reasons() == "", timeout_s)
+        began = time.monotonic()
+        while reasons := self.reasons():
+            assert time.monotonic() < began + timeout_s, f"after {timeout_s} s still: {reasons}"
+        return time.monotonic() - began
 
     def until_protected(self, timeout_s: float = 120) -> float:
         """The seconds until it is."""
