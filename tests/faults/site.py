@@ -133,9 +133,11 @@ class Site:
         return {backup["id"]: backup for backup in told}
 
     def new_backup(self) -> str:
-        """The id of a full backup taken now."""
+        """The id of a full backup taken now; its name need not be the newest."""
+        before = set(self.backups())
         self.stack.ops("backup", "--wait")
-        return next(iter(self.backups()))
+        (taken,) = set(self.backups()) - before
+        return taken
 
     def refused(self, *words: str) -> str:
         """Why a recovery is refused, on one line; PostgreSQL did not notice."""
