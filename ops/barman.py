@@ -9,6 +9,8 @@ from ops.model import BackupStatus, Check
 from ops.ssh import Machine, Result
 
 USER = "barman"
+# The check that some backup in the catalogue has failed, be there good ones after it or not.
+FAILED_BACKUPS = "failed_backups"
 # The home of that user, where it may leave a log.
 HOME = "/var/lib/barman"
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from ops.barman import FAILED_BACKUPS
 from ops.model import MachineStatus, Reason, Status, Verdict
 
 DISK_FULL_PERCENT = 90
@@ -15,7 +16,7 @@ CUT_OFF = ("EMPTY", "STARTED")
 UNVERIFIED_AFTER = timedelta(hours=24)
 # Barman's checks that say in other words what is judged here: a failed backup until there is a good
 # one after it, a damaged one until it is gone.
-JUDGED_ELSEWHERE = frozenset({"backup_minimum_size", "failed_backups"})
+JUDGED_ELSEWHERE = frozenset({"backup_minimum_size", FAILED_BACKUPS})
 OTHER_CLUSTER = "systemid_coherence"
 
 

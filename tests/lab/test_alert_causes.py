@@ -145,7 +145,7 @@ def test_archived_segment_is_missing(stack: Stack, inbox: Inbox) -> None:
 
 def test_nothing_is_archived(stack: Stack, inbox: Inbox) -> None:
     archived_segment(stack)
-    with changed(stack, RULES, r"s/2 \* 3600 \+ 600/30/"):
+    with changed(stack, RULES, r"s/2 \* 3600 \+ 600/90/"):
         stack.on(BARMAN, "mv /etc/cron.d/barman /root/")
         try:
             inbox.wait_firing(("WalNotArchived", "barman"))
@@ -192,24 +192,22 @@ def test_damaged_backup_fails_its_verification_and_its_drill(stack: Stack, inbox
     relation = stack.sql("SELECT pg_relation_filepath('pg_description')", "app")
     file = f"{STORE}/base/{backup}/data/{relation}"
     damage = r"printf '\377\000\377' | dd bs=1 seek=20000 conv=notrunc status=none"
-    stack.on(BARMAN, f"cp -p {file} /root/sound && {damage} of={file}")
+    stack.on(BARMAN, f"{damage} of={file}")
     try:
         assert stack.ops("drill", "--now", check=False).returncode == 2
         inbox.wait_firing(("DrillFailed", "barman"))
         assert "failed" in inbox.firing["DrillFailed", "barman"]["annotations"]["summary"]
         assert stack.ops("verify", backup, check=False).returncode == 1
         inbox.wait_firing(("BackupVerificationFailed", "barman"))
-        # An older one that is read after it, and is sound, does not hide it; a newer one ends it.
+        # An older one that is read after it, and is sound, does not hide it.
         stack.ops("verify", older)
         time.sleep(10)
         assert ("BackupVerificationFailed", "barman") in inbox.firing
         stack.ops("backup", "--wait")
-        stack.ops("verify")
-        ended = ("BackupVerificationFailed", "barman")
-        inbox.wait("it to end", lambda: ended not in inbox.firing, 60)
+        # As its page says.
+        stack.barman("delete", "pg", backup)
     finally:
-        stack.on(BARMAN, f"cp -p /root/sound {file}; systemctl start backup-verify.timer")
-    stack.ops("verify", backup)
+        stack.on(BARMAN, "systemctl start backup-verify.timer")
     stack.ops("drill", "--now")
 
 
