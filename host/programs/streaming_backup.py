@@ -14,6 +14,8 @@ from converge import ConvergeError, Host, conclude
 NEEDS_BACKUP = frozenset(
     {"minimum_redundancy_requirements", "backup_maximum_age", "wal_maximum_age"}
 )
+# Red until somebody deletes the backup that failed, whatever good ones came after it.
+PAST = "failed_backups"
 RECEIVER = "pg_receivewal|barman.* receive-wal"
 DURABILITY_TIMEOUT_S = 90
 BACKUP_TIMEOUT_S = 7 * 24 * 3600
@@ -161,12 +163,12 @@ class StreamingBackup:
             )
 
     def _failed(self) -> set[str]:
-        """Names of the lines of `barman check` that are not OK."""
+        """Names of the lines of `barman check` that are not OK, of what is so now."""
         checks = self._json("check", self.server, accept=(0, 1))[self.server]
         return {
             name
             for name, result in checks.items()
-            if isinstance(result, dict) and result.get("status") != "OK"
+            if isinstance(result, dict) and result.get("status") != "OK" and name != PAST
         }
 
     def _status(self) -> dict[str, Any]:
