@@ -18,8 +18,13 @@ from ops.targets import Kind, Target
 POLL_S = 0.5
 # How long Barman may be out of reach: a reboot of its machine takes less.
 OUTAGE_S = 600
-# Logged when the restore command did not end with "no such file"; see restore.fetch_wal.
-NOT_FETCHED = "could not restore file"
+# Logged when the restore command did not end with "no such file" (restore.fetch_wal), or when what
+# the plan saw in the archive a moment ago was not there: seen after a reboot in mid-replay.
+NOT_FETCHED = (
+    "could not restore file",
+    "recovery target timeline",
+    "could not locate required checkpoint record",
+)
 # Logged for each of our own looks at a server that is not up yet.
 NOT_UP = "the database system is"
 PROMOTE_TIMEOUT_S = 600
@@ -55,10 +60,10 @@ def replay(run: Run) -> str:
                 out_of_reach.over()
             elif _gave_up(run):
                 why = explain(_logged(run, mark))
-                if NOT_FETCHED not in why or out_of_reach.too_long():
+                if not not_fetched(why) or out_of_reach.too_long():
                     raise OperatorError(why, next_command="python -m ops window")
                 if out_of_reach.begins():
-                    run.say("Barman cannot be reached for WAL; PostgreSQL is started again")
+                    run.say("PostgreSQL cannot get its WAL from Barman; it is started again")
                 mark = _start(run)
             tick(time.monotonic() - began)
             time.sleep(POLL_S)
@@ -125,6 +130,11 @@ def _logged(run: Run, mark: int) -> str:
     """What PostgreSQL logged since its log was `mark` bytes long."""
     tail = ["tail", "-c", f"+{mark + 1}", cluster(run).log]
     return run.site.postgres.run(tail, accept=None).stdout
+
+
+def not_fetched(why: str) -> bool:
+    """Whether PostgreSQL gave up for want of something that Barman has."""
+    return any(words in why for words in NOT_FETCHED)
 
 
 def explain(logged: str) -> str:

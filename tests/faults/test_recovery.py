@@ -43,7 +43,7 @@ def test_barman_out_of_reach_while_wal_is_replayed(site: Site, report: Report) -
     rest, _ = running.communicate(timeout=600)
     assert running.returncode == 0, said + rest
     # Or replay was over before the way was closed, and this proves nothing.
-    assert "Barman cannot be reached for WAL" in rest
+    assert "PostgreSQL cannot get its WAL from Barman" in rest
     assert "could not restore file" in site.stack.on(POSTGRES, f"tail -c 100000 {LOG}")
     site.until_protected()
     row.protected_after_s = time.monotonic() - began

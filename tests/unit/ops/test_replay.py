@@ -34,11 +34,12 @@ def test_the_reason_is_not_one_of_our_own_looks() -> None:
         "with exit code 255\n"
         "FATAL:  the database system is starting up\n"
     )
-    assert replay.NOT_FETCHED in replay.explain(logged)
+    assert replay.not_fetched(replay.explain(logged))
     assert "it logged nothing" in replay.explain("")
     assert "the last words" in replay.explain("LOG:  the last words\n")
     short = "FATAL:  recovery ended before configured recovery target was reached\n"
     assert replay.explain(short).startswith("The WAL ends before the target")
+    assert not replay.not_fetched(replay.explain(short))
 
 
 def test_an_outage_is_told_once_and_ends_with_the_next_answer(
