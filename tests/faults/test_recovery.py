@@ -15,8 +15,8 @@ SEGMENTS = 40
 LOG = "/var/log/postgresql/postgresql-17-main.log"
 # The runbook's own connections come from Barman: only the way to it is closed.
 CLOSED = (
-    "table inet fault { chain output { type filter hook output priority 0; "
-    f"ip daddr {ADDRESS[BARMAN]} tcp dport 22 reject with tcp reset; }} }}"
+    "table inet fault { chain output { type filter hook output priority 0;\n"
+    f"ip daddr {ADDRESS[BARMAN]} tcp dport 22 reject with tcp reset\n}}\n}}"
 )
 OUTAGE_S = 12
 
@@ -32,15 +32,16 @@ def test_barman_out_of_reach_while_wal_is_replayed(site: Site, report: Report) -
     began = time.monotonic()
     running = site.stack.start_ops("recover", "--yes")
     assert running.stdout is not None
-    said = ""
+    said = closed = ""
     for line in running.stdout:
         said += line
         if "Replay WAL to the target" in line:
-            site.stack.on(POSTGRES, f"nft '{CLOSED}'")
+            closed = site.stack.on(POSTGRES, f"nft '{CLOSED}' && echo closed", check=False)
             time.sleep(OUTAGE_S)
-            site.stack.on(POSTGRES, "nft delete table inet fault")
+            site.stack.on(POSTGRES, "nft delete table inet fault", check=False)
             break
     rest, _ = running.communicate(timeout=600)
+    assert closed == "closed"
     assert running.returncode == 0, said + rest
     # Or replay was over before the way was closed, and this proves nothing.
     assert "PostgreSQL cannot get its WAL from Barman" in rest
