@@ -35,7 +35,7 @@ def test_barman_out_of_reach_while_wal_is_replayed(site: Site, report: Report) -
     said = closed = ""
     for line in running.stdout:
         said += line
-        if "Replay WAL to the target" in line:
+        if "] Replay WAL to the target" in line:
             closed = site.stack.on(POSTGRES, f"nft '{CLOSED}' && echo closed", check=False)
             time.sleep(OUTAGE_S)
             site.stack.on(POSTGRES, "nft delete table inet fault", check=False)
