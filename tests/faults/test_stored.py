@@ -87,8 +87,11 @@ def test_flipped_byte_in_a_backup(site: Site, report: Report) -> None:
 def test_archived_wal(site: Site, report: Report, how: str) -> None:
     row = Row(f"a {how} archived WAL file", FALLBACK)
     backup = site.new_backup()
-    before = datetime.now(UTC)
     with site.writing() as ledger:
+        before = datetime.now(UTC)
+        # Commits after it, in a segment that stays whole.
+        ledger.wait_for_more(50)
+        archived_segment(site)
         path = archived_segment(site)
         archived_segment(site)
         assert verified(site, backup)
