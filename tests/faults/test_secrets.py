@@ -26,9 +26,11 @@ def test_rotated(site: Site, report: Report, what: str) -> None:
     row = Row(f"{name} rotated", FALLBACK)
     with site.writing() as ledger:
         began = time.monotonic()
-        site.stack.ops("rotate", what, "--yes")
+        try:
+            site.stack.ops("rotate", what, "--yes")
+        finally:
+            site.stack.read_outputs_again()
         row.protected_after_s = time.monotonic() - began
-        site.stack.read_outputs_again()
         ledger.wait_for_more(50)
     row.seen = f"longest commit {ledger.longest_commit():.2f} s, none failed"
     nothing_lost(site, ledger, row, report)

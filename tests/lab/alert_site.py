@@ -23,7 +23,7 @@ mkdir /root/monitoring-before
 cp -a /etc/monitoring /etc/systemd/system/prometheus.service.d /root/monitoring-before/
 cd /etc/monitoring
 sed -i 's/_interval: 15s/_interval: 1s/; s/scrape_timeout: 10s/scrape_timeout: 1s/' prometheus.yml
-sed -i -E 's/for: [0-9]+[sm]/for: 3s/; s/> 60$/> 6/' alerts.yml
+sed -i -E 's/for: [0-9]+[sm]/for: 3s/; s/> 60$/> 6/; s/\[10m\]/[30s]/' alerts.yml
 sed -i 's/group_wait: 10s/group_wait: 1s/; s/group_interval: 1m/group_interval: 2s/
     s/repeat_interval: 50s/repeat_interval: 1s/' alertmanager.yml
 sed -i -E 's/"(catalogue|certificate|stream|histories)": [0-9]+/"\1": 2/; s/("checks": )[0-9]+/\15/

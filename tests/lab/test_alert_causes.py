@@ -258,13 +258,11 @@ def test_exporter_is_stuck(stack: Stack, inbox: Inbox) -> None:
         stack.on(BARMAN, f"rmdir {history}; mv /root/drills {history} 2>/dev/null; true")
 
 
-def test_alerts_are_not_delivered(stack: Stack, inbox: Inbox) -> None:
+def test_alerts_are_not_delivered(inbox: Inbox) -> None:
     """One way is shut: the other one tells it."""
-    with changed(stack, RULES, r"s/\[10m\]/[30s]/"):
-        inbox.web_refuses = True
-        try:
-            inbox.wait_mail("AlertsNotDelivered", "Alertmanager cannot deliver by webhook")
-        finally:
-            inbox.web_refuses = False
-        inbox.wait_heartbeat()
-        inbox.wait_quiet()
+    inbox.web_refuses = True
+    try:
+        inbox.wait_mail("AlertsNotDelivered", "Alertmanager cannot deliver by webhook")
+    finally:
+        inbox.web_refuses = False
+    inbox.wait_heartbeat()
