@@ -84,7 +84,11 @@ class Ledger:
         stdin.close()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.wait_for_more(20)
+        try:
+            self.wait_for_more(20)
+        except AssertionError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
