@@ -21,7 +21,8 @@ ALTER TABLE bench ALTER payload SET STORAGE EXTERNAL;
 COPY bench FROM PROGRAM 'head -c {DATA_BYTES * 3 // 4} /dev/urandom | base64 -w 1000';
 CHECKPOINT;
 """
-COPY = "/data/bench-rsync"
+# Barman is let in to put backups back, and only here and into the cluster.
+COPY = "/data/clones/bench"
 STEP = re.compile(r"^\[\d+/\d+\] (.*)$")
 Row = tuple[str, float]
 
@@ -58,8 +59,10 @@ def measure(checkout: Path) -> tuple[str, list[Row]]:
 def rsync(checkout: Path, backup: str) -> float:
     """Seconds for the backup's files as Barman sends them, by rsync alone, and to the disk."""
     there = on(checkout, "postgres-lab", "hostname -I").split()[0]
-    on(checkout, "postgres-lab", f"rm -rf {COPY} && install -d -o postgres -g postgres {COPY}")
-    send = f"rsync -a -e 'ssh -q' /data/barman/pg/base/{backup}/data/ postgres@{there}:{COPY}/"
+    made = f"install -d -o postgres -g postgres {COPY.rpartition('/')[0]} {COPY}"
+    on(checkout, "postgres-lab", f"rm -rf {COPY} && {made}")
+    source, target = f"/data/barman/pg/base/{backup}/data/", f"postgres@{there}:{COPY}/"
+    send = f"rsync -a --secluded-args -e 'ssh -q' {source} {target}"
     begin = time.monotonic()
     on(checkout, "barman-lab", f"runuser -u barman -- {send}")
     on(checkout, "postgres-lab", f"sync --file-system {COPY}")
