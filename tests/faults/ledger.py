@@ -28,8 +28,10 @@ def write(number):
     at = 0
     while True:
         try:
+            # Keepalives notice a server that is gone without a word, as it is when its machine is.
             with psycopg.connect(
-                told["uri"], connect_timeout=3, autocommit=True, options=told["options"]
+                told["uri"], connect_timeout=3, autocommit=True, options=told["options"],
+                keepalives_idle=3, keepalives_interval=3, keepalives_count=2, tcp_user_timeout=9000,
             ) as connection:
                 while True:
                     at += 1

@@ -64,7 +64,7 @@ def test_up_interrupted_at_every_resource(site: Site, report: Report) -> None:
     row.seen = f"killed {len(at)} times; the last run finishes, no commit failed"
     nothing_lost(site, ledger, row, report)
     assert ledger.failures == []
-    assert {"postgres-configure", "barman-configure"} <= {name.split(" ")[1] for name in at}
+    assert {"postgres-configure", "backup-join"} <= {name.split(" ")[1] for name in at}
     site.until_content()
 
 
