@@ -79,10 +79,9 @@ def clock_of_barman(site: Site) -> Iterator[None]:
     try:
         yield
     finally:
+        untold = f"systemctl unset-environment {' '.join(names)}"
         site.stack.on(
-            BARMAN,
-            f"mv /root/environment /etc/environment; systemctl unset-environment {' '.join(names)}; "
-            f"rm {CLOCK}; {again}",
+            BARMAN, f"mv /root/environment /etc/environment; {untold}; rm {CLOCK}; {again}"
         )
 
 
