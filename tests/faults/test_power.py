@@ -19,31 +19,26 @@ def accepting(site: Site) -> bool:
         return False
 
 
-def test_database_machine_loses_power(site: Site, report: Report) -> None:
-    row = Row("database machine loses power, not its disk", FALLBACK)
+@pytest.mark.parametrize(
+    ("fault", "machines", "back_within_s"),
+    [
+        ("database machine loses power, not its disk", (POSTGRES,), 90),
+        ("both machines lose power, not their disks", (POSTGRES, BARMAN), 120),
+    ],
+    ids=["database machine", "both"],
+)
+def test_power_cut(
+    site: Site, report: Report, fault: str, machines: tuple[str, ...], back_within_s: float
+) -> None:
+    row = Row(fault, FALLBACK)
     with site.writing(8) as ledger:
         ledger.wait_for_more(200)
-        site.cut_power(POSTGRES)
-        site.power_on(POSTGRES)
+        for machine in machines:
+            site.cut_power(machine)
+        for machine in reversed(machines):
+            site.power_on(machine)
         began = time.monotonic()
-        ledger.wait_for_more(50, 90)
-        row.seen = f"commits again {time.monotonic() - began:.1f} s after power-on"
-        site.until_protected()
-        row.protected_after_s = time.monotonic() - began
-    nothing_lost(site, ledger, row, report)
-    site.until_content()
-
-
-def test_both_machines_lose_power(site: Site, report: Report) -> None:
-    row = Row("both machines lose power, not their disks", FALLBACK)
-    with site.writing(8) as ledger:
-        ledger.wait_for_more(200)
-        site.cut_power(POSTGRES)
-        site.cut_power(BARMAN)
-        site.power_on(BARMAN)
-        site.power_on(POSTGRES)
-        began = time.monotonic()
-        ledger.wait_for_more(50, 120)
+        ledger.wait_for_more(50, back_within_s)
         row.seen = f"commits again {time.monotonic() - began:.1f} s after power-on"
         site.until_protected()
         row.protected_after_s = time.monotonic() - began

@@ -10,13 +10,10 @@ from tests.faults.expectations import nothing_lost
 from tests.faults.ledger import Ledger
 from tests.faults.report import Report, Row
 from tests.faults.site import BARMAN, FALLBACK, Site
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.thorough
 
 STORE = "/data/barman/pg"
-MESSAGE = "SELECT pg_logical_emit_message(true, 'fault', '')"
-SWITCH = f"{MESSAGE}; SELECT pg_walfile_name(pg_switch_wal()); {MESSAGE}"
 
 
 def flip(site: Site, path: str, at: int) -> None:
@@ -26,18 +23,6 @@ def flip(site: Site, path: str, at: int) -> None:
         f"python3 -c \"f = open('{path}', 'r+b'); f.seek({at}); byte = f.read(1)[0]; "
         f'f.seek({at}); f.write(bytes([byte ^ 1]))"',
     )
-
-
-def archived_segment(site: Site) -> str:
-    """The path of a WAL segment that was filled after the newest backup and is archived now."""
-    name = site.stack.sql(SWITCH).splitlines()[1]
-    path = f"{STORE}/wals/{name[:16]}/{name}"
-    eventually(
-        f"Barman to archive {name}",
-        lambda: site.stack.on(BARMAN, f"test -e {path} && echo there", check=False) == "there",
-        150,
-    )
-    return path
 
 
 def verified(site: Site, backup: str) -> bool:
@@ -91,13 +76,13 @@ def test_archived_wal(site: Site, report: Report, how: str) -> None:
         before = datetime.now(UTC)
         # Commits after it, in a segment that stays whole.
         ledger.wait_for_more(50)
-        archived_segment(site)
-        path = archived_segment(site)
-        archived_segment(site)
+        site.stack.archived_segment()
+        path = site.stack.archived_segment()
+        site.stack.archived_segment()
         assert verified(site, backup)
         behind = datetime.now(UTC)
         ledger.wait_for_more(50)
-        archived_segment(site)
+        site.stack.archived_segment()
         planned = site.stack.ops("recover", "--dry-run", "--target-time", behind.isoformat())
         assert backup in planned.stdout
         if how == "flipped":

@@ -25,9 +25,12 @@ from lab.client import Client
 from lab.names import Lab
 from lab.spec import Hardware
 from tests.lab import pages, recovery_site
+from tests.waiting import eventually
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UP_TIMEOUT_S = 1500
+_MESSAGE = "SELECT pg_logical_emit_message(true, 'fault', '')"
+SWITCH = f"{_MESSAGE}; SELECT pg_walfile_name(pg_switch_wal()); {_MESSAGE}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -199,6 +202,18 @@ class Stack:
             stdin=query,
         )
         return done.stdout.strip()
+
+    def archived_segment(self) -> str:
+        """The path, on Barman, of a WAL segment that was filled now, once it is archived."""
+        name = self.sql(SWITCH).splitlines()[1]
+        path = f"/data/barman/pg/wals/{name[:16]}/{name}"
+        there = f"test -e {path} && echo there"
+        eventually(
+            f"Barman to archive {name}",
+            lambda: self.on("barman-lab", there, check=False) == "there",
+            150,
+        )
+        return path
 
     def barman(self, *words: str) -> str:
         """What Barman says to its own user on its own machine."""

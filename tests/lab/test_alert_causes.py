@@ -13,16 +13,11 @@ import pytest
 from lab import fabric
 from tests.lab.alert_site import BARMAN, EXPORTER, POSTGRES, RULES, Inbox, changed, watched
 from tests.lab.conftest import Stack
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.thorough
 
 GUARD = "/etc/durability-guard.json"
 STORE = "/data/barman/pg"
-SWITCH = (
-    "SELECT pg_logical_emit_message(true, 'fault', ''); SELECT pg_walfile_name(pg_switch_wal()); "
-    "SELECT pg_logical_emit_message(true, 'fault', '')"
-)
 # For as long as it takes to be noticed; ends by itself when Barman is back.
 COMMIT = (
     "cd /; systemd-run --quiet --collect --unit=waiting-commit --uid=postgres "
@@ -64,15 +59,6 @@ def level(stack: Stack, name: str) -> None:
 
 def newest_backup(stack: Stack) -> str:
     return json.loads(stack.barman("-f", "json", "list-backups", "pg"))["pg"][0]["backup_id"]
-
-
-def archived_segment(stack: Stack) -> str:
-    """The path of a segment that was filled now, once Barman has archived it."""
-    name = stack.sql(SWITCH).splitlines()[1]
-    path = f"{STORE}/wals/{name[:16]}/{name}"
-    there = f"test -e {path} && echo there"
-    eventually(f"{name} archived", lambda: stack.on(BARMAN, there, check=False) == "there", 150)
-    return path
 
 
 def test_postgres_is_stopped(stack: Stack, inbox: Inbox) -> None:
@@ -134,8 +120,8 @@ def test_slot_that_keeps_too_much_is_given_up(stack: Stack, inbox: Inbox) -> Non
 
 
 def test_archived_segment_is_missing(stack: Stack, inbox: Inbox) -> None:
-    path = archived_segment(stack)
-    archived_segment(stack)
+    path = stack.archived_segment()
+    stack.archived_segment()
     stack.on(BARMAN, f"mv {path} /root/hidden")
     try:
         inbox.wait_firing(("ArchiveGap", "barman"))
@@ -144,14 +130,14 @@ def test_archived_segment_is_missing(stack: Stack, inbox: Inbox) -> None:
 
 
 def test_nothing_is_archived(stack: Stack, inbox: Inbox) -> None:
-    archived_segment(stack)
+    stack.archived_segment()
     with changed(stack, RULES, r"s/2 \* 3600 \+ 600/90/"):
         stack.on(BARMAN, "mv /etc/cron.d/barman /root/")
         try:
             inbox.wait_firing(("WalNotArchived", "barman"))
         finally:
             stack.on(BARMAN, "mv /root/barman /etc/cron.d/")
-        archived_segment(stack)
+        stack.archived_segment()
         inbox.wait("it to end", lambda: ("WalNotArchived", "barman") not in inbox.firing)
 
 
