@@ -75,9 +75,12 @@ def test_wal_streams_through_the_slot(stack: Stack) -> None:
 @pytest.mark.parametrize("name", ["postgres-lab", "barman-lab"])
 def test_nothing_restarts_sshd_in_the_first_boot(stack: Stack, name: str) -> None:
     """A connection that comes between a start and a restart is dropped."""
-    log = stack.on(name, "journalctl --no-pager -o cat -u ssh")
-    assert "Started ssh.service" in log
-    assert "Stopping ssh.service" not in log
+    units = "-u ssh -u cloud-final"
+    log = stack.on(name, f"journalctl --no-pager -o cat -b 1 {units}")
+    before, first_boot_finished, _ = log.partition("Finished cloud-final.service")
+    assert first_boot_finished
+    assert "Started ssh.service" in before
+    assert "Stopping ssh.service" not in before
 
 
 def test_the_cluster_is_what_was_asked_for(stack: Stack) -> None:
