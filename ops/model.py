@@ -136,6 +136,8 @@ class Status(_Model):
     postgres: PostgresStatus | None = None
     receiver: ReceiverStatus | None = None
     slot: SlotStatus | None = None
+    certificate_ends: datetime | None = None
+    """When clients begin to refuse PostgreSQL's certificate; null when it could not be asked."""
     barman_version: str | None = None
     checks: list[Check] = Field(default_factory=list)
     backups: int = 0

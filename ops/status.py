@@ -3,9 +3,10 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
-from ops import alerts, barman, drills, postgres, verification
+from ops import alerts, barman, certificates, drills, postgres, verification
 from ops import backup as backups_
 from ops.errors import OperatorError
 from ops.model import BackupStatus, Check, Disk, MachineStatus, Reason, Status, Verdict
@@ -51,6 +52,7 @@ def collect(site: Site) -> Status:
             asked += [
                 (outputs.postgres, lambda: _machine(site.postgres, status.postgres_machine)),
                 (outputs.postgres, lambda: _postgres(site.postgres, status, outputs.backup.slot)),
+                (outputs.postgres, lambda: _certificate(site, status)),
             ]
         if outputs.barman.name not in site.unreachable:
             asked += [
@@ -103,6 +105,12 @@ def _postgres(machine: Machine, into: Status, slot: str) -> None:
     into.postgres, into.receiver, into.slot = postgres.state(machine, slot)
     if into.receiver is not None:
         into.possible_loss_bytes = into.receiver.write_lag_bytes
+
+
+def _certificate(site: Site, into: Status) -> None:
+    # A server that is down is told of elsewhere.
+    with suppress(OperatorError, CommandFailed):
+        into.certificate_ends = certificates.read(site).ends
 
 
 def _checks(machine: Machine, into: Status) -> None:

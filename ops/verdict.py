@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from ops.barman import FAILED_BACKUPS
+from ops.certificates import SOON_DAYS
 from ops.model import MachineStatus, Reason, Status, Verdict
 
 DISK_FULL_PERCENT = 90
@@ -26,6 +27,7 @@ def judge(status: Status) -> list[Reason]:
         *_machine(status.postgres_machine),
         *_machine(status.barman_machine),
         *_postgres(status),
+        *_certificate(status),
         *_streaming(status),
         *_backups(status),
         *_checks(status),
@@ -83,6 +85,22 @@ def _postgres(status: Status) -> list[Reason]:
     if server.in_recovery:
         return [_unprotected("PostgreSQL is in recovery", "python -m ops recover --resume")]
     return []
+
+
+def _certificate(status: Status) -> list[Reason]:
+    ends, mend = status.certificate_ends, "python -m ops rotate tls"
+    if ends is None or ends - status.at > timedelta(days=SOON_DAYS):
+        return []
+    if ends > status.at:
+        return [_degraded(f"PostgreSQL's certificate ends at {ends:%Y-%m-%d %H:%M} UTC", mend)]
+    # Barman's receiver is a client, too: it goes on until its connection breaks.
+    return [
+        _unprotected(
+            f"PostgreSQL's certificate has ended, at {ends:%Y-%m-%d %H:%M} UTC: "
+            "clients refuse new connections",
+            mend,
+        )
+    ]
 
 
 def _streaming(status: Status) -> list[Reason]:

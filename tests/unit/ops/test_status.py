@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -120,6 +120,22 @@ def test_what_each_fault_means(change, expected: Verdict) -> None:
     status = healthy()
     change(status)
     assert verdict(status) is expected
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (timedelta(days=15), Verdict.PROTECTED),
+        (timedelta(days=13), Verdict.DEGRADED),
+        (timedelta(seconds=-1), Verdict.UNPROTECTED),
+    ],
+)
+def test_a_certificate_is_told_of_before_it_ends(left: timedelta, expected: Verdict) -> None:
+    status = healthy()
+    status.certificate_ends = status.at + left
+    assert verdict(status) is expected
+    mend = {reason.next_command for reason in judge(status)}
+    assert mend == (set() if expected is Verdict.PROTECTED else {"python -m ops rotate tls"})
 
 
 def test_another_cluster_is_named_once_with_its_own_runbook() -> None:
