@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pulumi
-from pulumi_azure_native import compute, network
+from pulumi_azure_native import authorization, compute, network
 from pulumi_command import remote
 
 from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
@@ -41,6 +41,7 @@ class MachineArgs:
     data_disk_gib: int
     data_disk_setting: str
     disk_sku: str
+    disk_lock: bool
     packages: tuple[str, ...]
     host_identity: Identity
     operator: Identity
@@ -69,6 +70,8 @@ class Machine(pulumi.ComponentResource):
         self._args = args
         nic = self._nic()
         disk = self._data_disk()
+        if args.disk_lock:
+            self._lock(disk)
         vm = self._vm(nic, disk)
         self.vm_id = vm.vm_id
         self.resource_id = vm.id
@@ -161,6 +164,16 @@ class Machine(pulumi.ComponentResource):
                     ]
                 ),
             ),
+        )
+
+    def _lock(self, disk: compute.Disk) -> None:
+        authorization.ManagementLockByScope(
+            f"{self._name}-data-lock",
+            scope=disk.id,
+            lock_name=f"{self._args.host_name}-data",
+            level=authorization.LockLevel.CAN_NOT_DELETE,
+            notes="The only copy of a database, or of its backups (docs/runbooks/tearing-down.md).",
+            opts=pulumi.ResourceOptions(parent=self),
         )
 
     def _vm(self, nic: network.NetworkInterface, disk: compute.Disk) -> compute.VirtualMachine:

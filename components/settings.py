@@ -131,6 +131,7 @@ class Settings(BaseModel):
     barmanVmSize: Size
     barmanDiskGb: Annotated[int, Field(strict=True, ge=8, le=32767)]
     diskSku: Literal["Premium_LRS", "Premium_ZRS", "StandardSSD_LRS", "StandardSSD_ZRS"]
+    diskLocks: Annotated[bool, Field(strict=True)]
     encryptionAtHost: Annotated[bool, Field(strict=True)]
     image: Annotated[Image, BeforeValidator(_known_image)]
     vnetCidr: Annotated[Network, AfterValidator(_private_network)]

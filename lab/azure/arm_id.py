@@ -12,15 +12,18 @@ SUBSCRIPTION = "00000000-0000-4000-8000-0000006c6162"
 class ArmId:
     """`type` is as in `Microsoft.Network/virtualNetworks/subnets`; `names` has one per level.
 
-    A resource group has the type "" and no names.
+    A resource group has the type "" and no names. An extension, such as a lock, lies on the
+    resource `scope`.
     """
 
     group: str
     type: str
     names: tuple[str, ...]
+    scope: "ArmId | None" = None
 
     def __str__(self) -> str:
-        text = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{self.group}"
+        group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{self.group}"
+        text = str(self.scope) if self.scope else group
         if not self.type:
             return text
         namespace, *levels = self.type.split("/")
@@ -52,11 +55,17 @@ class ArmId:
     def file_name(self) -> str:
         """A file name of its own for every id."""
         kind = self.full_type.rsplit("/", 1)[-1]
-        return "~".join((kind, self.group, *self.names)).lower() + ".json"
+        on = (self.scope.full_type.rsplit("/", 1)[-1], *self.scope.names) if self.scope else ()
+        return "~".join((kind, self.group, *on, *self.names)).lower() + ".json"
 
 
 def parse(text: str) -> ArmId:
     """Read an id. Raises AzureError LinkedInvalidPropertyId for anything else."""
+    on, separator, extension = text.rpartition("/providers/")
+    if "/providers/" in on:
+        scope = parse(on)
+        named = parse(f"/subscriptions/{SUBSCRIPTION}/resourceGroups/-{separator}{extension}")
+        return ArmId(scope.group, named.type, named.names, scope)
     parts = text.split("/")
     well_formed = (
         len(parts) >= 5

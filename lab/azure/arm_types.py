@@ -12,6 +12,7 @@ VM = "Microsoft.Compute/virtualMachines"
 ACTION_GROUP = "Microsoft.Insights/actionGroups"
 METRIC_ALERT = "Microsoft.Insights/metricAlerts"
 ACTIVITY_ALERT = "Microsoft.Insights/activityLogAlerts"
+LOCK = "Microsoft.Authorization/locks"
 
 NETWORKS = (VNET, SUBNET, NIC)
 

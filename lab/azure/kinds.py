@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.azure import arm_types as types
-from lab.azure import rules_compute, rules_monitor, rules_network
-from lab.azure.arm_id import ArmId
+from lab.azure import rules_authorization, rules_compute, rules_monitor, rules_network
+from lab.azure.arm_id import ArmId, parse
 from lab.azure.behave_compute import Disks, Groups
 from lab.azure.behave_interface import Interfaces
+from lab.azure.behave_locks import Locks
 from lab.azure.behave_machine import Machines
 from lab.azure.behave_monitor import ActionGroups, ActivityLogAlerts, MetricAlerts
 from lab.azure.behave_network import (
@@ -19,7 +20,7 @@ from lab.azure.behave_network import (
     VirtualNetworks,
 )
 from lab.azure.behaviour import Behaviour
-from lab.azure.models import compute, monitor, network, resources
+from lab.azure.models import authorization, compute, monitor, network, resources
 from lab.azure.models.base import Strict
 from lab.rpc.diff import top
 from lab.rpc.provider import Failure
@@ -29,8 +30,9 @@ from lab.rpc.provider import Failure
 class Kind:
     """One resource type.
 
-    `names` are the properties that make up its id below the resource group. A change of these, or
-    of one in `replaces`, makes azure-native replace the resource instead of updating it.
+    `names` are the properties that make up its id below the resource group; an `extension` lies on
+    the resource that its property `scope` names. A change of these, or of one in `replaces`, makes
+    azure-native replace the resource instead of updating it.
     """
 
     arm_type: str
@@ -39,15 +41,19 @@ class Kind:
     rules: Callable[[dict[str, Any]], Iterator[Failure]]
     behaviour: Behaviour
     replaces: frozenset[str] = frozenset()
+    extension: bool = False
 
     def identity(self, inputs: dict[str, Any]) -> ArmId:
         """The ARM id that plain inputs name."""
         names = tuple(inputs[name] for name in self.names)
+        if self.extension:
+            scope = parse(inputs["scope"])
+            return ArmId(scope.group, self.arm_type, names, scope)
         return ArmId(inputs["resourceGroupName"], self.arm_type, names)
 
     def replaced_by(self, path: str) -> bool:
         """Whether a change at this property path needs a new resource."""
-        return top(path) in {"resourceGroupName", *self.names, *self.replaces}
+        return top(path) in {"resourceGroupName", "scope", *self.names, *self.replaces}
 
     @property
     def has_location(self) -> bool:
@@ -122,6 +128,14 @@ KINDS = {
         rules_compute.virtual_machine,
         Machines(),
         frozenset({"location"}),
+    ),
+    "azure-native:authorization:ManagementLockByScope": Kind(
+        types.LOCK,
+        ("lockName",),
+        authorization.ManagementLockByScope,
+        rules_authorization.management_lock,
+        Locks(),
+        extension=True,
     ),
     "azure-native:monitor:ActionGroup": Kind(
         types.ACTION_GROUP,

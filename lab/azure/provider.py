@@ -100,6 +100,8 @@ def _same_place(one: Any, other: Any) -> bool:
 
 
 def _made_up(kind: Kind) -> tuple[str, ...]:
+    if kind.extension:
+        return ("name", "type", *kind.behaviour.computed)
     state = "provisioningState" if kind.arm_type else "properties"
     return ("name", "type", state, *kind.behaviour.computed)
 

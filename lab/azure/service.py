@@ -13,6 +13,7 @@ from lab.azure import arm_types as types
 from lab.azure import maker, topology
 from lab.azure.arm_id import ArmId, parse
 from lab.azure.backend import Backend
+from lab.azure.behave_locks import refuse_locked
 from lab.azure.behaviour import normal_location
 from lab.azure.errors import AzureError
 from lab.azure.kinds import BY_TYPE, Kind
@@ -77,9 +78,7 @@ class Azure:
     def get(self, kind: Kind, identity: ArmId) -> Resource | None:
         """The resource, if it and what stands behind it exist."""
         found = self._world.store.get(identity)
-        if found is None or not kind.behaviour.exists(self._world, found):
-            return None
-        return found
+        return found if found and self._exists(found) else None
 
     def drift(self, kind: Kind, resource: Resource) -> Properties:
         """Inputs that have changed behind Azure's back, as they are now."""
@@ -90,7 +89,7 @@ class Azure:
         shown: Properties = {"name": resource.id.name, "type": resource.id.full_type}
         if kind.arm_type == types.GROUP:
             shown["properties"] = {"provisioningState": "Succeeded"}
-        else:
+        elif not kind.extension:
             shown["provisioningState"] = "Succeeded"
         if kind.has_location:
             shown["location"] = resource.location
@@ -104,6 +103,7 @@ class Azure:
             found = self._world.store.get(identity)
             if found is None:
                 return
+            refuse_locked(self._world, found.id)
             kind.behaviour.may_delete(self._world, found)
             if kind.arm_type == types.GROUP:
                 self._empty(found.id)
@@ -200,8 +200,15 @@ class Azure:
                 if not maker.alive(found.maker):
                     behaviour.remove(self._world, found)
                     self._world.store.drop(found.id)
-            elif not behaviour.exists(self._world, found):
+            elif not self._exists(found):
                 self._world.store.drop(found.id)
+
+    def _exists(self, found: Resource) -> bool:
+        """Whether what stands behind the resource, and what it lies on, is still there."""
+        if found.id.scope is not None:
+            below = self._world.store.get(found.id.scope)
+            return below is not None and self._exists(below)
+        return BY_TYPE[found.id.type].behaviour.exists(self._world, found)
 
     def _empty(self, group: ArmId) -> None:
         for type_ in types.DELETION_ORDER:

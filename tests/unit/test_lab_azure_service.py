@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from lab.azure import topology
+from lab.azure.arm_id import parse
 from lab.azure.errors import AzureError
 from lab.azure.service import Azure
 from lab.azure.store import Store
+from lab.azure.validate import structure
 from tests.unit.azure_fake import FakeBackend
 from tests.unit.azure_world import (
     RESOURCES,
@@ -51,6 +53,48 @@ def other(name: str, **paths: Any) -> dict[str, Any]:
     for path, value in paths.items():
         inputs = spoiled(inputs, path.replace("__", "."), value)
     return inputs
+
+
+def lock(azure: Azure, scope: str) -> None:
+    locks = kind("ManagementLockByScope")
+    inputs = {"scope": scope, "lockName": "keep", "level": "CanNotDelete"}
+    assert structure(locks.model, inputs) == [] == list(locks.rules(inputs))
+    azure.create(locks, f"urn:{scope}", inputs, "", lambda _: None)
+
+
+def test_a_lock_keeps_its_disk_and_the_group_until_it_is_gone(azure: Azure, store: Store) -> None:
+    disk, nic = identity("Disk"), identity("NetworkInterface")
+    lock(azure, str(disk))
+    delete(azure, "VirtualMachine")
+    for locked in ("Disk", "ResourceGroup"):
+        with refuses("ScopeLocked"):
+            delete(azure, locked)
+    change(azure, "Disk", other("Disk", diskSizeGB=64))
+    delete(azure, "NetworkInterface")
+    assert store.get(disk) and not store.get(nic)
+    (held,) = store.all("Microsoft.Authorization/locks")
+    assert parse(str(held.id)) == held.id
+    assert str(held.id) == f"{disk}/providers/Microsoft.Authorization/locks/keep"
+    azure.delete(kind("ManagementLockByScope"), held.id)
+    delete(azure, "Disk")
+    assert store.get(disk) is None
+
+
+def test_a_lock_goes_with_a_disk_that_is_lost(azure: Azure, backend: FakeBackend) -> None:
+    locks = kind("ManagementLockByScope")
+    lock(azure, str(identity("Disk")))
+    held = identity("ManagementLockByScope", {"scope": str(identity("Disk")), "lockName": "keep"})
+    assert azure.get(locks, held) is not None
+    backend.disks.clear()
+    assert azure.get(locks, held) is None
+
+
+def test_a_lock_needs_something_to_lie_on(azure: Azure) -> None:
+    with refuses("ResourceNotFound"):
+        lock(azure, str(identity("Disk")) + "-other")
+    broken = {"scope": "disk", "lockName": "keep", "level": "CanNotDelete"}
+    (failure,) = kind("ManagementLockByScope").rules(broken)
+    assert failure.path == "scope"
 
 
 def test_the_whole_network_reaches_the_lab(azure: Azure, backend: FakeBackend) -> None:

@@ -111,6 +111,7 @@ def test_the_stacks_of_this_repository_are_valid(stack: str) -> None:
         ),
         ({"compression": "rar"}, ["compression", "rar", "gzip"]),
         ({"diskSku": "Ultra"}, ["diskSku", "Ultra"]),
+        ({"diskLocks": "yes"}, ["diskLocks", "yes"]),
         ({"encryptionAtHost": "yes"}, ["encryptionAtHost", "yes"]),
     ],
 )

@@ -58,7 +58,8 @@ def test_data_disks_and_the_guard_of_everything_are_protected() -> None:
 
 def test_whatever_is_deleted_the_guard_would_have_to_go_first() -> None:
     """The engine keeps all that a protected resource stands on."""
-    everything = {item.name: item for item in dev()[0]}
+    registered, _ = run("dev", diskLocks=True)
+    everything = {item.name: item for item in registered}
     standing = {"use-python-m-ops-teardown"}
     while (
         added := {
@@ -72,7 +73,7 @@ def test_whatever_is_deleted_the_guard_would_have_to_go_first() -> None:
         standing |= added
     deletable = {
         item.name
-        for item in dev()[0]
+        for item in registered
         if item.name not in standing
         and item.type.startswith(("azure-native:", "random:", "command:", "tls:"))
     }
@@ -218,6 +219,16 @@ def test_encryption_at_host_only_when_asked() -> None:
     registered, _ = run("dev", encryptionAtHost=True)
     vms = [item for item in registered if item.type == VM]
     assert [vm.inputs["securityProfile"]["encryptionAtHost"] for vm in vms] == [True, True]
+
+
+def test_both_data_disks_are_locked_when_asked() -> None:
+    kind = "azure-native:authorization:ManagementLockByScope"
+    assert not resources(kind)
+    registered, _ = run("dev", diskLocks=True)
+    locks = [item for item in registered if item.type == kind]
+    disks = [item.name for item in registered if item.type == DISK]
+    assert sorted(lock.inputs["scope"] for lock in locks) == sorted(f"/id/{n}" for n in disks)
+    assert {lock.inputs["level"] for lock in locks} == {"CanNotDelete"}
 
 
 def test_every_connection_pins_its_host_key_and_postgres_is_reached_through_barman() -> None:
