@@ -131,6 +131,9 @@ def _desired(args: BarmanServerArgs, authority: pulumi.Output[str]) -> dict[str,
             ),
             machine_file(render.GUARD, render.program_file("barman-guarded"), mode=0o755),
             machine_file(
+                render.REMOVE_BROKEN, render.program_file("remove-broken-backups"), mode=0o755
+            ),
+            machine_file(
                 f"{render.BARMAN_PROGRAMS}/pg_receivewal",
                 render.program_file("pg_receivewal"),
                 mode=0o755,

@@ -16,6 +16,7 @@ BACKUP_AGE_MARGIN = timedelta(hours=2)
 # A segment is forced every hour (host/templates/barman-cron.j2).
 LAST_WAL_MAXIMUM_AGE = "2 HOURS"
 GUARD = "/usr/local/bin/barman-guarded"
+REMOVE_BROKEN = "/usr/local/bin/remove-broken-backups"
 # Found before the distribution's own (path_prefix in Barman's configuration).
 BARMAN_PROGRAMS = "/usr/local/lib/barman"
 RECEIVER_WATCH = "/usr/local/bin/barman-receiver-watch"

@@ -25,6 +25,9 @@ for n in $(seq 2000); do
 done
 exit 1
 """
+# As cron does.
+NIGHTLY = "runuser -u barman -- barman-guarded backup pg"
+BASE = "/data/barman/pg/base"
 # Half of a backup takes a moment, with this in it.
 BULK = "CREATE TABLE bulk AS SELECT i, repeat(md5(i::text), 20) FROM generate_series(1, 400000) i"
 
@@ -84,8 +87,16 @@ def test_backup_killed_half_way(site: Site, report: Report) -> None:
             assert "killed" in ended(running, 2)
         never_used(site, backup, "STARTED")
         assert "was cut off" in site.reasons()
-        row.seen = "status says that it was cut off, ops recover refuses it; the next one is good"
+        row.seen = (
+            "status says that it was cut off, ops recover refuses it; the next one is good, "
+            "the next nightly one removes what is left"
+        )
         backed_up_again(site, ledger, row)
+        good = site.backups().keys() - {backup}
+        assert backup in site.stack.on(BARMAN, f"ls {BASE}")
+        site.stack.on(BARMAN, NIGHTLY)
+        assert backup not in site.stack.on(BARMAN, f"ls {BASE}")
+        assert good < site.backups().keys() and backup not in site.backups()
     nothing_lost(site, ledger, row, report)
     assert ledger.failures == []
     site.until_content()
