@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.faults.expectations import nothing_lost
+from tests.faults.expectations import nothing_lost, nothing_lost_nor_failed
 from tests.faults.ledger import Ledger
 from tests.faults.report import Report, Row
 from tests.faults.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
@@ -97,8 +97,7 @@ def test_backup_killed_half_way(site: Site, report: Report) -> None:
         site.stack.on(BARMAN, NIGHTLY)
         assert backup not in site.stack.on(BARMAN, f"ls {BASE}")
         assert good < site.backups().keys() and backup not in site.backups()
-    nothing_lost(site, ledger, row, report)
-    assert ledger.failures == []
+    nothing_lost_nor_failed(site, ledger, row, report)
     site.until_content()
 
 
@@ -119,8 +118,7 @@ def test_two_backups_at_once(site: Site, report: Report) -> None:
         assert next(iter(site.backups())) == backup
         row.seen = "the second is refused by ops backup and by Barman, the first is good"
         ledger.wait_for_more(50)
-    nothing_lost(site, ledger, row, report)
-    assert ledger.failures == []
+    nothing_lost_nor_failed(site, ledger, row, report)
     site.until_content()
 
 
@@ -155,8 +153,7 @@ def test_up_during_a_backup(site: Site, report: Report) -> None:
         site.set("retention", "RECOVERY WINDOW OF 7 DAYS")
         site.up()
     row.seen = "both go through"
-    nothing_lost(site, ledger, row, report)
-    assert ledger.failures == []
+    nothing_lost_nor_failed(site, ledger, row, report)
     site.until_content()
 
 
@@ -172,6 +169,5 @@ def test_barmans_machine_loses_power_during_a_backup(site: Site, report: Report)
         assert not site.backups().get(backup, {}).get("restorable")
         row.seen = "status says that it was cut off; the next one is good"
         backed_up_again(site, ledger, row)
-    nothing_lost(site, ledger, row, report)
-    assert ledger.failures == []
+    nothing_lost_nor_failed(site, ledger, row, report)
     site.until_content()

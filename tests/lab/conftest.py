@@ -207,7 +207,9 @@ class Stack:
         """The path, on Barman, of a WAL segment that was filled now, once it is archived."""
         name = self.sql(SWITCH).splitlines()[1]
         path = f"/data/barman/pg/wals/{name[:16]}/{name}"
-        there = f"test -e {path} && echo there"
+        # Barman's cron would do so within a minute.
+        archive = "runuser -u barman -- barman -q archive-wal pg >/dev/null 2>&1"
+        there = f"{archive}; test -e {path} && echo there"
         eventually(
             f"Barman to archive {name}",
             lambda: self.on("barman-lab", there, check=False) == "there",
