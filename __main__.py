@@ -1,5 +1,7 @@
 """PostgreSQL and its Barman on Azure: settings -> components -> outputs."""
 
+from functools import partial
+
 import pulumi
 
 from cloud_init import packages
@@ -42,24 +44,27 @@ network = Network(
         tags=tags,
     ),
 )
-barman_machine = MachineArgs(
+machine_args = partial(
+    MachineArgs,
     resource_group_name=network.resource_group_name,
     location=settings.location,
-    host_name=f"barman-{stack}",
-    size=settings.barmanVmSize,
     image=settings.image,
     encryption_at_host=settings.encryptionAtHost,
+    disk_sku=settings.diskSku,
+    disk_lock=settings.diskLocks,
+    operator=identities.operator,
+    next_operator=identities.next_operator,
+)
+barman_machine = machine_args(
+    host_name=f"barman-{stack}",
+    size=settings.barmanVmSize,
     subnet_id=network.barman_subnet_id,
     private_address=plan.barman_address,
     public_ip=network.jump_ip,
     data_disk_gib=settings.barmanDiskGb,
     data_disk_setting="barmanDiskGb",
-    disk_sku=settings.diskSku,
-    disk_lock=settings.diskLocks,
     packages=packages.barman(version),
     host_identity=identities.barman_host,
-    operator=identities.operator,
-    next_operator=identities.next_operator,
     jump=None,
     tags={**tags, "role": "barman"},
 )
@@ -80,24 +85,16 @@ barman = BarmanServer(
         identities=identities,
     ),
 )
-postgres_machine = MachineArgs(
-    resource_group_name=network.resource_group_name,
-    location=settings.location,
+postgres_machine = machine_args(
     host_name=f"postgres-{stack}",
     size=settings.postgresVmSize,
-    image=settings.image,
-    encryption_at_host=settings.encryptionAtHost,
     subnet_id=network.postgres_subnet_id,
     private_address=plan.postgres_address,
     public_ip=None,
     data_disk_gib=settings.postgresDiskGb,
     data_disk_setting="postgresDiskGb",
-    disk_sku=settings.diskSku,
-    disk_lock=settings.diskLocks,
     packages=packages.postgres(version),
     host_identity=identities.postgres_host,
-    operator=identities.operator,
-    next_operator=identities.next_operator,
     jump=barman.machine.endpoint if network.jump_ip else None,
     tags={**tags, "role": "postgres"},
 )
