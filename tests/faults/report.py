@@ -1,5 +1,7 @@
 """docs/faults.md, as the run saw it."""
 
+import os
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,7 +13,7 @@ The ledger of acknowledged commits is kept outside both machines, by several cli
 whose promise is not kept fails the run. Rows marked *control* do the same with the protection off,
 and fail the run if nothing is lost: they show that the ledger would notice.
 
-Last run: {when} UTC.
+Last run: {when} UTC, {rows} rows in {minutes:.0f} minutes on {cpus} CPUs, once the stack was up.
 
 | fault | level | seen | acknowledged | lost | protected again after |
 |---|---|---|---:|---:|---:|
@@ -40,10 +42,17 @@ class Report:
     """All rows of a run."""
 
     limit_s: int
+    began: float = field(default_factory=time.monotonic)
     rows: list[Row] = field(default_factory=list)
 
     def text(self) -> str:
         """The page."""
         when = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
-        head = HEAD.format(limit=f"{self.limit_s} s", when=when)
+        head = HEAD.format(
+            limit=f"{self.limit_s} s",
+            when=when,
+            rows=len(self.rows),
+            minutes=(time.monotonic() - self.began) / 60,
+            cpus=os.cpu_count(),
+        )
         return head + "\n".join(row.line() for row in self.rows) + "\n"
