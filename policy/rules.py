@@ -21,8 +21,9 @@ RULE = "azure-native:network:SecurityRule"
 NIC = "azure-native:network:NetworkInterface"
 DISK = "azure-native:compute:Disk"
 VM = "azure-native:compute:VirtualMachine"
+LOCK = "azure-native:authorization:ManagementLockByScope"
 # Azure has no tags on these.
-UNTAGGED = frozenset({"azure-native:network:Subnet", RULE})
+UNTAGGED = frozenset({"azure-native:network:Subnet", RULE, LOCK})
 # Azure's own words for everybody; AzureCloud is every customer of Azure.
 EVERYBODY = frozenset({"*", "any", "internet", "azurecloud"})
 # A wider range is the Internet in slices: 0.0.0.0/1 and 128.0.0.0/1, or 2000::/3.
