@@ -8,7 +8,7 @@ import pytest
 from lab import client
 from tests.faults.report import Report
 from tests.faults.site import FALLBACK_AFTER_S, Site
-from tests.lab.conftest import CHECKOUT, Stack, copy_checkout
+from tests.lab.stack import CHECKOUT, Stack, copy_checkout
 
 IMAGE = "debian-13"
 

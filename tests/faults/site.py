@@ -13,7 +13,7 @@ from lab import fabric, machine
 from lab.client import Client
 from lab.spec import Hardware
 from tests.faults.ledger import Ledger
-from tests.lab.conftest import Application, Stack
+from tests.lab.stack import Application, Stack
 from tests.waiting import eventually
 
 POSTGRES, BARMAN = "postgres-lab", "barman-lab"

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from tests.lab.conftest import Stack
+from tests.lab.stack import Stack
 from tests.waiting import eventually
 
 POSTGRES, BARMAN = "postgres-lab", "barman-lab"

@@ -3,34 +3,16 @@
 A copy has a lab of its own, so tests never meet the one that a developer works with.
 """
 
-import ctypes
-import json
 import os
-import shutil
-import signal
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-import psycopg
 import pytest
 
 from components.images import IMAGES
-from lab import client, disks, machine
-from lab.client import Client
-from lab.names import Lab
-from lab.spec import Hardware
-from tests.lab import pages, recovery_site
-from tests.waiting import eventually
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-UP_TIMEOUT_S = 1500
-_MESSAGE = "SELECT pg_logical_emit_message(true, 'fault', '')"
-SWITCH = f"{_MESSAGE}; SELECT pg_walfile_name(pg_switch_wal()); {_MESSAGE}"
+from lab import client, fabric
+from tests.lab import recovery_site
+from tests.lab.alert_site import Inbox, watched
+from tests.lab.stack import Application, Stack, copy_checkout, image
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,252 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=sorted(IMAGES),
         help="the machines' operating system: a value of the program's setting `image`",
     )
-
-
-def image(config: pytest.Config) -> str:
-    """The operating system that this run tests on."""
-    return str(config.getoption("image"))
-
-
-@dataclass(frozen=True)
-class Stack:
-    """The stack `lab` of a checkout at `root`."""
-
-    root: Path
-
-    @cached_property
-    def lab(self) -> Lab:
-        return Lab.of(self.root / ".lab", "lab")
-
-    @cached_property
-    def outputs(self) -> dict[str, Any]:
-        """The stack's outputs, secrets in clear. The connection strings are as a client completes
-        them: with the file that it keeps the authority's certificate in."""
-        done = self.pulumi("stack", "output", "--json", "--show-secrets")
-        found = json.loads(done.stdout)
-        authority = self.root / ".lab" / "ca.pem"
-        authority.write_text(found["caCertificate"])
-        for database in found["databases"].values():
-            database["uri"] += f"&sslrootcert={authority}"
-        return found
-
-    def read_outputs_again(self) -> None:
-        """After something that changed them."""
-        self.__dict__.pop("outputs", None)
-
-    @property
-    def cluster(self) -> str:
-        """Version and name of the cluster as in Debian's paths: 17/main."""
-        return "/".join(self.outputs["postgres"]["dataDirectory"].split("/")[-2:])
-
-    def lab_command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self._run([".venv/bin/python", "-m", "lab", *words], check=check)
-
-    def pulumi(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Pulumi as an operator types it: with the environment that `lab env` prints."""
-        exports = self.lab_command("env").stdout
-        typed = f'eval "$0" && cd {self.root} && pulumi "$@"'
-        return self._run(["bash", "-c", typed, exports, *words], check=check)
-
-    def ops(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A runbook, as an operator types it."""
-        return self._run(self._runbook(*words), check=check)
-
-    def ops_patched(self, patch: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """A runbook with some of its own code replaced by `patch`."""
-        run = f"import sys\n{patch}\nfrom ops.__main__ import main\nsys.argv[0] = 'ops'\nmain()"
-        typed = 'eval "$0" && exec .venv/bin/python -c "$@"'
-        exports = self.lab_command("env").stdout
-        return self._run(["bash", "-c", typed, exports, run, *words], check=False)
-
-    def start_ops(self, *words: str) -> subprocess.Popen[str]:
-        """A runbook under way, its output in one stream."""
-        return self._begin(self._runbook(*words))
-
-    def start_pulumi(self, *words: str) -> subprocess.Popen[str]:
-        """Pulumi under way, its output in one stream."""
-        typed = f'eval "$0" && cd {self.root} && exec pulumi "$@"'
-        return self._begin(["bash", "-c", typed, self.lab_command("env").stdout, *words])
-
-    def _begin(self, argv: Sequence[str]) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            argv,
-            cwd=self.root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def _runbook(self, *words: str) -> list[str]:
-        typed = 'eval "$0" && exec .venv/bin/python -m ops "$@"'
-        return ["bash", "-c", typed, self.lab_command("env").stdout, *words]
-
-    def engines(self) -> list[int]:
-        """The Pulumi engines at work on this checkout, by process id."""
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                engine = (process / "comm").read_text().strip() == "pulumi"
-                if engine and (process / "cwd").resolve() == self.root:
-                    found.append(int(process.name))
-            except OSError:
-                continue
-        return found
-
-    def kill_engines(self) -> None:
-        """What a laptop's empty battery does to them."""
-        for engine in self.engines():
-            with suppress(ProcessLookupError):
-                os.kill(engine, signal.SIGKILL)
-
-    def lose(self, name: str) -> None:
-        """A machine's power is cut; it and its data disk are destroyed."""
-        hardware = Hardware.read(self.lab.directory / "machines" / name / "hardware.json")
-        machine.delete(self.lab, name)
-        for disk in hardware.disks:
-            disks.delete(Path(disk.path))
-
-    def follow(
-        self,
-        page: str,
-        values: Mapping[str, str] | None = None,
-        *,
-        codes: Mapping[int, int] | None = None,
-        after: Mapping[int, Callable[[], None]] | None = None,
-    ) -> list[str]:
-        """Type every command of docs/runbooks/PAGE.md, yes to every question; what each said.
-
-        `values` stand for what the page can only give as an example. `codes` are the exit codes
-        expected, and `after` what happens after a command, both by its number, from 1 on.
-        """
-        found = pages.commands(page)
-        for example in values or {}:
-            assert any(example in command.text for command in found), f"{page}: no {example!r}"
-        said = []
-        for number, command in enumerate(found, 1):
-            text = command.text
-            for example, value in (values or {}).items():
-                text = text.replace(example, value)
-            done = self._type(command.machine, text)
-            expected = (codes or {}).get(number, 0)
-            assert done.returncode == expected, f"{text}\n{done.stdout}\n{done.stderr}"
-            said.append(done.stdout + done.stderr)
-            if act := (after or {}).get(number):
-                act()
-        return said
-
-    def _type(self, machine_role: str, text: str) -> subprocess.CompletedProcess[str]:
-        if machine_role:
-            name = self.outputs[machine_role]["name"]
-            argv = ["bash", "-c", f"cd / && set -o pipefail && {text}"]
-            return machine.execute(self.lab, name, argv, check=False, timeout=300)
-        if text.startswith(("pulumi up", "pulumi refresh")):
-            # Its question wants a terminal.
-            text += " --yes --non-interactive --skip-preview"
-        typed = f'eval "$0" && PATH={self.root}/.venv/bin:$PATH && cd {self.root} && {text}'
-        exports = self.lab_command("env").stdout
-        return self._run(["bash", "-c", typed, exports], check=False, answer="y\n")
-
-    def on(self, name: str, command: str, *, check: bool = True) -> str:
-        """What a shell command says, run as root on machine `name`, past its network."""
-        argv = ["sh", "-c", command]
-        done = machine.execute(self.lab, name, argv, check=check, timeout=300)
-        return done.stdout.strip()
-
-    def sql(self, query: str, database: str = "postgres") -> str:
-        """The answer of psql as superuser on the PostgreSQL machine, unaligned."""
-        done = machine.execute(
-            self.lab,
-            "postgres-lab",
-            ["runuser", "-u", "postgres", "--", "psql", "-XAtq", "-d", database],
-            stdin=query,
-        )
-        return done.stdout.strip()
-
-    def archived_segment(self) -> str:
-        """The path, on Barman, of a WAL segment that was filled now, once it is archived."""
-        name = self.sql(SWITCH).splitlines()[1]
-        path = f"/data/barman/pg/wals/{name[:16]}/{name}"
-        # Barman's cron would do so within a minute.
-        archive = "runuser -u barman -- barman -q archive-wal pg >/dev/null 2>&1"
-        there = f"{archive}; test -e {path} && echo there"
-        eventually(
-            f"Barman to archive {name}",
-            lambda: self.on("barman-lab", there, check=False) == "there",
-            150,
-        )
-        return path
-
-    def barman(self, *words: str) -> str:
-        """What Barman says to its own user on its own machine."""
-        argv = ["runuser", "-u", "barman", "--", "barman", *words]
-        return machine.execute(self.lab, "barman-lab", argv, timeout=300).stdout
-
-    def _run(
-        self, argv: Sequence[str], *, check: bool, answer: str = ""
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            argv,
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=UP_TIMEOUT_S,
-            input=answer,
-        )
-        if check and done.returncode:
-            pytest.fail(f"{' '.join(argv)[:200]}: {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
-
-
-@dataclass(frozen=True)
-class Application:
-    """A client of the database from a network of its own."""
-
-    client: Client
-    uri: str
-
-    def connect(self) -> "psycopg.Connection[Any]":
-        """A connection through the lab's network. The socket is made in the client's namespace."""
-        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        there = os.open(f"/run/netns/{self.client.namespace}", os.O_RDONLY)
-        try:
-            _enter(there)
-            return psycopg.connect(self.uri, connect_timeout=10, autocommit=True)
-        finally:
-            _enter(here)
-            os.close(here)
-            os.close(there)
-
-
-def _enter(descriptor: int) -> None:
-    clone_newnet = 0x40000000
-    if ctypes.CDLL(None, use_errno=True).setns(descriptor, clone_newnet):
-        raise OSError(ctypes.get_errno(), "setns")
-
-
-def copy_checkout(to: Path, **settings: str | int) -> Path:
-    """The checkout's files as git would clone them, with changes not committed yet; its lab has
-    these settings of the program. The virtual environment is shared."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        source = CHECKOUT / name
-        if source.is_file():
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, to / name)
-    stack = to / "Pulumi.lab.yaml"
-    lines = [f"  postgres-barman:{name}: {value}\n" for name, value in settings.items()]
-    # Not at the end: a developer's own file may have more than `config` there.
-    stack.write_text(stack.read_text().replace("config:\n", "config:\n" + "".join(lines), 1))
-    (to / ".venv").symlink_to(CHECKOUT / ".venv")
-    return to
 
 
 @pytest.fixture(scope="session")
@@ -316,3 +52,10 @@ def site(stack: Stack) -> Iterator[recovery_site.Stack]:
     """The stack with a writer of its own, for what happens to rows."""
     with recovery_site.with_writer(stack) as writable:
         yield writable
+
+
+@pytest.fixture(scope="module")
+def inbox(stack: Stack) -> Iterator[Inbox]:
+    """Where alerts arrive, from a stack whose rules wait for seconds."""
+    with watched(stack, fabric.internet(stack.lab).host_address) as made:
+        yield made

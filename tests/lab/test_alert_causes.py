@@ -10,9 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab import fabric
-from tests.lab.alert_site import BARMAN, EXPORTER, POSTGRES, RULES, Inbox, changed, watched
-from tests.lab.conftest import Stack
+from tests.lab.alert_site import BARMAN, EXPORTER, POSTGRES, RULES, Inbox, changed
+from tests.lab.stack import Stack
 
 pytestmark = pytest.mark.thorough
 
@@ -23,12 +22,6 @@ COMMIT = (
     "cd /; systemd-run --quiet --collect --unit=waiting-commit --uid=postgres "
     "psql -X -d app -c 'CREATE TABLE waits (); DROP TABLE waits'"
 )
-
-
-@pytest.fixture(scope="module")
-def inbox(stack: Stack) -> Iterator[Inbox]:
-    with watched(stack, fabric.internet(stack.lab).host_address) as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)

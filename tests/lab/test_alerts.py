@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import fabric
-from tests.lab.alert_site import BARMAN, POSTGRES, Inbox, watched
-from tests.lab.conftest import Stack
+from tests.lab.alert_site import BARMAN, POSTGRES, Inbox
+from tests.lab.stack import Stack
 
 HOLD_RECEIVER = """
 set -eu
@@ -32,12 +31,6 @@ systemctl stop hold-lock
 mv /root/barman /etc/cron.d/
 systemctl start barman-receiver-watch
 """
-
-
-@pytest.fixture(scope="module")
-def inbox(stack: Stack) -> Iterator[Inbox]:
-    with watched(stack, fabric.internet(stack.lab).host_address) as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)

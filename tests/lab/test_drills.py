@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import Stack
+from tests.lab.stack import Stack
 
 SCRATCH = "/data/restore-drill"
 HISTORY = "/var/lib/restore-drill/history.jsonl"
@@ -49,6 +49,14 @@ def begin(stack: Stack) -> None:
         "the drill to restore",
         lambda: "PG_VERSION" in stack.on("barman-lab", f"ls {SCRATCH}/data", check=False),
     )
+
+
+def broken_off(stack: Stack, before: int) -> dict[str, Any]:
+    """The record of the drill at work once it has ended; nothing of it is left. There were
+    `before` records."""
+    soon("its record", lambda: len(records(stack)) > before)
+    soon("its traces to be gone", lambda: left(stack) == "")
+    return records(stack)[-1]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -151,13 +159,11 @@ def test_a_backup_that_begins_ends_the_drill(stack: Stack) -> None:
         "flock /data/barman/.pg-backup.lock sleep 600",
     )
     try:
-        soon("the drill to end", lambda: len(records(stack)) > before)
+        last = broken_off(stack, before)
     finally:
         stack.on("barman-lab", "systemctl stop long-backup")
-    last = records(stack)[-1]
     assert last["outcome"] == "declined"
     assert "a backup is being taken" in last["reason"]
-    soon("its traces to be gone", lambda: left(stack) == "")
 
 
 def test_a_killed_drill_leaves_nothing_behind(stack: Stack) -> None:
@@ -165,11 +171,9 @@ def test_a_killed_drill_leaves_nothing_behind(stack: Stack) -> None:
     begin(stack)
     assert left(stack) != ""
     stack.on("barman-lab", "systemctl kill --kill-whom=main --signal=KILL restore-drill")
-    soon("its record", lambda: len(records(stack)) > before)
-    last = records(stack)[-1]
+    last = broken_off(stack, before)
     assert last["outcome"] == "failed"
     assert "killed" in last["reason"]
-    soon("its traces to be gone", lambda: left(stack) == "")
 
 
 def test_a_drill_in_a_power_cut_leaves_nothing_behind(stack: Stack) -> None:
@@ -177,8 +181,6 @@ def test_a_drill_in_a_power_cut_leaves_nothing_behind(stack: Stack) -> None:
     begin(stack)
     stack.lab_command("kill", "barman-lab")
     stack.lab_command("power-on", "barman-lab")
-    soon("its record", lambda: len(records(stack)) > before)
-    assert "rebooted" in records(stack)[-1]["reason"]
-    soon("its traces to be gone", lambda: left(stack) == "")
+    assert "rebooted" in broken_off(stack, before)["reason"]
     # Degraded, for the drill failed; unprotected no more.
     soon("protection", lambda: stack.ops("status", check=False).returncode == 1, 240)

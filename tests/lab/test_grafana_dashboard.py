@@ -3,7 +3,7 @@
 import json
 import time
 
-from tests.lab.conftest import Stack
+from tests.lab.stack import Stack
 from tools.grafana_dashboard import TARGET
 
 ASK = """

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.lab.conftest import CHECKOUT, Stack
+from tests.lab.stack import CHECKOUT, Stack
 
 SERVICE_USER = {"postgres-lab": "postgres", "barman-lab": "barman"}
 MACHINES = tuple(SERVICE_USER)

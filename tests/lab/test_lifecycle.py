@@ -12,7 +12,7 @@ import pytest
 
 from lab import client, machine, teardown
 from lab.names import Lab
-from tests.lab.conftest import Application, Stack, copy_checkout, image
+from tests.lab.stack import Application, Stack, copy_checkout, image
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import json
 import time
 
-from tests.lab.conftest import Stack
+from tests.lab.stack import Stack
 
 
 def test_a_new_stack_is_protected(stack: Stack) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import copy_checkout
+from tests.lab.stack import copy_checkout
 
 ROOT = Path(__file__).resolve().parents[2]
 

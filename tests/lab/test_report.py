@@ -9,7 +9,7 @@ import pytest
 
 from ops.report.page import render
 from tests.lab.browser import Browser, browser
-from tests.lab.conftest import Stack
+from tests.lab.stack import Stack
 from tests.unit.ops.report_states import STATES
 
 PHONE, DESK = 360, 1280

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.lab.conftest import Application
 from tests.lab.recovery_site import Stack
+from tests.lab.stack import Application
 
 # One session for the whole time, as a client's pool has it; the first failed commit ends it.
 SESSION = """

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lab import client, machine
-from tests.lab.conftest import Stack
+from tests.lab.stack import Stack
 
 POSTGRES, BARMAN = "10.20.0.4", "10.20.1.4"
 VNET = "postgres-barman-lab-vnet"

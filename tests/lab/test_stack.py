@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from lab.names import Lab
-from tests.lab.conftest import CHECKOUT, Application, Stack
+from tests.lab.stack import CHECKOUT, Application, Stack
 from tests.waiting import eventually
 
 MACHINES = ("postgres-lab", "barman-lab")

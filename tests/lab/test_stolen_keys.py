@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.lab.conftest import Stack
+from tests.lab.stack import Stack
 
 POSTGRES, BARMAN = "10.20.0.4", "10.20.1.4"
 # Whose key -> the machine it lies on, the user there, where it leads, the gate that waits there.

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from components import certificates
-from tests.lab.conftest import Application
 from tests.lab.recovery_site import Stack
+from tests.lab.stack import Application
 
 AUTHORITY = "/etc/ssl/postgresql-ca.pem"
 ADDRESS = IPv4Address("10.20.0.4")
