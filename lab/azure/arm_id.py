@@ -61,26 +61,30 @@ class ArmId:
 
 def parse(text: str) -> ArmId:
     """Read an id. Raises AzureError LinkedInvalidPropertyId for anything else."""
-    on, separator, extension = text.rpartition("/providers/")
-    if "/providers/" in on:
-        scope = parse(on)
-        named = parse(f"/subscriptions/{SUBSCRIPTION}/resourceGroups/-{separator}{extension}")
-        return ArmId(scope.group, named.type, named.names, scope)
+    found = _read(text)
+    if found is None:
+        raise AzureError(
+            "LinkedInvalidPropertyId",
+            f"Property id '{text}' is invalid. Expect fully qualified resource Id that start with "
+            "'/subscriptions/{subscriptionId}' or '/providers/{resourceProviderNamespace}/'.",
+        )
+    return found
+
+
+def _read(text: str) -> ArmId | None:
+    on, separator, below = text.rpartition("/providers/")
+    if not separator:
+        return _group(text)
+    under, (namespace, *pairs) = _read(on), below.split("/")
+    if under is None or not pairs or len(pairs) % 2 or not all((namespace, *pairs)):
+        return None
+    type_, names = "/".join((namespace, *pairs[::2])), tuple(pairs[1::2])
+    return ArmId(under.group, type_, names, under if under.type else None)
+
+
+def _group(text: str) -> ArmId | None:
     parts = text.split("/")
-    well_formed = (
-        len(parts) >= 5
-        and not parts[0]
-        and parts[1].lower() == "subscriptions"
-        and parts[3].lower() == "resourcegroups"
-        and all(parts[1:])
-    )
-    if well_formed and len(parts) == 5:
+    well_formed = len(parts) == 5 and not parts[0] and all(parts[1:])
+    if well_formed and (parts[1].lower(), parts[3].lower()) == ("subscriptions", "resourcegroups"):
         return ArmId(parts[4], "", ())
-    if well_formed and len(parts) >= 9 and parts[5] == "providers" and len(parts) % 2 == 1:
-        levels, names = parts[7::2], parts[8::2]
-        return ArmId(parts[4], "/".join((parts[6], *levels)), tuple(names))
-    raise AzureError(
-        "LinkedInvalidPropertyId",
-        f"Property id '{text}' is invalid. Expect fully qualified resource Id that start with "
-        "'/subscriptions/{subscriptionId}' or '/providers/{resourceProviderNamespace}/'.",
-    )
+    return None
