@@ -12,6 +12,9 @@ from ops.journal import Journal, State
 from ops.screen import span
 from ops.ssh import CommandFailed, ConnectionLost, Site
 
+# A restore may have left much in memory.
+SYNC_TIMEOUT_S = 3600
+
 
 @dataclass
 class Run:
@@ -24,6 +27,11 @@ class Run:
     def save(self) -> None:
         """Put the journal on the Barman machine's disk."""
         journals.save(self.site.barman, self.journal)
+
+    def force_to_disk(self) -> None:
+        """What a step has done must outlive a power cut that comes after the journal says so."""
+        for machine in (self.site.postgres, self.site.barman):
+            machine.run(["sync", "--file-system", "/", "/data"], timeout_s=SYNC_TIMEOUT_S)
 
     def remember(self, **facts: object) -> None:
         """Keep facts for later steps, at once on disk."""
@@ -63,6 +71,7 @@ def forward(run: Run, steps: Sequence[Step]) -> None:
         began = time.monotonic()
         try:
             said = step.do(run)
+            run.force_to_disk()
         except (OperatorError, CommandFailed) as error:
             raise _failed(run, steps, step, error) from error
         except ConnectionLost as error:
@@ -123,6 +132,7 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
             run.console.print(f"      taking back: {step.title}", markup=False, highlight=False)
             try:
                 step.undo(run)
+                run.force_to_disk()
             except (OperatorError, CommandFailed) as error:
                 raise OperatorError(
                     f"Taking back step {step.name} failed: {_happened(error)}",

@@ -59,7 +59,6 @@ def put_back(run: Run) -> str:
     if machine.run(["test", "-e", old], accept=(0, 1)).ok:
         machine.run(["rmdir", data])
         machine.run(["mv", old, data])
-        cluster.keep(run, data)
     return f"{old} is the data directory again"
 
 
@@ -71,7 +70,6 @@ def undo_put_back(run: Run) -> None:
     if not machine.run(["test", "-e", old], accept=(0, 1)).ok:
         machine.run(["mv", data, old])
         machine.run(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", data])
-        cluster.keep(run, data)
 
 
 def configure(run: Run) -> str:

@@ -43,7 +43,6 @@ def stop(run: Run) -> str:
     set_start(run, "disabled")
     stop_unit(run)
     prove_stopped(run)
-    keep(run, names.config, MARKER)
     return f"{names.unit} is stopped; no process uses {names.data}"
 
 
@@ -108,7 +107,6 @@ def set_aside(run: Run) -> str:
             machine.run(["mv", names.data, aside])
             kept = True
     machine.run(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", names.data])
-    keep(run, names.data)
     if not kept:
         return "there was no old data directory to keep"
     run.remember(aside=aside)
@@ -130,13 +128,6 @@ def undo_set_aside(run: Run) -> None:
         prove_stopped(run)
         machine.run(["rm", "-rf", names.data], timeout_s=3600)
         machine.run(["mv", aside, names.data])
-        keep(run, names.data)
-
-
-def keep(run: Run, *paths: str) -> None:
-    """Force the file systems of `paths` to disk: what a step has done must outlive a power cut
-    that comes after the journal says so."""
-    run.site.postgres.run(["sync", "--file-system", *paths], timeout_s=3600)
 
 
 def boot(run: Run) -> str:

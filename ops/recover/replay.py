@@ -18,13 +18,8 @@ from ops.targets import Kind, Target
 POLL_S = 0.5
 # How long Barman may be out of reach: a reboot of its machine takes less.
 OUTAGE_S = 600
-# Logged when the restore command did not end with "no such file" (restore.fetch_wal), or when what
-# the plan saw in the archive a moment ago was not there: seen after a reboot in mid-replay.
-NOT_FETCHED = (
-    "could not restore file",
-    "recovery target timeline",
-    "could not locate required checkpoint record",
-)
+# Logged when the restore command did not end with "no such file" (restore.fetch_wal).
+NOT_FETCHED = "could not restore file"
 # Logged for each of our own looks at a server that is not up yet.
 NOT_UP = "the database system is"
 PROMOTE_TIMEOUT_S = 600
@@ -134,7 +129,7 @@ def _logged(run: Run, mark: int) -> str:
 
 def not_fetched(why: str) -> bool:
     """Whether PostgreSQL gave up for want of something that Barman has."""
-    return any(words in why for words in NOT_FETCHED)
+    return NOT_FETCHED in why
 
 
 def explain(logged: str) -> str:

@@ -6,7 +6,7 @@ from ops import barman, catalogue, longrun
 from ops.plan import Plan
 from ops.progress import watched
 from ops.recover import space
-from ops.recover.cluster import Cluster, boot, cluster, keep, prove_stopped
+from ops.recover.cluster import Cluster, boot, cluster, prove_stopped
 from ops.screen import size
 from ops.ssh import Site
 from ops.steps import Run
@@ -45,7 +45,6 @@ def restore(run: Run) -> str:
             tick=tick,
         )
     seconds = (datetime.now(UTC) - began).total_seconds()
-    keep(run, data)
     gigabytes = plan.backup_size / 1e9
     return f"{size(plan.backup_size)} restored, {seconds / max(gigabytes, 1e-9):.1f} s/GB"
 

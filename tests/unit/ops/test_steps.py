@@ -53,8 +53,57 @@ class Walk:
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(journal, "save", lambda machine, current: None)
     monkeypatch.setattr(journal, "close", lambda machine, current: None)
-    site = cast(Site, SimpleNamespace(barman=None, postgres=None, outputs=None))
+    idle = SimpleNamespace(run=lambda argv, timeout_s: None)
+    site = cast(Site, SimpleNamespace(barman=idle, postgres=idle, outputs=None))
     return Run(site, Journal.begin("recover"), Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize("taken_back", [False, True])
+def test_the_journal_says_nothing_that_a_power_cut_could_undo(
+    run: Run, monkeypatch: pytest.MonkeyPatch, taken_back: bool
+) -> None:
+    walk = Walk()
+    in_memory: set[str] = set()
+    forced: list[str] = []
+
+    def machine(name: str) -> SimpleNamespace:
+        return SimpleNamespace(run=lambda argv, timeout_s: forced.append(f"{name} {argv[0]}"))
+
+    def told(machine: object, current: Journal) -> None:
+        for record in current.steps:
+            if record.state in (State.DONE, State.UNDONE):
+                assert record.name not in in_memory
+
+    run.site = cast(Site, SimpleNamespace(barman=machine("barman"), postgres=machine("postgres")))
+    monkeypatch.setattr(journal, "save", told)
+    monkeypatch.setattr(Run, "force_to_disk", forcing(in_memory, Run.force_to_disk))
+    walk.steps = [in_memory_first(step, in_memory) for step in walk.steps[:2]]
+    steps.forward(run, walk.steps)
+    if taken_back:
+        steps.backward(run, walk.steps)
+    assert set(forced) == {"barman sync", "postgres sync"}
+    assert in_memory == set()
+
+
+def in_memory_first(step: Step, in_memory: set[str]) -> Step:
+    """The same step, whose work is in memory only until it is forced to disk."""
+
+    def do(run: Run) -> str:
+        in_memory.add(step.name)
+        return step.do(run)
+
+    def undo(run: Run) -> None:
+        in_memory.add(step.name)
+
+    return Step(step.name, step.title, do, undo)
+
+
+def forcing(in_memory: set[str], really: Any) -> Any:
+    def force(run: Run) -> None:
+        really(run)
+        in_memory.clear()
+
+    return force
 
 
 def test_a_failure_takes_everything_back(run: Run) -> None:
