@@ -56,6 +56,14 @@ class Kind:
         return top(path) in {"resourceGroupName", "scope", *self.names, *self.replaces}
 
     @property
+    def state(self) -> dict[str, Any]:
+        """The output that says that it exists, where Azure has one."""
+        if self.extension:
+            return {}
+        done = {"provisioningState": "Succeeded"}
+        return done if self.arm_type else {"properties": done}
+
+    @property
     def has_location(self) -> bool:
         return "location" in self.model.model_fields
 

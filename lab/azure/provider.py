@@ -100,10 +100,7 @@ def _same_place(one: Any, other: Any) -> bool:
 
 
 def _made_up(kind: Kind) -> tuple[str, ...]:
-    if kind.extension:
-        return ("name", "type", *kind.behaviour.computed)
-    state = "provisioningState" if kind.arm_type else "properties"
-    return ("name", "type", state, *kind.behaviour.computed)
+    return ("name", "type", *kind.state, *kind.behaviour.computed)
 
 
 def _planned(kind: Kind, inputs: Values) -> Values:

@@ -86,11 +86,7 @@ class Azure:
 
     def outputs(self, kind: Kind, resource: Resource) -> Properties:
         """The computed outputs of a resource."""
-        shown: Properties = {"name": resource.id.name, "type": resource.id.full_type}
-        if kind.arm_type == types.GROUP:
-            shown["properties"] = {"provisioningState": "Succeeded"}
-        elif not kind.extension:
-            shown["provisioningState"] = "Succeeded"
+        shown = {"name": resource.id.name, "type": resource.id.full_type, **kind.state}
         if kind.has_location:
             shown["location"] = resource.location
         return {**shown, **kind.behaviour.outputs(self._world, resource)}

@@ -252,9 +252,8 @@ def _enter(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def copy_checkout(to: Path, **settings: str | int) -> Path:
-    """The checkout's files as git would clone them, with changes not committed yet; its lab has
-    these settings of the program. The virtual environment is shared."""
+def checkout_files() -> list[str]:
+    """The files of the checkout as git would clone them, with those not committed yet."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=CHECKOUT,
@@ -262,7 +261,13 @@ def copy_checkout(to: Path, **settings: str | int) -> Path:
         check=True,
         text=True,
     ).stdout
-    for name in filter(None, listed.split("\0")):
+    return [name for name in listed.split("\0") if name]
+
+
+def copy_checkout(to: Path, **settings: str | int) -> Path:
+    """The checkout's files as git would clone them, with changes not committed yet; its lab has
+    these settings of the program. The virtual environment is shared."""
+    for name in checkout_files():
         source = CHECKOUT / name
         if source.is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.stack import copy_checkout
+from tests.lab.stack import checkout_files, copy_checkout
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,13 +27,7 @@ def plan(stack: str, checkout: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 def tree() -> dict[str, str]:
     """Every file that is not ignored, by its contents."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\0")
+    listed = checkout_files()
     settings = [name for name in listed if name.startswith("Pulumi")]
     return dict.fromkeys(listed, "") | {name: (ROOT / name).read_text() for name in settings}
 
