@@ -7,7 +7,6 @@ import pulumi
 from cloud_init import packages
 from components.alerts import Alerts, AlertsArgs
 from components.barman_server import BarmanServer, BarmanServerArgs
-from components.configuration import load_settings
 from components.identities import Identities, IdentitiesArgs
 from components.machine import MachineArgs
 from components.monitoring import Monitoring, MonitoringArgs
@@ -16,6 +15,7 @@ from components.outputs import outputs
 from components.postgres_server import Durability, PostgresServer, PostgresServerArgs
 from components.streaming_backup import StreamingBackup, StreamingBackupArgs
 from components.teardown_guard import TeardownGuard
+from settings.load import load_settings
 
 settings = load_settings()
 stack = pulumi.get_stack()

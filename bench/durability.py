@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.stand_up import timed
-from lab import machine
+from lab.machines import machine
 from lab.names import Lab
 
 LEVELS = ("async", "sync", "sync-with-fallback")

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lab import machine
+from lab.machines import machine
 from lab.names import Lab
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pulumi
 
-from components.addresses import plan_addresses
+from settings.addresses import plan_addresses
 
 
 def refusal(old: IPv4Network, new: IPv4Network) -> str | None:

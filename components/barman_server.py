@@ -8,14 +8,15 @@ from typing import Any
 import pulumi
 from pulumi_command import remote
 
-from components import certificates, schedule
-from components.addresses import AddressPlan
+from components import certificates
 from components.identities import BARMAN_ROLE, STREAMING_ROLE, Identities
 from components.machine import MOUNT_POINT, Machine, MachineArgs
 from components.machine_files import hardening, machine_file, ssh_directory, ssh_files
 from components.remote import OPERATOR, fact, run_program
-from components.retention import RecoveryWindow
 from host import render
+from settings import schedule
+from settings.addresses import AddressPlan
+from settings.retention import RecoveryWindow
 
 HOME = "/var/lib/barman"
 BARMAN_HOME = f"{MOUNT_POINT}/barman"

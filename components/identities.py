@@ -8,7 +8,7 @@ import pulumi
 import pulumi_random as random
 
 from components import ssh_keys
-from components.rotations import Rotations
+from settings.rotations import Rotations
 
 PASSWORD_LENGTH = 32
 # Letters and digits worth about 380 bits, hashed to the 256 of a seed. Not RandomBytes: its

@@ -13,10 +13,10 @@ from pulumi_command import remote
 from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
 from components import disk_size
 from components.identities import Identity
-from components.images import Image
 from components.machine_files import machine_file, ssh_directory
 from components.remote import OPERATOR, Endpoint, connection, fact, run_program
-from components.vm_sizes import VmSize
+from settings.images import Image
+from settings.vm_sizes import VmSize
 
 MOUNT_POINT = "/data"
 HOME = f"/home/{OPERATOR}"

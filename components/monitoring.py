@@ -9,7 +9,6 @@ from typing import Any
 import pulumi
 from pulumi_command import remote
 
-from components.addresses import AddressPlan
 from components.barman_server import BARMAN_HOME, SERVER, BarmanServer
 from components.machine_files import machine_file
 from components.postgres_server import PostgresServer
@@ -17,6 +16,7 @@ from components.remote import run_program
 from host import render
 from host.monitoring import configuration, services
 from host.monitoring.configuration import Delivery
+from settings.addresses import AddressPlan
 
 DRILLS = "/var/lib/restore-drill/history.jsonl"
 VERIFICATIONS = "/var/lib/backup-verify/history.jsonl"

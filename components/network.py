@@ -8,8 +8,8 @@ import pulumi
 from pulumi_azure_native import network, resources
 
 from components import address_space
-from components.addresses import AddressPlan
 from components.security_rules import Rule, barman_rules, postgres_rules
+from settings.addresses import AddressPlan
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from components.identities import Identities
 from components.machine import Machine, MachineArgs
 from components.postgres_server import PostgresServer, data_directory
 from components.remote import OPERATOR, SSH_PORT
-from components.settings import Database, Settings
 from host.render import PORT
+from settings.model import Database, Settings
 
 README = """\
 # PostgreSQL with Barman

@@ -10,15 +10,15 @@ import pulumi
 from pulumi_command import remote
 
 from components import certificates
-from components.addresses import AddressPlan
 from components.identities import BARMAN_ROLE, STREAMING_ROLE, Identities
 from components.machine import MOUNT_POINT, Machine, MachineArgs
 from components.machine_files import hardening, machine_file, ssh_directory, ssh_files
-from components.parameters import Parameter, derive, encryption
 from components.remote import OPERATOR, fact, run_program
-from components.settings import Database
 from host import render
 from host.monitoring.services import ROLE as EXPORTER_ROLE
+from settings.addresses import AddressPlan
+from settings.model import Database
+from settings.parameters import Parameter, derive, encryption
 
 HOME = "/var/lib/postgresql"
 # Checksums so that a flipped bit is an error and not an answer; a collation that no upgrade of

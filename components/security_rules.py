@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from components.addresses import AddressPlan
 from host.monitoring.services import PORTS
+from settings.addresses import AddressPlan
 
 POSTGRES_PORT = "5432"
 SSH_PORT = "22"

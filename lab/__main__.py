@@ -13,12 +13,14 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from lab import engine, machine, plan, power, preflight, raising, teardown
-from lab.environment import Workspace, exports
+from engine import binary
+from engine.environment import Workspace, exports
+from engine.project import ProjectError, StackBusyError
+from lab import bring_up, plan, preflight, teardown
 from lab.lock import BusyError, hold
+from lab.machines import machine, power
 from lab.names import Lab
 from lab.progress import Progress
-from lab.project import ProjectError, StackBusyError
 from lab.shell import LabError
 
 FAILED, NOT_POSSIBLE, BUSY, NOT_CONFIRMED = 1, 3, 4, 5
@@ -43,7 +45,7 @@ def up(stack: Stack = "lab") -> None:
     if found := preflight.findings(root / ".lab"):
         _refuse("\n\n".join(found) + "\n\nNothing was changed.")
     with hold(lab.directory, "up"):
-        code = raising.up(root, lab, progress)
+        code = bring_up.up(root, lab, progress)
     raise typer.Exit(FAILED if code else 0)
 
 
@@ -135,7 +137,7 @@ def console(name: Name, stack: Stack = "lab") -> None:
 def show_plan(stack: Annotated[str, typer.Argument(help="dev, lab, …")] = "dev") -> None:
     """Print what a stack would create as JSON, offline; exits as `pulumi preview` does."""
     with progress.step("Pulumi engine") as echo:
-        programs = engine.ensure(root, echo)
+        programs = binary.ensure(root, echo)
     raise typer.Exit(plan.plan(root, programs, stack))
 
 
@@ -158,7 +160,7 @@ def _with(stack: str, name: str) -> Lab:
 
 
 def _exports(stack: str) -> dict[str, str | None]:
-    programs = engine.available(root)
+    programs = binary.available(root)
     workspace = Workspace(root / ".lab")
     if programs is None or not workspace.passphrase.exists():
         _refuse("There is no lab in this checkout yet. Type: make up")
@@ -193,7 +195,7 @@ def main() -> None:
     except (BusyError, StackBusyError) as busy:
         progress.say(str(busy))
         sys.exit(BUSY)
-    except (ProjectError, engine.EngineError) as problem:
+    except (ProjectError, binary.EngineError) as problem:
         progress.say(str(problem))
         sys.exit(NOT_POSSIBLE)
     except LabError as failure:

@@ -11,15 +11,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from engine.environment import Workspace, environment
+from engine.project import copy_for_plan, create_stack, stand_in
 from lab import plugins
-from lab.environment import Workspace, environment
-from lab.project import copy_for_plan, create_stack, stand_in
 
 
 def plan(root: Path, engine: Path, stack: str) -> int:
     """Write the preview of `stack` as JSON to stdout, all else to stderr; return its exit code.
 
-    Raises lab.project.ProjectError where the stack has no usable configuration.
+    Raises engine.project.ProjectError where the stack has no usable configuration.
     """
     with tempfile.TemporaryDirectory(prefix="plan-") as scratch:
         workspace = Workspace(Path(scratch) / "workspace")

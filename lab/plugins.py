@@ -89,7 +89,7 @@ def _is_official(plugin: Plugin, home: Path) -> bool:
 
 def _write(plugin: Plugin, home: Path) -> None:
     executable = plugin.executable(home)
-    checkout = Path(__file__).resolve().parent.parent
+    checkout = Path(__file__).resolve().parents[1]
     # -P: the working directory is some program's, and not to be imported from.
     command = f"PYTHONPATH={shlex.quote(str(checkout))} exec {shlex.quote(sys.executable)} -P"
     text = f'#!/bin/sh\n{_MARK}\n{command} -m {plugin.module} "$@"\n'

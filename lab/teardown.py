@@ -8,11 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from lab import disks, engine, fabric, machine, orphans, plugins
-from lab.environment import Workspace, environment
-from lab.names import Lab
-from lab.progress import Progress
-from lab.project import (
+from engine import binary
+from engine.environment import Workspace, environment
+from engine.project import (
     Copy,
     ProjectError,
     copy_configuration,
@@ -22,6 +20,11 @@ from lab.project import (
     run,
     state_file,
 )
+from lab import orphans, plugins
+from lab.machines import disks, machine
+from lab.names import Lab
+from lab.net import fabric
+from lab.progress import Progress
 
 
 def anything_left(root: Path, lab: Lab) -> bool:
@@ -41,7 +44,7 @@ def down(root: Path, lab: Lab, progress: Progress) -> None:
     workspace = Workspace(root / ".lab")
     release_dead_locks(workspace, lab.stack)
     orphans.end(workspace.home)
-    programs = engine.available(root)
+    programs = binary.available(root)
     if programs and workspace.passphrase.exists() and state_file(workspace, lab.stack).exists():
         try:
             copy = copy_configuration(root, lab.stack, lab.directory / "project")

@@ -5,9 +5,9 @@ import sys
 import typer
 from rich.console import Console
 
-from ops.cli import bringing_back, ending, looking, looking_ahead, reporting, rotating
+from ops.cli import foresight, inspect, recovery, report, rotate, teardown
 from ops.errors import OperatorError
-from ops.ssh import CommandFailed, ConnectionLost
+from ops.reach.ssh import CommandFailed, ConnectionLost
 
 # The exit code of `status` for unprotected or unreachable, and of whatever could not be done.
 FAILED = 2
@@ -18,12 +18,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(looking.app)
-app.add_typer(reporting.app)
-app.add_typer(looking_ahead.app)
-app.add_typer(bringing_back.app)
-app.add_typer(rotating.app)
-app.add_typer(ending.app)
+app.add_typer(inspect.app)
+app.add_typer(report.app)
+app.add_typer(foresight.app)
+app.add_typer(recovery.app)
+app.add_typer(rotate.app)
+app.add_typer(teardown.app)
 
 
 def main() -> None:

@@ -8,9 +8,9 @@ import os
 import subprocess
 from collections.abc import Callable
 
-from ops import outputs
 from ops.errors import OperatorError
 from ops.model import Status
+from ops.reach import outputs
 from ops.screen import moment, size
 
 Run = Callable[[list[str]], int]

@@ -6,12 +6,13 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Protocol
 
-from lab import disks, fabric, machine
 from lab.azure.errors import AzureError
-from lab.machine import MachineSpec
+from lab.machines import disks, machine
+from lab.machines.machine import MachineSpec
 from lab.names import Lab
+from lab.net import fabric
+from lab.net.topology import Topology
 from lab.shell import LabError, require_host
-from lab.topology import Topology
 
 
 class Backend(Protocol):
@@ -63,7 +64,7 @@ def _as_azure(code: str) -> Iterator[None]:
 
 
 class LabBackend:
-    """The real one: what `lab.fabric`, `lab.disks` and `lab.machine` do."""
+    """The real one: what `lab.net.fabric`, `lab.machines.disks` and `lab.machines.machine` do."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab

@@ -7,7 +7,6 @@ from ipaddress import IPv4Network
 from typing import Any
 from uuid import uuid4
 
-from lab import fabric
 from lab.azure import arm_types as types
 from lab.azure import catalogue
 from lab.azure.arm_id import parse
@@ -18,7 +17,8 @@ from lab.azure.store import Resource
 from lab.azure.topology import mac, subnet_key
 from lab.azure.validate import known
 from lab.azure.world import World, data_disks
-from lab.machine import DataDisk, Interface, MachineSpec
+from lab.machines.machine import DataDisk, Interface, MachineSpec
+from lab.net import fabric
 
 # Paths as azure-native has them; Azure's own error leaves out storageProfile.
 _FIXED = (

@@ -6,8 +6,8 @@ from itertools import combinations
 from typing import Any
 
 from lab.azure.validate import items, known
+from lab.net.topology import SERVICE_TAGS, port_range
 from lab.rpc.provider import Failure
-from lab.topology import SERVICE_TAGS, port_range
 
 Properties = dict[str, Any]
 

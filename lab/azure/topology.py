@@ -6,7 +6,7 @@ from typing import Any
 from lab.azure import arm_types as types
 from lab.azure.arm_id import ArmId, parse
 from lab.azure.store import Resource
-from lab.topology import Nic, SecurityRule, Subnet, Topology, VirtualNetwork
+from lab.net.topology import Nic, SecurityRule, Subnet, Topology, VirtualNetwork
 
 _ANY = ("*",)
 

@@ -8,13 +8,15 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
-from ops import catalogue, outputs, status
-from ops.catalogue import Catalogue
+from ops.archive import catalogue
+from ops.archive.catalogue import Catalogue
 from ops.errors import OperatorError
+from ops.reach import outputs
+from ops.reach.ssh import Site, connect
 from ops.recover import procedure
+from ops.runbook.steps import Run
 from ops.screen import show_status
-from ops.ssh import Site, connect
-from ops.steps import Run
+from ops.watch import status
 
 console = Console()
 Found = TypeVar("Found", bound=BaseModel)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ops import targets
-from ops.targets import Point
+from ops.archive import targets
+from ops.archive.targets import Point
 
 
 def _point(

@@ -5,12 +5,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ops import longrun, postgres
 from ops.errors import OperatorError
-from ops.progress import watched
+from ops.reach import longrun, postgres
 from ops.recover.cluster import cluster
+from ops.runbook.progress import watched
+from ops.runbook.steps import Run
 from ops.screen import size
-from ops.steps import Run
 
 # A minute at the 192 MB/s of the default machine's disk (Standard_DS3_v2).
 BY_DEFAULT_BYTES = 10 * 2**30

@@ -3,10 +3,10 @@
 import time
 from pathlib import PurePosixPath
 
-from ops import remote_python
 from ops.errors import OperatorError
-from ops.outputs import StackOutputs
-from ops.steps import Run
+from ops.reach import remote_python
+from ops.reach.outputs import StackOutputs
+from ops.runbook.steps import Run
 
 # pulumi up leaves the machine alone while this exists.
 MARKER = "/data/postgresql/recovery-in-progress"

@@ -4,14 +4,16 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from ops import barman, catalogue, journal, plan, postgres, remote_python
-from ops.catalogue import Backup, Catalogue
+from ops.archive import catalogue, plan
+from ops.archive.catalogue import Backup, Catalogue
+from ops.archive.plan import Located, Plan
+from ops.archive.targets import Kind, Point, Target
 from ops.errors import OperatorError
 from ops.model import PostgresStatus
-from ops.plan import Located, Plan
+from ops.reach import barman, postgres, remote_python
+from ops.reach.ssh import Site
 from ops.recover import soundness, space
-from ops.ssh import Site
-from ops.targets import Kind, Point, Target
+from ops.runbook import journal
 
 LOCATE_TIMEOUT_S = 3600
 

@@ -2,12 +2,12 @@
 
 from rich.console import Console
 
-from ops import journal, lock, rejoin, steps, undo
 from ops.errors import OperatorError
-from ops.journal import Journal
-from ops.recover import cluster, receiver, replay, restore, verify
-from ops.ssh import Site
-from ops.steps import Run, Step
+from ops.reach.ssh import Site
+from ops.recover import cluster, receiver, rejoin, replay, restore, undo, verify
+from ops.runbook import journal, lock, steps
+from ops.runbook.journal import Journal
+from ops.runbook.steps import Run, Step
 
 
 def recovery() -> list[Step]:

@@ -2,10 +2,10 @@
 
 import time
 
-from ops import barman
 from ops.errors import OperatorError
-from ops.journal import FOLDER
-from ops.steps import Run
+from ops.reach import barman
+from ops.runbook.journal import FOLDER
+from ops.runbook.steps import Run
 
 CRON = "/etc/cron.d/barman"
 PAUSED = f"{FOLDER}/paused-cron"

@@ -5,15 +5,15 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ops import postgres
-from ops.catalogue import parse_lsn
+from ops.archive.catalogue import parse_lsn
+from ops.archive.targets import Kind, Target
 from ops.errors import OperatorError
-from ops.progress import watched
+from ops.reach import postgres
+from ops.reach.ssh import CommandFailed
 from ops.recover.cluster import cluster, prove_stopped, set_start, stop_unit
 from ops.recover.restore import WITHOUT_BARMAN, render, write_override
-from ops.ssh import CommandFailed
-from ops.steps import Run
-from ops.targets import Kind, Target
+from ops.runbook.progress import watched
+from ops.runbook.steps import Run
 
 POLL_S = 0.5
 # How long Barman may be out of reach: a reboot of its machine takes less.

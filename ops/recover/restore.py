@@ -2,15 +2,16 @@
 
 from datetime import UTC, datetime
 
-from ops import barman, catalogue, longrun
-from ops.plan import Plan
-from ops.progress import watched
+from ops.archive import catalogue
+from ops.archive.plan import Plan
+from ops.archive.targets import Kind, Target
+from ops.reach import barman, longrun
+from ops.reach.ssh import Site
 from ops.recover import space
 from ops.recover.cluster import Cluster, boot, cluster, prove_stopped
+from ops.runbook.progress import watched
+from ops.runbook.steps import Run
 from ops.screen import size
-from ops.ssh import Site
-from ops.steps import Run
-from ops.targets import Kind, Target
 
 UNIT = "runbook-restore"
 # Barman's receiver is away during a recovery: a commit that waits for it would wait for ever.

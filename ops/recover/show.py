@@ -3,11 +3,11 @@
 from rich.console import Console
 from rich.table import Table
 
+from ops.archive.targets import Kind
+from ops.reach.ssh import Site
 from ops.recover.preflight import Preflight
+from ops.runbook.steps import Step
 from ops.screen import moment, size
-from ops.ssh import Site
-from ops.steps import Step
-from ops.targets import Kind
 
 
 def show_plan(

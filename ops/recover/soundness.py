@@ -1,10 +1,10 @@
 """Whether a backup is as PostgreSQL sent it, before anything is replaced by it."""
 
-from ops import barman
-from ops.catalogue import Backup, Catalogue
+from ops.archive.catalogue import Backup, Catalogue
 from ops.errors import OperatorError
+from ops.reach import barman
+from ops.reach.ssh import Site
 from ops.screen import moment, size
-from ops.ssh import Site
 
 # A minute and a half at the 48 MB/s of the default Barman machine's disk (Standard_D2s_v3).
 CONTENTS_BYTES = 4 * 2**30

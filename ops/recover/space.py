@@ -1,8 +1,8 @@
 """Whether both disks have room for what a restore brings with it."""
 
 from ops.errors import OperatorError
+from ops.reach.ssh import Machine, Site
 from ops.screen import size
-from ops.ssh import Machine, Site
 
 # Room for WAL while replaying, beside the backup itself; on Barman, for what is saved there.
 RESERVE_BYTES = 2**30

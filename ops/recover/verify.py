@@ -1,10 +1,10 @@
 """What was recovered, looked at before anything depends on it."""
 
-from ops import postgres
 from ops.errors import OperatorError
+from ops.reach import postgres
 from ops.recover import amcheck
 from ops.recover.restore import the_plan
-from ops.steps import Run
+from ops.runbook.steps import Run
 
 
 def verify(run: Run) -> str:

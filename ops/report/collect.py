@@ -4,11 +4,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from ops import alerts, capacity, catalogue, certificates, drills, durability, status, window
-from ops.catalogue import Catalogue
+from ops.archive import catalogue, window
+from ops.archive.catalogue import Catalogue
 from ops.errors import OperatorError
+from ops.reach.ssh import CommandFailed, ConnectionLost, Site
 from ops.report.model import Part, Report, Value
-from ops.ssh import CommandFailed, ConnectionLost, Site
+from ops.watch import alerts, capacity, certificates, drills, durability, status
 
 # sshd allows ten sessions on a connection (MaxSessions). Status takes up to five on Barman's, and
 # capacity two; one refused would look like a lost machine.

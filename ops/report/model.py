@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from ops.alerts import Alerts
-from ops.capacity import Capacity
-from ops.certificates import Certificate
-from ops.drills import DrillList
-from ops.durability import Durability
+from ops.archive.window import BackupList, Window
 from ops.model import Status
-from ops.window import BackupList, Window
+from ops.watch.alerts import Alerts
+from ops.watch.capacity import Capacity
+from ops.watch.certificates import Certificate
+from ops.watch.drills import DrillList
+from ops.watch.durability import Durability
 
 Value = TypeVar("Value")
 

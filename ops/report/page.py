@@ -7,12 +7,12 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ops.capacity import SOON
-from ops.certificates import SOON_DAYS
 from ops.model import Disk, Status, Verdict
 from ops.report import charts, timeline
 from ops.report.model import Report
 from ops.screen import moment, size, span
+from ops.watch.capacity import SOON
+from ops.watch.certificates import SOON_DAYS
 
 TEMPLATES = Path(__file__).with_name("templates")
 

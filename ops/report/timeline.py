@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ops.durability import Exposure
+from ops.archive.window import BackupEntry, Window
+from ops.archive.windows import Interval
 from ops.screen import moment, span
-from ops.window import BackupEntry, Window
-from ops.windows import Interval
+from ops.watch.durability import Exposure
 
 # Room at both ends, so that a mark at the edge is not cut in half.
 MARGIN = 2.0

@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 from typing import IO
 
-from lab import project
-from ops import outputs
+from engine import project
 from ops.errors import OperatorError
+from ops.reach import outputs
 from ops.rotate.plan import Rotation
 
 _SETTING = "rotations"

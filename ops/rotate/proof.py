@@ -4,14 +4,15 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from ops import certificates, postgres, status
-from ops.barman import USER as BARMAN
 from ops.errors import OperatorError
 from ops.model import Status, Verdict
-from ops.outputs import StackOutputs
+from ops.reach import postgres
+from ops.reach.barman import USER as BARMAN
+from ops.reach.outputs import StackOutputs
+from ops.reach.ssh import Machine, Site, admits
 from ops.rotate.plan import Kind
 from ops.screen import moment
-from ops.ssh import Machine, Site, admits
+from ops.watch import certificates, status
 
 # Barman's receiver is looked after once a minute.
 PROTECTED_TIMEOUT_S = 180

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import client
+from lab.net import client
 from tests.faults.report import Report
 from tests.faults.site import FALLBACK_AFTER_S, Site
 from tests.lab.stack import CHECKOUT, Stack, copy_checkout

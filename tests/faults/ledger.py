@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from lab.client import Client
+from lab.net.client import Client
 
 # Prints one JSON list a line: [id, sent, acknowledged, error or null].
 WRITER = """

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from lab import fabric, machine
-from lab.client import Client
-from lab.spec import Hardware
+from lab.machines import machine
+from lab.machines.spec import Hardware
+from lab.net import fabric
+from lab.net.client import Client
 from tests.faults.ledger import Ledger
 from tests.lab.stack import Application, Stack
 from tests.waiting import eventually

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab import machine
+from lab.machines import machine
 from tests.faults.expectations import protected_again, waits_then_resumes, went_on_alone
 from tests.faults.report import Report
 from tests.faults.site import BARMAN, TO_BARMAN, TO_POSTGRES, Site

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.images import IMAGES
-from lab import client, fabric
+from lab.net import client, fabric
+from settings.images import IMAGES
 from tests.lab import recovery_site
 from tests.lab.alert_site import Inbox, watched
 from tests.lab.stack import Application, Stack, copy_checkout, image

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import client
+from lab.net import client
 
 if TYPE_CHECKING:
     from tests.lab import conftest

@@ -16,10 +16,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from lab import disks, machine
-from lab.client import Client
+from lab.machines import disks, machine
+from lab.machines.spec import Hardware
 from lab.names import Lab
-from lab.spec import Hardware
+from lab.net.client import Client
 from tests.lab import pages
 from tests.waiting import eventually
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import client, fabric
-from lab.client import Client
-from lab.firewall import allows
 from lab.names import Lab
-from lab.topology import Access, Direction, Nic, SecurityRule, Subnet, Topology, VirtualNetwork
+from lab.net import client, fabric
+from lab.net.client import Client
+from lab.net.firewall import allows
+from lab.net.topology import Access, Direction, Nic, SecurityRule, Subnet, Topology, VirtualNetwork
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("nft"), reason="needs root and nftables"

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from lab import client, machine, teardown
+from lab import teardown
+from lab.machines import machine
 from lab.names import Lab
+from lab.net import client
 from tests.lab.stack import Application, Stack, copy_checkout, image
 
 

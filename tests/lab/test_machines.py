@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroup, disks, fabric, image, machine
-from lab.machine import DataDisk, Interface, MachineSpec
+from lab.machines import cgroup, disks, image, machine
+from lab.machines.machine import DataDisk, Interface, MachineSpec
 from lab.names import Lab
-from lab.topology import Nic, SecurityRule, Subnet, Topology, VirtualNetwork
+from lab.net import fabric
+from lab.net.topology import Nic, SecurityRule, Subnet, Topology, VirtualNetwork
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("systemd-nspawn"), reason="needs root and nspawn"

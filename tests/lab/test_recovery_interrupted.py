@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ops.recover.procedure import procedure
-from ops.steps import Step
+from ops.runbook.steps import Step
 from tests.lab.recovery_site import Stack, kill_at, wait_for
 
 STEPS = procedure("recover")

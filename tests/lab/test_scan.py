@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab import client, machine
+from lab.machines import machine
+from lab.net import client
 from tests.lab.stack import Stack
 
 POSTGRES, BARMAN = "10.20.0.4", "10.20.1.4"

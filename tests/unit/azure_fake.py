@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lab.azure.errors import AzureError
-from lab.machine import MachineSpec
-from lab.topology import Topology
+from lab.machines.machine import MachineSpec
+from lab.net.topology import Topology
 
 
 class FakeBackend:

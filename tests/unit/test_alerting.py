@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from components.alerting import check_url
-from components.settings import SettingsError
 from host.monitoring import configuration
 from host.monitoring.configuration import Delivery, Smtp
+from settings.alerting import check_url
+from settings.model import SettingsError
 from tests.unit.stack_double import ROOT, run
 from tests.unit.test_settings import settings
 

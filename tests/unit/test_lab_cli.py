@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from engine import project
+from engine.environment import Workspace, environment, exports
 from lab import __main__ as cli
-from lab import lock, orphans, preflight, project, raising, teardown
-from lab.environment import Workspace, environment, exports
+from lab import bring_up, lock, orphans, preflight, teardown
 from lab.names import Lab
 
 
@@ -26,7 +27,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "Pulumi.dev.yaml").write_text("config:\n  postgres-barman:barmanDiskGb: 250\n")
     (tmp_path / "Pulumi.lab.yaml").write_text("encryptionsalt: v1:abc\nconfig: {}\n")
     monkeypatch.setattr(cli, "root", tmp_path)
-    monkeypatch.setattr(cli.engine, "installed", lambda: None)
+    monkeypatch.setattr(cli.binary, "installed", lambda: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
 
@@ -351,7 +352,7 @@ class TestSummary:
             },
             "backup": {"serverName": "pg", "schedule": "0 4 * * *", "retention": "7 DAYS"},
         }
-        said = raising.summary(found, "second")
+        said = bring_up.summary(found, "second")
         assert "postgresql://app@10.0.0.4:5432/app" in said
         assert "hush" not in said
         assert "make down STACK=second" in said
@@ -365,7 +366,7 @@ class TestSummary:
         ],
     )
     def test_a_password_never_survives(self, uri: str, shown: str) -> None:
-        assert raising.without_password(uri) == shown
+        assert bring_up.without_password(uri) == shown
 
 
 def test_a_lab_is_removed_by_its_own_directory_only(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.firewall import allows, render
 from lab.names import bridge
-from lab.topology import (
+from lab.net.firewall import allows, render
+from lab.net.topology import (
     Access,
     Direction,
     Nic,

@@ -11,8 +11,8 @@ import yaml
 from pulumi_policy import EnforcementLevel, PolicyResourceOptions, ResourceValidationArgs
 from pulumi_policy.policy import PolicyCustomTimeouts
 
-from components.vm_sizes import VM_SIZES
 from policy.rules import policies
+from settings.vm_sizes import VM_SIZES
 from tests.unit.stack_double import ROOT, Registered, run
 
 CONFIG = json.loads((ROOT / "policy" / "config.json").read_text())

@@ -18,11 +18,11 @@ from cloud_init import packages
 from cloud_init.first_boot import FirstBoot
 from cloud_init.first_boot import render as render_first_boot
 from components import ssh_keys
-from components.parameters import OWNED, derive
-from components.vm_sizes import VM_SIZES
 from host import render
 from host.monitoring import configuration, services
 from host.monitoring.configuration import Delivery, Smtp
+from settings.parameters import OWNED, derive
+from settings.vm_sizes import VM_SIZES
 
 GOLDEN = Path(__file__).parent / "golden" / "documents"
 HOST_KEY = ssh_keys.derive(bytes(32))

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import schedule
 from host.restore_drill import history, machine, service
 from host.restore_drill.decision import (
     GIB,
@@ -32,6 +31,7 @@ from host.restore_drill.decision import (
     target,
 )
 from host.restore_drill.machine import Declined
+from settings import schedule
 
 QUIET = Surroundings(backup_running=False, runbook_running=False, free=200 * GIB, total=250 * GIB)
 NOW = 1_800_000_000.0

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.addresses import plan_addresses
-from components.capacity import Demand, copies_kept, largest_database
-from components.forecast import drill_warnings, tier
-from components.retention import RecoveryWindow
-from components.schedule import longest_interval
-from components.settings import Settings, SettingsError, parse
-from components.vm_sizes import VM_SIZES
+from settings.addresses import plan_addresses
+from settings.capacity import Demand, copies_kept, largest_database
+from settings.forecast import drill_warnings, tier
+from settings.model import Settings, SettingsError, parse
+from settings.retention import RecoveryWindow
+from settings.schedule import longest_interval
+from settings.vm_sizes import VM_SIZES
 from tests.unit.stack_double import PROJECT, configuration
 
 

@@ -6,12 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ops import barman
-from ops.alerts import Alert, Alerts, Severity
-from ops.capacity import Capacity, DiskCapacity
-from ops.certificates import Certificate
-from ops.drills import Drill, DrillList
-from ops.durability import Durability, Exposure
+from ops.archive.window import BackupEntry, BackupList, Window
+from ops.archive.windows import Interval
 from ops.model import (
     BackupStatus,
     Check,
@@ -23,11 +19,15 @@ from ops.model import (
     Status,
     Verdict,
 )
+from ops.reach import barman
 from ops.report.model import Part, Report
-from ops.status import worst
-from ops.verdict import judge
-from ops.window import BackupEntry, BackupList, Window
-from ops.windows import Interval
+from ops.watch.alerts import Alert, Alerts, Severity
+from ops.watch.capacity import Capacity, DiskCapacity
+from ops.watch.certificates import Certificate
+from ops.watch.drills import Drill, DrillList
+from ops.watch.durability import Durability, Exposure
+from ops.watch.status import worst
+from ops.watch.verdict import judge
 
 AT = datetime(2026, 5, 9, 7, 30, 12, tzinfo=UTC)
 GIB = 2**30

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ops import alerts
+from ops.watch import alerts
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ops import outputs
-from ops.capacity import Capacity, judge, sized
-from ops.capacity_trend import Sized, growth_per_day, wal_per_day
+from ops.reach import outputs
+from ops.watch.capacity import Capacity, judge, sized
+from ops.watch.capacity_trend import Sized, growth_per_day, wal_per_day
 from tests.unit.ops.test_outputs import stack
 
 GIB = 2**30

@@ -2,7 +2,7 @@
 
 import json
 
-from ops.drills import DrillList, describe, failure, parse
+from ops.watch.drills import DrillList, describe, failure, parse
 
 PASSED = {
     "at": "2026-11-22T12:00:00.000+00:00",

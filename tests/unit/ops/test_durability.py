@@ -5,7 +5,7 @@ import json
 import pytest
 
 from host.durability_guard.history import History
-from ops.durability import Durability, exposures, sentence
+from ops.watch.durability import Durability, exposures, sentence
 
 
 def events(*told: tuple[str, dict[str, object]]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import longrun
+from ops.reach import longrun
 
 
 def judged(tmp_path: Path, systemctl: str, status: str | None) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from ops import outputs
 from ops.errors import OperatorError
-from ops.ssh import check_host_key
+from ops.reach import outputs
+from ops.reach.ssh import check_host_key
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBaSqLC5lQ3tBHKNnPQHnsbJGLZPAfyX0fDMO4bSTtZq"
 

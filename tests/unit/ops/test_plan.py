@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ops import plan, targets, window, windows
-from ops.catalogue import Catalogue, parse_lsn, show_lsn
+from ops.archive import plan, targets, window, windows
+from ops.archive.catalogue import Catalogue, parse_lsn, show_lsn
+from ops.archive.plan import Located
+from ops.archive.targets import Kind, Target
 from ops.errors import OperatorError
-from ops.plan import Located
-from ops.targets import Kind, Target
 
 RECORDED = Path(__file__).with_name("recorded")
 STORE = Catalogue.model_validate(json.loads((RECORDED / "catalogue.json").read_text()))

@@ -8,12 +8,12 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from ops import progress
-from ops.catalogue import Catalogue
+from ops.archive.catalogue import Catalogue
 from ops.errors import OperatorError
+from ops.reach.ssh import Result, Site
 from ops.recover import amcheck, soundness, space
 from ops.recover.amcheck import Finding, Relation
-from ops.ssh import Result, Site
+from ops.runbook import progress
 from tests.unit.ops.test_plan import STORE
 
 GIB = 2**30

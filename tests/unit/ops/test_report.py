@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ops import certificates
 from ops.__main__ import app
-from ops.alerts import Alerts
-from ops.cli import reporting
-from ops.drills import DrillList
+from ops.cli import report as report_command
 from ops.errors import OperatorError
-from ops.outputs import StackOutputs
+from ops.reach.outputs import StackOutputs
+from ops.reach.ssh import Site
 from ops.report import serve
 from ops.report.collect import collect
 from ops.report.model import Part, Report
 from ops.report.page import render
-from ops.ssh import Site
+from ops.watch import certificates
+from ops.watch.alerts import Alerts
+from ops.watch.drills import DrillList
 from tests.unit.ops import report_states
 from tests.unit.ops.report_states import AT, STATES
 from tests.unit.ops.test_outputs import stack
@@ -367,8 +367,8 @@ def test_serving_to_a_file_and_a_missing_directory_are_refused_before_anything_i
     def never(*_: object) -> None:
         raise AssertionError("the stack was asked")
 
-    monkeypatch.setattr(reporting, "site_of", never)
-    monkeypatch.setattr(reporting.outputs, "read", never)
+    monkeypatch.setattr(report_command, "site_of", never)
+    monkeypatch.setattr(report_command.outputs, "read", never)
     for words in (["--serve", "--output", "x"], ["--output", str(tmp_path / "no" / "page.html")]):
         assert isinstance(CliRunner().invoke(app, ["report", *words]).exception, OperatorError)
 

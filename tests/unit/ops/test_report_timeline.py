@@ -6,10 +6,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ops.archive.window import BackupEntry, Window
+from ops.archive.windows import Interval
 from ops.report import charts
 from ops.report.timeline import LEAST_WIDTH, MARGIN, MOST_TICKS, Axis, Picture, picture
-from ops.window import BackupEntry, Window
-from ops.windows import Interval
 
 BEGIN = datetime(2026, 1, 1, 3, 17, 9, tzinfo=UTC)
 YEAR_S = 366 * 86400

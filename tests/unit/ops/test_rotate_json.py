@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ops.__main__ import app
-from ops.cli import rotating
+from ops.cli import rotate as rotate_command
 from ops.errors import OperatorError
 from ops.model import Status, Verdict
-from ops.outputs import StackOutputs
+from ops.reach.outputs import StackOutputs
 from ops.rotate.plan import CHANGES, Kind
 from tests.unit.ops import report_states
 from tests.unit.ops.test_outputs import stack
@@ -30,17 +30,19 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
 
     made = MagicMock()
     made.return_value.configured.return_value = {}
-    monkeypatch.setattr(rotating, "Engine", made)
-    monkeypatch.setattr(rotating, "site_of", site_of)
-    monkeypatch.setattr(rotating, "preflight", MagicMock())
-    monkeypatch.setattr(rotating.outputs, "read", lambda _: StackOutputs.model_validate(stack()))
-    monkeypatch.setattr(rotating.proof, "prove", lambda *_: [PROOF])
+    monkeypatch.setattr(rotate_command, "Engine", made)
+    monkeypatch.setattr(rotate_command, "site_of", site_of)
+    monkeypatch.setattr(rotate_command, "preflight", MagicMock())
+    monkeypatch.setattr(
+        rotate_command.outputs, "read", lambda _: StackOutputs.model_validate(stack())
+    )
+    monkeypatch.setattr(rotate_command.proof, "prove", lambda *_: [PROOF])
     end_with(monkeypatch, report_states.healthy().status)
     return made.return_value
 
 
 def end_with(monkeypatch: pytest.MonkeyPatch, status: Status) -> None:
-    monkeypatch.setattr(rotating.proof, "protected", lambda _: status)
+    monkeypatch.setattr(rotate_command.proof, "protected", lambda _: status)
 
 
 def rotate(*words: str) -> Result:

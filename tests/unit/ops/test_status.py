@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ops import barman, json_doc
 from ops.model import (
     BackupStatus,
     Disk,
@@ -19,9 +18,11 @@ from ops.model import (
     Status,
     Verdict,
 )
+from ops.reach import barman
 from ops.screen import show_status, size, span
-from ops.status import worst
-from ops.verdict import judge
+from ops.watch.status import worst
+from ops.watch.verdict import judge
+from tools import ops_json
 
 RECORDED = Path(__file__).with_name("recorded")
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -195,7 +196,7 @@ def test_sizes_and_spans() -> None:
 
 
 def test_the_json_is_documented() -> None:
-    assert (ROOT / "docs" / "ops-json.md").read_text() == json_doc.document()
+    assert (ROOT / "docs" / "ops-json.md").read_text() == ops_json.document()
 
 
 def test_a_backup_that_was_cut_off_is_told_unless_it_still_runs() -> None:

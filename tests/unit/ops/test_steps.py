@@ -11,17 +11,17 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from ops import journal, steps
-from ops.clone import minimums
+from ops.archive.plan import Plan
+from ops.archive.targets import Kind, Target
 from ops.errors import OperatorError
-from ops.journal import Journal, State
 from ops.onmachine import stopped
-from ops.plan import Plan
+from ops.reach.remote_python import program
+from ops.reach.ssh import ConnectionLost, Site
 from ops.recover import cluster, restore
-from ops.remote_python import program
-from ops.ssh import ConnectionLost, Site
-from ops.steps import Run, Step
-from ops.targets import Kind, Target
+from ops.recover.clone import minimums
+from ops.runbook import journal, steps
+from ops.runbook.journal import Journal, State
+from ops.runbook.steps import Run, Step
 
 RECORDED = Path(__file__).with_name("recorded")
 

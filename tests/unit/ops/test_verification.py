@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from ops import plan, verification, window
-from ops.catalogue import Catalogue
+from ops.archive import plan, verification, window
+from ops.archive.catalogue import Catalogue
+from ops.archive.targets import Target
 from ops.errors import OperatorError
 from ops.model import BackupStatus, Verdict
-from ops.targets import Target
-from ops.verdict import judge
+from ops.watch.verdict import judge
 from tests.unit.ops.test_plan import NOW, STORE
 from tests.unit.ops.test_status import AT, healthy, verdict
 

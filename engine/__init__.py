@@ -1,0 +1,1 @@
+"""Pulumi's engine and workspace: found or built, and spoken to."""

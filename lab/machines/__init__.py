@@ -1,0 +1,1 @@
+"""The lab's machines: images, disks, boot, power."""

@@ -1,0 +1,1 @@
+"""The lab's network: namespaces, bridges, firewall, address translation."""

@@ -1,0 +1,125 @@
+"""A full backup taken now and seen through until Barman calls it DONE."""
+
+import re
+import time
+from collections.abc import Callable
+
+from ops.archive import catalogue
+from ops.archive.catalogue import Backup
+from ops.errors import OperatorError
+from ops.reach import barman, longrun, postgres
+from ops.reach.ssh import Machine, Site
+from ops.screen import size
+
+UNIT = "runbook-backup"
+ARCHIVE_TIMEOUT_S = 60
+SETTLE_TRIES = 5
+_TAKEN = re.compile(r"/base/(\d{8}T\d{6})\b")
+# Not with --wait: on an idle database that waits for ever for a segment that nothing fills. The
+# segment is switched afterwards instead.
+_COMMAND = ["barman", "backup", "--immediate-checkpoint"]
+
+
+def running(machine: Machine) -> bool:
+    """Whether any backup runs now, whoever started it."""
+    pattern = "bin/barman (-q )?backup "
+    return machine.run(["pgrep", "-u", barman.USER, "-f", pattern], accept=(0, 1)).ok
+
+
+def _refuse_a_second(machine: Machine) -> None:
+    if running(machine):
+        raise OperatorError(
+            "A backup runs already; Barman takes one at a time.",
+            next_command="python -m ops backups   (until that one is DONE)",
+        )
+
+
+def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -> Backup:
+    """Take a full backup and wait until it is DONE. Raises OperatorError.
+
+    `name` marks this one backup's log, so that with `adopt` an interrupted run finds it again.
+    """
+    machine, server = site.barman, site.outputs.backup.server_name
+    if not adopt:
+        _refuse_a_second(machine)
+    said = longrun.run(
+        machine, UNIT, [*_COMMAND, server], _log(name), user=barman.USER, adopt=adopt, tick=tick
+    )
+    # By its name: after the clock was set back, the newest name is another backup's.
+    told = _TAKEN.search(said)
+    if told is None:
+        raise OperatorError(f"Barman does not say which backup it took: {said.strip()[-500:]}")
+    taken = _one(site, told[1])
+    for _ in range(SETTLE_TRIES):
+        if taken.status in ("DONE", "FAILED"):
+            break
+        archive_now(site)
+        barman.tell(machine, "check-backup", server, taken.backup_id)
+        taken = _one(site, taken.backup_id)
+        time.sleep(0.2)
+    if taken.status != "DONE":
+        raise OperatorError(
+            f"Backup {taken.backup_id} is {taken.status}, not DONE.",
+            state="The backup stays in Barman's catalogue.",
+            next_command=f"sudo -u barman barman check-backup {server} {taken.backup_id}   "
+            "(on barman)",
+        )
+    # Barman does not force its own notes of the backup to the disk.
+    machine.run(["sync", "-f", site.outputs.barman.data_directory])
+    return taken
+
+
+def _one(site: Site, backup_id: str) -> Backup:
+    return next(b for b in _backups(site) if b.backup_id == backup_id)
+
+
+def _backups(site: Site) -> tuple[Backup, ...]:
+    """Oldest first. `barman list-backups` would go through the whole archive for each of them."""
+    home, server = site.outputs.barman.data_directory, site.outputs.backup.server_name
+    return catalogue.read(site.barman, home, server, since=catalogue.NO_WAL).backups
+
+
+def start(machine: Machine, server: str, name: str) -> None:
+    """Start a full backup and leave it to the machine. Raises OperatorError."""
+    _refuse_a_second(machine)
+    longrun.start(machine, UNIT, [*_COMMAND, server], _log(name), user=barman.USER)
+
+
+def _log(name: str) -> str:
+    return f"{barman.HOME}/{UNIT}-{name}.log"
+
+
+def archive_now(site: Site) -> str:
+    """Close the current WAL segment and wait until Barman has archived it; returns its name.
+
+    Not `barman switch-wal`: the receiver closes a segment when the next one begins, which on an
+    idle server takes up to 15 s. A message right after the switch begins it at once.
+    """
+    outputs = site.outputs
+    server = outputs.backup.server_name
+    message = "SELECT pg_logical_emit_message(true, 'runbook', '')"
+    switch = "SELECT pg_walfile_name(pg_switch_wal())"
+    name = postgres.query(site.postgres, f"{message}; {switch}; {message}").split("\n")[1]
+    path = f"{outputs.barman.data_directory}/{server}/wals/{name[:16]}/{name}"
+    newest, deadline = "", time.monotonic() + ARCHIVE_TIMEOUT_S
+    while not site.barman.run(["test", "-e", path], accept=(0, 1)).ok:
+        # After much writing there is a queue before it: patience, as long as that moves on.
+        script = 'ls "$(ls -d "$1"/wals/*/ | tail -1)" | tail -1'
+        folder = f"{outputs.barman.data_directory}/{server}"
+        now = site.barman.run(["sh", "-c", script, "newest", folder], accept=None).stdout
+        if now != newest:
+            newest, deadline = now, time.monotonic() + ARCHIVE_TIMEOUT_S
+        if time.monotonic() > deadline:
+            raise OperatorError(
+                f"Barman has not archived {name}, and nothing else for {ARCHIVE_TIMEOUT_S} s.",
+                state="",
+                next_command="python -m ops status",
+            )
+        time.sleep(0.2)
+        barman.tell(site.barman, "archive-wal", server, timeout_s=3600)
+    return name
+
+
+def describe(backup: Backup) -> str:
+    """For a sentence."""
+    return f"backup {backup.backup_id} is {backup.status}, {size(backup.size)}"

@@ -1,0 +1,152 @@
+"""What Barman holds, as typed values: backups, runs of WAL, forks between timelines."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from ops.archive import verification
+from ops.archive.verification import Verification
+from ops.reach import barman, remote_python
+from ops.reach.ssh import Machine
+
+
+def parse_lsn(text: str) -> int:
+    """A log sequence number from PostgreSQL's notation, 0/3000028."""
+    high, low = text.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def show_lsn(lsn: int) -> str:
+    """The same, the other way round."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+def _lsn(value: Any) -> Any:
+    return parse_lsn(value) if isinstance(value, str) else value
+
+
+def _seconds(value: Any) -> Any:
+    return datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) else value
+
+
+Lsn = Annotated[int, BeforeValidator(_lsn)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Commit(_Model):
+    """A commit found in WAL; `lsn` is where its record ends."""
+
+    lsn: Lsn
+    xid: int
+    time: Annotated[datetime, BeforeValidator(_seconds)]
+
+
+class Backup(_Model):
+    """One base backup. Positions and times are None while it is not complete."""
+
+    backup_id: str
+    status: str
+    error: str | None = None
+    timeline: int | None = None
+    begin_xlog: Lsn | None = None
+    end_xlog: Lsn | None = None
+    begin_time: datetime | None = None
+    end_time: datetime | None = None
+    size: int | None = None
+    systemid: str | None = None
+    version: int | None = None
+    pgdata: str | None = None
+    tablespaces: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be restored: complete, and all WAL to make it consistent is there."""
+        return self.status == "DONE"
+
+    @property
+    def corrupt(self) -> bool:
+        """Whether it was complete, and then failed its verification."""
+        return (self.error or "").startswith("verification: ")
+
+
+class Run(_Model):
+    """Consecutive segments of one timeline; `partial` when the last is still being received."""
+
+    timeline: int
+    first: str
+    last: str
+    partial: bool
+    last_commit: Commit | None
+
+
+class Fork(_Model):
+    """Where `timeline` left `parent`; `last_commit` is the last one both have."""
+
+    timeline: int
+    parent: int
+    lsn: Lsn
+    path: tuple[tuple[int, Lsn], ...]
+    last_commit: Commit | None
+
+
+class Catalogue(_Model):
+    """Everything the planning of a recovery needs to know of Barman's store."""
+
+    segment_size: int
+    backups: tuple[Backup, ...]
+    runs: tuple[Run, ...]
+    forks: tuple[Fork, ...]
+    verifications: dict[str, Verification] = {}
+    """The newest of each backup."""
+
+    def position(self, name: str) -> int:
+        """A segment's place on its timeline: LSN divided by the segment size."""
+        return int(name[8:16], 16) * (2**32 // self.segment_size) + int(name[16:24], 16)
+
+    def backup(self, backup_id: str) -> Backup | None:
+        return next((b for b in self.backups if b.backup_id == backup_id), None)
+
+    @property
+    def newest_timeline(self) -> int:
+        """The timeline the server is, or was last, on."""
+        known = [run.timeline for run in self.runs] + [b.timeline or 0 for b in self.backups]
+        return max(known, default=0)
+
+    def lineage(self, timeline: int) -> list[tuple[int, int | None]]:
+        """A timeline's ancestors, oldest first, each with the LSN at which it was left; then
+        itself with None."""
+        fork = next((f for f in self.forks if f.timeline == timeline), None)
+        return [*(fork.path if fork else ()), (timeline, None)]
+
+
+# After every segment there is: for whom backups alone matter.
+NO_WAL = "F" * 24
+
+
+def beginning_at(timeline: int, lsn: int = 0) -> str:
+    """The name of a segment of `timeline` that is not after the one with `lsn`, whatever size
+    segments have."""
+    return f"{timeline:08X}{lsn >> 32:08X}{0:08X}"
+
+
+def read(machine: Machine, home: str, server: str, since: str = "") -> Catalogue:
+    """Barman's store as it is now. Segments known to be damaged count as missing.
+
+    With `since` (`beginning_at`) the archive is not gone through once more: of WAL there is then
+    only that timeline's from there on, and no forks.
+    """
+    verified = verification.read(machine)
+    answer = remote_python.call(
+        machine,
+        "catalogue",
+        [home, server, json.dumps(verification.bad_wal(verified.values())), since],
+        needs=["wal"],
+        user=barman.USER,
+        timeout_s=600,
+    )
+    return Catalogue.model_validate(answer | {"verifications": verified})

@@ -1,0 +1,301 @@
+"""Which backup and which timeline lead to a target, or why none does. Pure."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from ops.archive.catalogue import Backup, Catalogue, parse_lsn, show_lsn
+from ops.archive.targets import Kind, Target
+from ops.archive.windows import Interval, intervals, reach
+from ops.errors import OperatorError
+from ops.screen import moment
+
+WINDOW = "python -m ops window"
+
+
+class Located(BaseModel):
+    """Where in WAL a transaction or a restore point was found."""
+
+    timeline: int
+    lsn: int
+    time: datetime
+
+
+class Plan(BaseModel):
+    """A recovery that can work, as far as Barman's catalogue tells."""
+
+    model_config = ConfigDict(frozen=True)
+
+    target: Target
+    backup_id: str
+    backup_size: int
+    timeline: int
+    system_id: str
+    last_commit: datetime
+    """The last commit that Barman holds on the newest timeline."""
+    replay_from: int = 0
+    """Where in WAL the backup ends."""
+    replay_to: int = 0
+    """Where replay ends at the latest."""
+    ends_early: datetime | None = None
+    """Set when not even the latest state is the last commit: WAL after this moment is missing."""
+    notes: tuple[str, ...] = ()
+
+
+def choose(
+    catalogue: Catalogue,
+    target: Target,
+    now: datetime,
+    *,
+    backup_id: str | None = None,
+    timeline: int | None = None,
+    located: Located | None = None,
+) -> Plan:
+    """The plan for `target`. Raises OperatorError with what would be possible instead.
+
+    `located` is where a target of kind XID or NAME was found.
+    """
+    if timeline is not None and timeline not in {run.timeline for run in catalogue.runs}:
+        known = sorted({run.timeline for run in catalogue.runs})
+        raise OperatorError(f"Barman holds nothing of timeline {timeline}, only of {known}.")
+    forced = _named_backup(catalogue, backup_id)
+    stretches = intervals(catalogue)
+    if not stretches:
+        raise OperatorError(
+            "Barman has no complete backup with the WAL that follows it: nothing can be restored.",
+            next_command="python -m ops backups",
+        )
+    newest = catalogue.newest_timeline
+    notes: list[str] = []
+    ends_early = None
+    if target.kind is Kind.IMMEDIATE:
+        backup = forced or _newest(catalogue, [b for b in catalogue.backups if b.usable])
+        where = backup.timeline or newest
+        end_lsn = backup.end_xlog or 0
+    else:
+        where = timeline or _timeline(catalogue, stretches, target, now, located)
+        stretch = _stretch(catalogue, stretches, target, where, now, located, notes)
+        backup = forced or _last_before(catalogue, stretch, target, located)
+        if reach(catalogue, backup, where) is None:
+            raise OperatorError(
+                f"From backup {backup.backup_id} no unbroken WAL leads to timeline {where}.",
+                next_command=WINDOW,
+            )
+        _not_too_early(backup, target, located)
+        end_lsn = _end(stretch, target, located)
+        if target.kind is Kind.LATEST and _goes_on(catalogue, stretch):
+            ends_early = stretch.ends
+            notes.append(
+                "WAL in the archive is missing or damaged there, and no later backup begins after "
+                "it; while the server runs, take one: python -m ops backup --wait"
+            )
+    return Plan(
+        target=target,
+        backup_id=backup.backup_id,
+        backup_size=backup.size or 0,
+        timeline=where,
+        system_id=backup.systemid or "",
+        last_commit=max(s.ends for s in stretches if s.timeline == _last_restorable(stretches)),
+        replay_from=backup.end_xlog or 0,
+        replay_to=end_lsn,
+        ends_early=ends_early,
+        notes=tuple(notes),
+    )
+
+
+def _end(stretch: Interval, target: Target, located: Located | None) -> int:
+    """Where replay stops; for a time, where it stops at the latest."""
+    if located is not None:
+        return located.lsn
+    return parse_lsn(target.value) if target.kind is Kind.LSN else stretch.end_lsn
+
+
+def _goes_on(catalogue: Catalogue, stretch: Interval) -> bool:
+    """Whether there is WAL of the stretch's timeline after it, behind a gap."""
+    return any(
+        run.timeline == stretch.timeline
+        and catalogue.position(run.first) * catalogue.segment_size >= stretch.end_lsn
+        for run in catalogue.runs
+    )
+
+
+def _last_restorable(stretches: list[Interval]) -> int:
+    return max(stretch.timeline for stretch in stretches)
+
+
+def _named_backup(catalogue: Catalogue, backup_id: str | None) -> Backup | None:
+    if backup_id is None:
+        return None
+    backup = catalogue.backup(backup_id)
+    if backup is None:
+        known = ", ".join(b.backup_id for b in catalogue.backups) or "none"
+        raise OperatorError(
+            f"There is no backup {backup_id}; there are: {known}.",
+            next_command="python -m ops backups",
+        )
+    if not backup.usable:
+        why = f": {backup.error}" if backup.error else ""
+        if backup.corrupt:
+            raise OperatorError(
+                f"Backup {backup_id} is damaged ({backup.error}).",
+                next_command=f"python -m ops verify {backup_id} --accept   (then the same again)",
+            )
+        raise OperatorError(
+            f"Backup {backup_id} is {backup.status}{why}; only a DONE one can be restored.",
+            next_command="python -m ops backups",
+        )
+    return backup
+
+
+def _newest(catalogue: Catalogue, backups: list[Backup]) -> Backup:
+    return max(backups, key=lambda b: (b.timeline or 0, b.end_xlog or 0))
+
+
+def _timeline(
+    catalogue: Catalogue,
+    stretches: list[Interval],
+    target: Target,
+    now: datetime,
+    located: Located | None,
+) -> int:
+    """The timeline meant when none was named; refuses when the target is on two."""
+    newest = _last_restorable(stretches)
+    if located is not None:
+        return newest if _shared(catalogue, newest, located) else located.timeline
+    if target.kind is Kind.LATEST:
+        return newest
+    holding = [s.timeline for s in stretches if _holds(s, target)]
+    if target.kind is Kind.TIME:
+        abandoned = [
+            fork.parent
+            for fork in catalogue.forks
+            if fork.last_commit and fork.last_commit.time < target.time and fork.parent in holding
+        ]
+        if abandoned and newest not in abandoned:
+            old = max(abandoned)
+            raise OperatorError(
+                f"{target.value} lies on timeline {old} after the point where timeline {newest} "
+                "left it. It could mean\n"
+                f"  --timeline {old}   the database as it was then, before that recovery, or\n"
+                f"  --timeline {newest}   what that recovery brought back.",
+                next_command=f"the same with --timeline {old}",
+            )
+    return newest if newest in holding or not holding else max(holding)
+
+
+def _shared(catalogue: Catalogue, timeline: int, located: Located) -> bool:
+    """Whether what was found is part of `timeline`'s history."""
+    return any(
+        ancestor == located.timeline and (left is None or located.lsn <= left)
+        for ancestor, left in catalogue.lineage(timeline)
+    )
+
+
+def _holds(stretch: Interval, target: Target) -> bool:
+    if target.kind is Kind.TIME:
+        return stretch.starts <= target.time <= stretch.ends
+    return stretch.start_lsn <= parse_lsn(target.value) <= stretch.end_lsn
+
+
+def _stretch(
+    catalogue: Catalogue,
+    stretches: list[Interval],
+    target: Target,
+    timeline: int,
+    now: datetime,
+    located: Located | None,
+    notes: list[str],
+) -> Interval:
+    own = [s for s in stretches if s.timeline == timeline]
+    if not own:
+        raise OperatorError(f"Nothing of timeline {timeline} can be restored.", next_command=WINDOW)
+    if target.kind is Kind.LATEST:
+        return own[-1]
+    if located is not None:
+        found = [s for s in own if s.start_lsn <= located.lsn <= s.end_lsn]
+        if found:
+            return found[-1]
+        raise OperatorError(
+            f"{target.describe().capitalize()} at {show_lsn(located.lsn)} lies outside what can "
+            f"be restored of timeline {timeline}.",
+            next_command=WINDOW,
+        )
+    holding = [s for s in own if _holds(s, target)]
+    if holding:
+        return holding[-1]
+    raise_or_note(own, target, now, notes, goes_on=_goes_on(catalogue, own[-1]))
+    return own[-1]
+
+
+def raise_or_note(
+    own: list[Interval], target: Target, now: datetime, notes: list[str], *, goes_on: bool
+) -> None:
+    """The refusal of a target outside every interval; a time after the last commit but not in
+    the future is no error, it means the same as the latest state, unless WAL `goes_on` behind a
+    gap."""
+    earliest, latest = own[0], own[-1]
+    if target.kind is Kind.LSN:
+        raise OperatorError(
+            f"{target.value} is outside the WAL that can be replayed: "
+            f"{show_lsn(earliest.start_lsn)} to {show_lsn(latest.end_lsn)}.",
+            next_command=WINDOW,
+        )
+    when = target.time
+    if when > now:
+        raise OperatorError(
+            f"{target.value} is in the future: it is {moment(now)} now.",
+            next_command="python -m ops recover   (without a target: the last commit)",
+        )
+    if when < earliest.starts:
+        raise OperatorError(
+            f"{target.value} is before the end of the first complete backup, "
+            f"{moment(earliest.starts)}: nothing older can be restored.",
+            next_command=WINDOW,
+        )
+    if when > latest.ends:
+        if goes_on:
+            raise OperatorError(
+                f"{target.value} lies behind a gap of the WAL: without one it ends at "
+                f"{moment(latest.ends)}, and no backup begins after the gap.",
+                next_command=WINDOW,
+            )
+        notes.append(
+            f"nothing that Barman holds was committed after {moment(latest.ends)}, so unless more "
+            "arrives before the server stops, this is the latest state"
+        )
+        return
+    before = [s for s in own if s.ends < when][-1]
+    after = next(s for s in own if s.starts > when)
+    raise OperatorError(
+        f"{target.value} lies in a gap of the WAL, between {moment(before.ends)} and "
+        f"{moment(after.starts)}.",
+        next_command=WINDOW,
+    )
+
+
+def _last_before(
+    catalogue: Catalogue, stretch: Interval, target: Target, located: Located | None
+) -> Backup:
+    """The newest backup of the stretch that ended before the target: the least to replay."""
+    backups = [catalogue.backup(name) for name in stretch.backups]
+    fitting = [backup for backup in backups if backup and not _too_early(backup, target, located)]
+    return _newest(catalogue, fitting or [b for b in backups if b])
+
+
+def _too_early(backup: Backup, target: Target, located: Located | None) -> bool:
+    if backup.end_time is None or backup.end_xlog is None:
+        return True
+    if located is not None:
+        return located.lsn < backup.end_xlog
+    if target.kind is Kind.TIME:
+        return target.time < backup.end_time
+    return target.kind is Kind.LSN and parse_lsn(target.value) < backup.end_xlog
+
+
+def _not_too_early(backup: Backup, target: Target, located: Located | None) -> None:
+    if _too_early(backup, target, located):
+        raise OperatorError(
+            f"{target.describe().capitalize()} is before backup {backup.backup_id} ended "
+            f"({moment(backup.end_time)}); a recovery only goes forward from there.",
+            next_command="python -m ops recover … without --backup-id",
+        )

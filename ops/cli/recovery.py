@@ -1,0 +1,170 @@
+"""Commands that bring data back."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ops.archive.plan import Plan
+from ops.archive.targets import Point, Target
+from ops.cli import common
+from ops.cli.common import Abort, Resume, Stack, Yes, console, site_of
+from ops.cli.point import takes_point
+from ops.errors import OperatorError
+from ops.reach.ssh import Site
+from ops.recover import clone as clones
+from ops.recover import preflight, procedure
+from ops.recover import rebuild as rebuilding
+from ops.recover import undo as undoing
+from ops.recover.show import show_plan
+from ops.runbook.journal import Journal
+
+app = typer.Typer()
+
+CheckEverything = Annotated[
+    bool,
+    typer.Option("--check-everything", help="read every table and index before going on"),
+]
+AcceptDamage = Annotated[
+    bool,
+    typer.Option("--accept-damage", help="go on although tables or indexes are damaged"),
+]
+
+
+class Role(StrEnum):
+    """A machine, by what it does."""
+
+    POSTGRES = "postgres"
+    BARMAN = "barman"
+
+
+@app.command()
+@takes_point
+def recover(
+    point: Point,
+    stack: Stack = None,
+    discard_old_data: Annotated[
+        bool, typer.Option("--discard-old-data", help="where space is short: no way back then")
+    ] = False,
+    check_everything: CheckEverything = False,
+    accept_damage: AcceptDamage = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, do nothing")] = False,
+    yes: Yes = False,
+    resume: Resume = False,
+    abort: Abort = False,
+) -> None:
+    """Bring the data back, in place. Without a target: to the last acknowledged commit."""
+    with site_of(stack) as site:
+        if resume or abort:
+            common.finish(site, "recover", abort=abort)
+            return
+        found = preflight.check(site, point, discard_old_data=discard_old_data)
+        show_plan(site, found, procedure.procedure("recover"), discard_old_data, console)
+        if dry_run:
+            return
+        common.ask("Stop PostgreSQL and replace its data?", yes)
+        new = Journal.begin(
+            "recover",
+            found.plan,
+            discard_old_data=discard_old_data,
+            check_everything=check_everything,
+            accept_damage=accept_damage,
+        )
+        common.conclude(site, procedure.begin(site, new, console))
+
+
+@app.command()
+def rejoin(stack: Stack = None, resume: Resume = False) -> None:
+    """Make streaming backup work again after a recovery, and prove it."""
+    with site_of(stack) as site:
+        if resume:
+            common.finish(site, "rejoin", abort=False)
+            return
+        common.conclude(site, procedure.begin(site, Journal.begin("rejoin"), console))
+
+
+@app.command()
+def undo(
+    stack: Stack = None, yes: Yes = False, resume: Resume = False, abort: Abort = False
+) -> None:
+    """Back to the data directory from before the last recovery. What was written since is set
+    aside, so undo can be undone."""
+    with site_of(stack) as site:
+        if resume or abort:
+            common.finish(site, "undo", abort=abort)
+            return
+        preflight.refuse_if_busy(site)
+        last = undoing.find(site)
+        console.print(
+            f"Undoes {last.kind} {last.id}: {last.facts['aside']} becomes the data directory "
+            "again. What was written since then is set aside."
+        )
+        common.ask("Stop PostgreSQL and go back?", yes)
+        common.conclude(site, procedure.begin(site, undoing.begin(last), console))
+
+
+@app.command()
+@takes_point
+def rebuild(
+    machine: Role,
+    point: Point,
+    stack: Stack = None,
+    check_everything: CheckEverything = False,
+    accept_damage: AcceptDamage = False,
+    yes: Yes = False,
+) -> None:
+    """After `pulumi up` made a lost machine anew: give it back its data, or its backups."""
+    if machine is Role.BARMAN and point != Point():
+        raise OperatorError(
+            "A new Barman machine holds nothing old to choose from: it takes no target.",
+            next_command="python -m ops rebuild barman",
+        )
+    for number, line in enumerate(rebuilding.ORDER[machine], 1):
+        console.print(f"  {number}. {line}", markup=False, highlight=False)
+    with site_of(stack) as site:
+        preflight.refuse_if_busy(site)
+        new = Journal.begin("rejoin")
+        if machine is Role.POSTGRES:
+            plan = _plan_rebuild(site, point, yes)
+            new = Journal.begin(
+                "recover",
+                plan,
+                rebuild=True,
+                check_everything=check_everything,
+                accept_damage=accept_damage,
+            )
+        common.conclude(site, procedure.begin(site, new, console))
+
+
+def _plan_rebuild(site: Site, point: Point, yes: bool) -> Plan:
+    found = preflight.check(site, point, other_cluster=True)
+    rebuilding.require_blank(site, found.plan)
+    show_plan(site, found, procedure.procedure("recover"), False, console)
+    common.ask("Restore onto this machine?", yes)
+    return found.plan
+
+
+@app.command()
+@takes_point
+def clone(
+    point: Point,
+    stack: Stack = None,
+    name: Annotated[str, typer.Option("--name", help="of the clone")] = "clone",
+    port: Annotated[int, typer.Option("--port", min=1024, max=65535)] = 5433,
+    drop: Annotated[bool, typer.Option("--drop", help="remove it")] = False,
+) -> None:
+    """A past state beside the running server, to look at or to fetch a table from."""
+    wanted = clones.Clone(name, port)
+    with site_of(stack) as site:
+        if drop:
+            clones.drop(site, wanted)
+            console.print(f"The clone {name} is gone.")
+            return
+        if point.target == Target():
+            raise OperatorError(
+                "A clone of what? Name a moment.",
+                next_command="python -m ops clone --target-time '…'   (see: python -m ops window)",
+            )
+        found = preflight.check(site, point, discard_old_data=None)
+        console.print(f"{point.target.describe()}, from backup {found.plan.backup_id}")
+        console.print(clones.make(site, wanted, found.plan, console), highlight=False)

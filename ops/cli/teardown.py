@@ -1,0 +1,42 @@
+"""The command that ends a stack."""
+
+from typing import Annotated
+
+import typer
+
+from ops import teardown as ending
+from ops.cli.common import Stack, console, site_of
+from ops.recover import preflight
+from ops.watch import status
+
+app = typer.Typer()
+
+
+@app.command()
+def teardown(
+    stack: Stack = None,
+    words: Annotated[
+        str | None, typer.Option("--words", help="the exact words, for programs")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be lost, do nothing")
+    ] = False,
+) -> None:
+    """Delete the whole stack, data and backups included. Asks for exact words."""
+    name = ending.name_of(stack)
+    with site_of(stack) as site:
+        found = status.collect(site)
+        if found.barman_machine.reachable:
+            preflight.refuse_if_busy(site)
+        lost = ending.losses(found, sorted(site.outputs.databases))
+    console.print(f"Deleting the stack {name} deletes for good:", highlight=False)
+    for line in lost:
+        console.print(f"  - {line}", markup=False, highlight=False)
+    if dry_run:
+        return
+    wanted = ending.words(name)
+    ending.require_words(
+        name, typer.prompt(f"Type: {wanted}\n", prompt_suffix="> ") if words is None else words
+    )
+    ending.destroy(name, ending.pulumi(stack))
+    console.print(f"The stack {name} is gone. Its empty state: pulumi stack rm {name}")

@@ -1,0 +1,88 @@
+"""Long work on a machine as a systemd unit of its own: it outlives the connection, and a later
+run finds it again by name."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+
+from ops.errors import OperatorError
+from ops.reach.ssh import Machine
+
+# Short work is noticed soon, long work is not asked about more often than it needs.
+FIRST_POLL_S, LONGEST_POLL_S = 0.2, 2.0
+# The exit code goes to a file: a transient unit that has ended is forgotten by systemd.
+_WRAP = 'log=$1; shift; "$@" >"$log" 2>&1; echo $? >"$log.new"; mv "$log.new" "$log.status"'
+# The unit is asked first: once it has ended, its file is there. The other way round work that ends
+# between the two looks can be taken for work that was killed.
+_TROUBLE = re.compile(r"error|failed|fatal|no space|denied|refused", re.IGNORECASE)
+_STATUS = """
+state=$(systemctl is-active "$2")
+case $state in
+active | activating | deactivating) echo "$state" ;;
+*) cat "$1.status" 2>/dev/null || echo "$state" ;;
+esac
+"""
+
+
+def run(
+    machine: Machine,
+    unit: str,
+    argv: Sequence[str],
+    log: str,
+    *,
+    user: str,
+    adopt: bool,
+    tick: Callable[[float], None],
+) -> str:
+    """Run `argv` to its end and return its output; `tick` is called with the seconds so far.
+
+    `log` is a path in a directory that `user` may write to. With `adopt`, work of this name that is
+    still running, or has ended well, is taken instead of started again. Raises OperatorError.
+    """
+    started = time.monotonic()
+    state = state_of(machine, unit, log) if adopt else ""
+    if state not in ("active", "activating", "0"):
+        start(machine, unit, argv, log, user=user)
+        state = state_of(machine, unit, log)
+    pause = FIRST_POLL_S
+    while state in ("active", "activating", "deactivating"):
+        tick(time.monotonic() - started)
+        time.sleep(pause)
+        pause = min(pause * 1.2, LONGEST_POLL_S)
+        state = state_of(machine, unit, log)
+    output = machine.run(["cat", log], accept=(0, 1)).stdout
+    if state != "0":
+        why = f"exit code {state}" if state.isdigit() else "it was killed or the machine rebooted"
+        raise OperatorError(
+            f"{' '.join(argv[:2])} on {machine.name} failed ({why}): {complaint(output)}",
+            state="",
+        )
+    return output
+
+
+def complaint(output: str) -> str:
+    """The lines of a long output that sound like trouble, or else its end."""
+    lines = [line for line in output.splitlines() if _TROUBLE.search(line)]
+    return "\n".join(lines[:10])[:1500] or output.strip()[-1500:]
+
+
+def start(machine: Machine, unit: str, argv: Sequence[str], log: str, *, user: str) -> None:
+    """Start the work; whatever of the same name still runs is stopped first."""
+    stop(machine, unit)
+    machine.run(["rm", "-f", log, f"{log}.status"])
+    machine.run(
+        [
+            *("systemd-run", "--quiet", "--collect", f"--unit={unit}", f"--uid={user}"),
+            *("--property=WorkingDirectory=/", "sh", "-c", _WRAP, unit, log, *argv),
+        ]
+    )
+
+
+def stop(machine: Machine, unit: str) -> None:
+    """Stop the work, if there is any."""
+    machine.run(["systemctl", "stop", unit], accept=None)
+
+
+def state_of(machine: Machine, unit: str, log: str) -> str:
+    """systemd's word while it runs, then its exit code; `inactive` if it was killed."""
+    return machine.run(["sh", "-c", _STATUS, "status", log, unit]).stdout.strip()

@@ -1,0 +1,105 @@
+"""PostgreSQL asked on its own machine, through the socket, as the postgres user."""
+
+import json
+from typing import Any
+
+from ops.errors import OperatorError
+from ops.model import PostgresStatus, ReceiverStatus, SlotStatus
+from ops.reach.ssh import CommandFailed, Machine
+
+USER = "postgres"
+RECEIVER = "barman_receive_wal"
+
+# One statement, so that every number is of one moment.
+STATE = """
+WITH here AS (
+  SELECT CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_wal_replay_lsn(), '0/0')
+              ELSE pg_current_wal_lsn() END AS lsn
+)
+SELECT json_build_object(
+  'version', split_part(current_setting('server_version'), ' ', 1),
+  'system_id', (SELECT system_identifier::text FROM pg_control_system()),
+  'timeline', CASE WHEN pg_is_in_recovery()
+    THEN (SELECT timeline_id FROM pg_control_checkpoint())
+    ELSE ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::int END,
+  'in_recovery', pg_is_in_recovery(),
+  'replay_paused', CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END,
+  'started_at', pg_postmaster_start_time(),
+  'lsn', lsn,
+  'synchronous_standby_names', current_setting('synchronous_standby_names'),
+  'connections', (SELECT count(*) FROM pg_stat_activity
+     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+     AND application_name <> 'heartbeat'),
+  'receiver', (SELECT json_build_object(
+      'state', state, 'sync_state', sync_state, 'connected_at', backend_start,
+      'write_lag_bytes', greatest(pg_wal_lsn_diff(lsn, coalesce(write_lsn, '0/0')), 0)::bigint,
+      'flush_lag_bytes', greatest(pg_wal_lsn_diff(lsn, coalesce(flush_lsn, '0/0')), 0)::bigint)
+    FROM pg_stat_replication WHERE application_name = '%(receiver)s'
+    ORDER BY state = 'streaming' DESC LIMIT 1),
+  'slot', (SELECT json_build_object(
+      'name', slot_name, 'active', active, 'wal_status', wal_status,
+      'safe_wal_bytes', safe_wal_size,
+      'retained_bytes', greatest(pg_wal_lsn_diff(lsn, restart_lsn), 0)::bigint)
+    FROM pg_replication_slots WHERE slot_name = '%(slot)s')
+) FROM here
+"""
+
+
+def query(
+    machine: Machine,
+    sql: str,
+    *,
+    database: str = "postgres",
+    timeout_s: float = 60,
+    waits_for_barman: bool = False,
+) -> str:
+    """What psql prints for `sql`, unaligned, without headers. Raises CommandFailed.
+
+    A commit waits for Barman, where the stack is set so, only if asked to: Barman may be away.
+    """
+    argv = ["psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", database]
+    if not waits_for_barman:
+        sql = f"SET synchronous_commit = local;\n{sql}"
+    return machine.run(argv, user=USER, stdin=sql, timeout_s=timeout_s).stdout.strip()
+
+
+def literal(value: str) -> str:
+    """`value` as an SQL string constant."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def state(
+    machine: Machine, slot: str
+) -> tuple[PostgresStatus, ReceiverStatus | None, SlotStatus | None]:
+    """The server, Barman's receiver on it and Barman's slot."""
+    try:
+        answer = query(machine, STATE % {"receiver": RECEIVER, "slot": slot}, timeout_s=20)
+    except CommandFailed as error:
+        return PostgresStatus(accepting=False, error=error.result.said), None, None
+    return parse_state(json.loads(answer))
+
+
+def parse_state(
+    answer: dict[str, Any],
+) -> tuple[PostgresStatus, ReceiverStatus | None, SlotStatus | None]:
+    """The three parts of STATE's one JSON object."""
+    receiver = answer.pop("receiver")
+    slot = answer.pop("slot")
+    return (
+        PostgresStatus(accepting=True, **answer),
+        ReceiverStatus.model_validate(receiver) if receiver else None,
+        SlotStatus.model_validate(slot) if slot else None,
+    )
+
+
+def require_running(status: PostgresStatus) -> None:
+    """Raises OperatorError unless the server accepts connections and is no standby."""
+    if not status.accepting:
+        raise OperatorError(
+            f"PostgreSQL does not accept connections: {status.error}",
+            next_command="python -m ops status",
+        )
+    if status.in_recovery:
+        raise OperatorError(
+            "PostgreSQL is still in recovery.", next_command="python -m ops recover --resume"
+        )

@@ -1,0 +1,295 @@
+"""Commands on a machine over SSH: the host key is pinned, the key never touches a disk."""
+
+import base64
+import io
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import paramiko
+
+from ops.errors import OperatorError
+from ops.reach.outputs import MachineOutputs, StackOutputs
+
+CONNECT_TIMEOUT_S = 15.0
+COMMAND_TIMEOUT_S = 120.0
+KEEPALIVE_S = 10
+TIMED_OUT = 124
+
+
+class ConnectionLost(Exception):
+    """The connection broke; what was running on the machine may still be running."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command on a machine gave back."""
+
+    command: str
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        return self.returncode == 0
+
+    @property
+    def said(self) -> str:
+        """Its complaint in one piece: standard error, or else standard output."""
+        return (self.stderr.strip() or self.stdout.strip())[-2000:]
+
+
+class CommandFailed(Exception):
+    """A command on a machine ended with an exit code that was not expected."""
+
+    def __init__(self, machine: str, result: Result) -> None:
+        self.machine = machine
+        self.result = result
+        super().__init__(
+            f"{result.command} on {machine} failed with exit code {result.returncode}: "
+            f"{result.said}"
+        )
+
+
+class Machine:
+    """One machine, connected. Commands run with sudo, in /, as root or as `user`."""
+
+    def __init__(self, name: str, transport: paramiko.Transport) -> None:
+        self.name = name
+        self.transport = transport
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        user: str = "root",
+        stdin: str | bytes = b"",
+        timeout_s: float = COMMAND_TIMEOUT_S,
+        accept: Sequence[int] | None = (0,),
+        on_line: Callable[[str], None] | None = None,
+    ) -> Result:
+        """Run `argv` and wait for it. Secrets belong in `stdin`, never in `argv`.
+
+        `on_line` sees each line of standard output as it comes. `accept` None takes any exit code.
+        Raises CommandFailed, or ConnectionLost when the connection breaks first.
+        """
+        inner = shlex.join(argv)
+        command = f"cd / && sudo -n -u {shlex.quote(user)} -- {inner}"
+        try:
+            channel = self.transport.open_session(timeout=CONNECT_TIMEOUT_S)
+            channel.exec_command(command)
+            result = self._collect(channel, inner, stdin, timeout_s, on_line)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise ConnectionLost(f"the connection to {self.name} was lost: {error}") from error
+        if result.returncode == -1:
+            raise ConnectionLost(f"the connection to {self.name} was lost during: {inner}")
+        if accept is not None and result.returncode not in accept:
+            raise CommandFailed(self.name, result)
+        return result
+
+    def _collect(
+        self,
+        channel: paramiko.Channel,
+        inner: str,
+        stdin: str | bytes,
+        timeout_s: float,
+        on_line: Callable[[str], None] | None,
+    ) -> Result:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        errors: list[bytes] = []
+        threads = [
+            threading.Thread(target=_feed, args=(channel, data), daemon=True),
+            threading.Thread(target=_drain, args=(channel, errors), daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        output = bytearray()
+        pending = b""
+        deadline = time.monotonic() + timeout_s
+        channel.settimeout(1.0)
+        timed_out = False
+        while True:
+            try:
+                chunk = channel.recv(65536)
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    timed_out = True
+                    channel.close()
+                    break
+                continue
+            if not chunk:
+                break
+            output += chunk
+            if on_line:
+                *complete, pending = (pending + chunk).split(b"\n")
+                for line in complete:
+                    on_line(line.decode(errors="replace"))
+        threads[1].join(timeout=5)
+        status = TIMED_OUT if timed_out else channel.recv_exit_status()
+        channel.close()
+        stderr = b"".join(errors).decode(errors="replace")
+        if timed_out:
+            stderr += f"\nno end after {timeout_s:.0f} s"
+        return Result(inner, status, output.decode(errors="replace"), stderr)
+
+
+def _feed(channel: paramiko.Channel, data: bytes) -> None:
+    try:
+        channel.sendall(data)
+        channel.shutdown_write()
+    except OSError:
+        pass  # the command ended without reading; its exit code says why
+
+
+def _drain(channel: paramiko.Channel, into: list[bytes]) -> None:
+    while True:
+        try:
+            chunk = channel.recv_stderr(65536)
+        except TimeoutError:
+            continue
+        except OSError:
+            return
+        if not chunk:
+            return
+        into.append(chunk)
+
+
+@dataclass
+class Site:
+    """Both machines of a stack. A machine that cannot be reached is None, with the reason kept."""
+
+    outputs: StackOutputs
+    _postgres: Machine | None
+    _barman: Machine | None
+    unreachable: dict[str, str]
+
+    @property
+    def postgres(self) -> Machine:
+        return self._required(self._postgres, self.outputs.postgres.name)
+
+    @property
+    def barman(self) -> Machine:
+        return self._required(self._barman, self.outputs.barman.name)
+
+    def _required(self, machine: Machine | None, name: str) -> Machine:
+        if machine is None:
+            raise OperatorError(
+                f"{name} cannot be reached: {self.unreachable.get(name, 'not connected')}",
+                next_command="python -m ops status",
+            )
+        return machine
+
+
+@contextmanager
+def connect(outputs: StackOutputs) -> Iterator[Site]:
+    """Connections to both machines, PostgreSQL's through Barman's where that is the way in.
+
+    Raises OperatorError when a host key is not the one in the outputs: that is never a detail.
+    """
+    transports: list[paramiko.Transport] = []
+    unreachable: dict[str, str] = {}
+    found: dict[str, Machine | None] = {}
+    key = _private_key(outputs.ssh_private_key.get_secret_value())
+    try:
+        for target in (outputs.barman, outputs.postgres):
+            jump = None
+            if outputs.through_jump_host and target is outputs.postgres:
+                jump = found[outputs.barman.name]
+                if jump is None:
+                    unreachable[target.name] = f"the way to it, {outputs.barman.name}, is closed"
+                    found[target.name] = None
+                    continue
+            try:
+                transport = _open(target, key, jump)
+            except (OSError, paramiko.SSHException, EOFError) as error:
+                unreachable[target.name] = _reason(target, error)
+                found[target.name] = None
+                continue
+            transports.append(transport)
+            found[target.name] = Machine(target.name, transport)
+        yield Site(outputs, found[outputs.postgres.name], found[outputs.barman.name], unreachable)
+    finally:
+        for transport in reversed(transports):
+            transport.close()
+
+
+def admits(site: Site, private_key: str) -> list[str]:
+    """The names of the machines that let the operator in with another key than the one in use.
+
+    Raises OperatorError, or ConnectionLost when a machine could not be asked.
+    """
+    key = _private_key(private_key)
+    outputs = site.outputs
+    found = []
+    for target in (outputs.barman, outputs.postgres):
+        through = outputs.through_jump_host and target is outputs.postgres
+        try:
+            _open(target, key, site.barman if through else None).close()
+        except paramiko.AuthenticationException:
+            continue
+        except (OSError, paramiko.SSHException, EOFError) as error:
+            raise ConnectionLost(f"{target.name} could not be asked: {error}") from error
+        found.append(target.name)
+    return found
+
+
+def _open(target: MachineOutputs, key: paramiko.PKey, jump: Machine | None) -> paramiko.Transport:
+    address = (target.ssh_address, target.ssh_port)
+    wire: socket.socket | paramiko.Channel
+    if jump is None:
+        wire = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
+    else:
+        wire = jump.transport.open_channel(
+            "direct-tcpip", address, ("127.0.0.1", 0), timeout=CONNECT_TIMEOUT_S
+        )
+    kind, expected = target.host_key.split()[:2]
+    transport = paramiko.Transport(wire)
+    try:
+        transport.banner_timeout = CONNECT_TIMEOUT_S
+        # Only the pinned kind: else a server could offer another, unpinned key.
+        transport.get_security_options().key_types = [kind]
+        transport.start_client(timeout=CONNECT_TIMEOUT_S)
+        check_host_key(target, transport.get_remote_server_key(), expected)
+        transport.auth_publickey(target.ssh_user, key)
+        transport.set_keepalive(KEEPALIVE_S)
+    except BaseException:
+        transport.close()
+        raise
+    return transport
+
+
+def check_host_key(target: MachineOutputs, offered: paramiko.PKey, expected: str) -> None:
+    """Raises OperatorError unless `offered` is the key `expected` (base64)."""
+    if base64.b64decode(expected) == offered.asbytes():
+        return
+    raise OperatorError(
+        f"The host key of {target.name} ({target.ssh_address}) is not the one in the stack's "
+        f"outputs. It offered {offered.get_name()} {offered.fingerprint}. Either another machine "
+        "answers at this address, or somebody sits in between, or the machine was rebuilt by hand.",
+        "Nothing was sent to it and nothing was changed.",
+        "pulumi refresh   (then pulumi up, if the machine was rebuilt on purpose)",
+    )
+
+
+def _private_key(text: str) -> paramiko.PKey:
+    try:
+        return paramiko.Ed25519Key.from_private_key(io.StringIO(text))
+    except (paramiko.SSHException, ValueError, IndexError) as error:
+        raise OperatorError(
+            f"The output sshPrivateKey is not a usable ed25519 key: {error}",
+            next_command="pulumi up",
+        ) from None
+
+
+def _reason(target: MachineOutputs, error: Exception) -> str:
+    where = f"{target.ssh_address}:{target.ssh_port}"
+    if isinstance(error, paramiko.AuthenticationException):
+        return f"{where} refused the operator's key"
+    if isinstance(error, TimeoutError):
+        return f"{where} did not answer within {CONNECT_TIMEOUT_S:.0f} s"
+    return f"{where}: {str(error) or type(error).__name__}"

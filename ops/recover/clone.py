@@ -1,0 +1,168 @@
+"""A past state beside the running server: own directory, own socket, gone again with --drop.
+
+The running server and its backups are not touched: the clone listens on a socket only, archives
+nothing, and has a low memory setting and the lowest CPU weight.
+"""
+
+import re
+import time
+
+from rich.console import Console
+
+from ops.archive.plan import Plan
+from ops.archive.targets import Kind
+from ops.errors import OperatorError
+from ops.reach import barman, longrun, postgres
+from ops.reach.ssh import CommandFailed, Site
+from ops.recover import restore, space
+from ops.recover.cluster import Cluster
+from ops.runbook.progress import watched
+from ops.screen import size
+
+FOLDER = "/data/clones"
+UNIT = "runbook-clone"
+RESTORE_UNIT = "runbook-clone-restore"
+START_TIMEOUT_S = 6 * 3600
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+# A server in recovery refuses lower values than its primary had.
+_AT_LEAST = (
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_xacts",
+    "max_locks_per_xact",
+)
+_PARAMETER = {
+    "max_prepared_xacts": "max_prepared_transactions",
+    "max_locks_per_xact": "max_locks_per_transaction",
+}
+
+
+class Clone:
+    """Names of one clone on PostgreSQL's machine."""
+
+    def __init__(self, name: str, port: int) -> None:
+        if not _NAME.fullmatch(name):
+            raise OperatorError(f"{name!r} is no name for a clone: a letter, then a-z 0-9 _ -.")
+        self.name, self.port = name, port
+        self.folder = f"{FOLDER}/{name}"
+        self.data = f"{self.folder}/data"
+        self.unit = f"{UNIT}-{name}"
+
+    @property
+    def psql(self) -> str:
+        """What to type on its machine to look inside."""
+        return f"sudo -u postgres psql -h {self.folder} -p {self.port}"
+
+
+def make(site: Site, clone: Clone, plan: Plan, console: Console) -> str:
+    """Restore, replay, open for reading and writing. Raises OperatorError; leaves nothing then."""
+    if site.postgres.run(["test", "-e", clone.folder], accept=(0, 1)).ok:
+        raise OperatorError(
+            f"There is a clone {clone.name} already.",
+            next_command=f"python -m ops clone --drop --name {clone.name}",
+        )
+    try:
+        _restore(site, clone, plan, console)
+        return _start(site, clone, plan)
+    except (OperatorError, CommandFailed):
+        drop(site, clone)
+        raise
+
+
+def drop(site: Site, clone: Clone) -> None:
+    """Remove the clone, running or not."""
+    longrun.stop(site.barman, RESTORE_UNIT)
+    longrun.stop(site.postgres, clone.unit)
+    site.postgres.run(["rm", "-rf", clone.folder], timeout_s=3600)
+
+
+def _restore(site: Site, clone: Clone, plan: Plan, console: Console) -> None:
+    outputs, machine = site.outputs, site.postgres
+    owned = ("install", "-d", "-o", "postgres", "-g", "postgres")
+    machine.run([*owned, "-m", "0755", FOLDER])
+    machine.run([*owned, "-m", "0700", clone.folder, clone.data])
+    console.print(f"restoring {size(plan.backup_size)} into {clone.data}", highlight=False)
+    with watched(console, plan.backup_size, lambda: space.used_bytes(machine, clone.data)) as tick:
+        longrun.run(
+            site.barman,
+            RESTORE_UNIT,
+            restore.restore_command(
+                outputs.backup.server_name,
+                plan.backup_id,
+                clone.data,
+                outputs.postgres.private_address,
+            ),
+            f"{barman.HOME}/{RESTORE_UNIT}-{clone.name}.log",
+            user=barman.USER,
+            adopt=False,
+            tick=tick,
+        )
+
+
+def _start(site: Site, clone: Clone, plan: Plan) -> str:
+    outputs, machine = site.outputs, site.postgres
+    names = Cluster(outputs)
+    binaries = f"/usr/lib/postgresql/{names.version}/bin"
+    control = machine.run([f"{binaries}/pg_controldata", "-D", clone.data]).stdout
+    values = restore.replay_values(
+        plan.target, plan.timeline, outputs.barman.private_address, outputs.backup.server_name
+    )
+    values |= minimums(control) | {
+        "hba_file": f"{clone.folder}/pg_hba.conf",
+        "ident_file": f"{clone.folder}/pg_ident.conf",
+        "shared_buffers": "128MB",
+        "archive_mode": "off",
+    }
+    if plan.target.kind is not Kind.LATEST:
+        values["recovery_target_action"] = "promote"
+    files = {
+        "clone.conf": restore.render(values),
+        "pg_hba.conf": "local all postgres peer\n",
+        "pg_ident.conf": "",
+    }
+    for name, text in files.items():
+        machine.run(
+            ["sh", "-c", 'cat >"$1"', "w", f"{clone.folder}/{name}"], user=postgres.USER, stdin=text
+        )
+    restore.clean_auto_conf(site, clone.data)
+    restore.signal(site, clone.data)
+    machine.run(
+        [
+            *("systemd-run", "--quiet", "--collect", f"--unit={clone.unit}"),
+            *(f"--uid={postgres.USER}", "--property=CPUWeight=1", "--property=KillSignal=SIGINT"),
+            *(f"{binaries}/postgres", "-D", clone.data),
+            *("-c", f"config_file={clone.folder}/clone.conf", "-c", f"port={clone.port}"),
+            *("-c", "listen_addresses=", "-c", f"unix_socket_directories={clone.folder}"),
+        ]
+    )
+    return _wait(site, clone)
+
+
+def minimums(control: str) -> dict[str, str]:
+    """The settings that replay insists on, from pg_controldata's output."""
+    found = dict(re.findall(r"^(\w+) setting:\s+(\S+)$", control, re.MULTILINE))
+    return {_PARAMETER.get(name, name): found[name] for name in _AT_LEAST if name in found}
+
+
+def _wait(site: Site, clone: Clone) -> str:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    ask = ["psql", "-X", "-A", "-t", "-h", clone.folder, "-p", str(clone.port), "-d", "postgres"]
+    while time.monotonic() < deadline:
+        answer = site.postgres.run(
+            ask, user=postgres.USER, stdin="SELECT pg_is_in_recovery()", accept=None
+        )
+        if answer.stdout.strip() == "f":
+            return f"the clone is open: on {site.outputs.postgres.name}, {clone.psql}"
+        state = site.postgres.run(["systemctl", "is-active", clone.unit], accept=None)
+        if state.stdout.strip() not in ("active", "activating"):
+            log = site.postgres.run(
+                ["journalctl", "-u", clone.unit, "-n", "8", "-o", "cat"], accept=None
+            ).stdout
+            raise OperatorError(
+                f"The clone stopped while replaying: {log.strip()}",
+                "It is removed; the running server was not touched.",
+                "python -m ops window",
+            )
+        time.sleep(0.5)
+    raise OperatorError("The clone is still replaying.", "It is removed.")

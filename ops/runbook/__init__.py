@@ -1,0 +1,1 @@
+"""What every runbook is made of: steps, journal, lock, progress."""

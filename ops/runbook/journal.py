@@ -1,0 +1,140 @@
+"""What a run has done so far, kept on the Barman machine's disk: it outlives this program, the
+connection, and a reboot of either machine."""
+
+import getpass
+import socket
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from ops.archive.plan import Plan
+from ops.reach.ssh import Machine
+
+FOLDER = "/data/runbooks"
+CURRENT = f"{FOLDER}/current.json"
+
+
+class State(StrEnum):
+    """How far a step has come; a step that never began has no record."""
+
+    STARTED = "started"
+    DONE = "done"
+    UNDONE = "undone"
+
+
+class StepRecord(BaseModel):
+    """One step as it went."""
+
+    name: str
+    state: State
+    seconds: float = 0.0
+    note: str = ""
+
+
+class Journal(BaseModel):
+    """One run. `facts` are what steps have to remember for later steps and for undoing."""
+
+    id: str
+    kind: str
+    operator: str
+    started_at: datetime
+    plan: Plan | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    facts: dict[str, Any] = Field(default_factory=dict)
+    steps: list[StepRecord] = Field(default_factory=list)
+
+    @classmethod
+    def begin(cls, kind: str, plan: Plan | None = None, **options: Any) -> "Journal":
+        """A new run, named by the moment it began."""
+        now = datetime.now(UTC)
+        return cls(
+            id=f"{now:%Y%m%dT%H%M%SZ}",
+            kind=kind,
+            operator=f"{getpass.getuser()}@{socket.gethostname()}",
+            started_at=now,
+            plan=plan,
+            options=options,
+        )
+
+    @property
+    def folder(self) -> str:
+        """The run's own directory on the Barman machine."""
+        return f"{FOLDER}/{self.id}"
+
+    @property
+    def finish_command(self) -> str:
+        """What ends this run when it was interrupted."""
+        resume = f"python -m ops {self.kind} --resume"
+        return resume if self.kind == "rejoin" else f"{resume}   (or --abort)"
+
+    def record(self, name: str) -> StepRecord | None:
+        return next((step for step in self.steps if step.name == name), None)
+
+    def note(self, name: str, state: State, seconds: float = 0.0, note: str = "") -> None:
+        """Set a step's record."""
+        record = self.record(name)
+        if record is None:
+            record = StepRecord(name=name, state=state)
+            self.steps.append(record)
+        record.state = state
+        record.seconds += seconds
+        record.note = note or record.note
+
+    def describe(self) -> str:
+        """For a sentence about somebody else's run."""
+        last = self.steps[-1].name if self.steps else "its beginning"
+        return (
+            f"{self.kind} {self.id}, begun by {self.operator} at "
+            f"{self.started_at:%Y-%m-%d %H:%M:%S} UTC, now at step {last}"
+        )
+
+
+# Written beside and moved: a reader sees the whole journal or the one before, also after a crash.
+# The length is told, for a connection that is cut ends the input like one that was sent whole.
+# That there is a run is no secret: what restarts the receiver looks for it. What it says is.
+_SAVE = f"""
+set -e
+install -d -m 0711 {FOLDER}
+umask 077
+mkdir -p "$1"
+cat >"$2.new"
+test "$(wc -c <"$2.new")" -eq "$3"
+sync "$2.new"
+mv "$2.new" "$2"
+sync {FOLDER}
+"""
+
+
+def save(machine: Machine, journal: Journal) -> None:
+    """Write the journal of the run under way."""
+    text = journal.model_dump_json(indent=1).encode()
+    machine.run(
+        ["sh", "-c", _SAVE, "save", journal.folder, CURRENT, str(len(text))],
+        stdin=text,
+    )
+
+
+def load(machine: Machine) -> Journal | None:
+    """The run under way, or None."""
+    result = machine.run(["cat", CURRENT], accept=(0, 1))
+    return Journal.model_validate_json(result.stdout) if result.ok else None
+
+
+def close(machine: Machine, journal: Journal) -> None:
+    """The run is over; its journal stays in its own directory."""
+    save(machine, journal)
+    machine.run(["mv", CURRENT, f"{journal.folder}/journal.json"])
+
+
+def past(machine: Machine) -> list[Journal]:
+    """Runs that are over, newest first."""
+    result = machine.run(
+        ["sh", "-c", f"for f in {FOLDER}/*/journal.json; do tr -d '\\n' <$f; echo; done"],
+        accept=(0, 1, 2),
+    )
+    found = [
+        Journal.model_validate_json(line) for line in result.stdout.splitlines() if line.strip()
+    ]
+    return sorted(found, key=lambda journal: journal.id, reverse=True)

@@ -1,0 +1,59 @@
+"""One run at a time: a lock on the Barman machine that lives as long as this program does."""
+
+import shlex
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import paramiko
+
+from ops.errors import OperatorError
+from ops.reach.ssh import CONNECT_TIMEOUT_S, ConnectionLost, Machine
+from ops.runbook.journal import FOLDER
+
+BEAT_S = 15
+# A laptop that closes sends nothing; without a beat for this long the lock is given up.
+SILENCE_S = 60
+_HOLD = f"""
+install -d -m 0711 {FOLDER}; umask 077
+exec 9>>{FOLDER}/lock
+if ! flock -n 9; then echo "held by $(cat {FOLDER}/holder)"; exit 0; fi
+printf '%s\\n' "$1" >{FOLDER}/holder
+echo locked
+while read -r -t {SILENCE_S} _; do :; done
+"""
+
+
+@contextmanager
+def held(machine: Machine, who: str) -> Iterator[None]:
+    """Hold the lock as `who`. Raises OperatorError naming the holder when there is one."""
+    command = shlex.join(["sudo", "-n", "bash", "-c", _HOLD, "hold", who])
+    try:
+        channel = machine.transport.open_session(timeout=CONNECT_TIMEOUT_S)
+        channel.exec_command(command)
+        channel.settimeout(CONNECT_TIMEOUT_S)
+        answer = channel.makefile("r").readline().strip()
+    except (paramiko.SSHException, OSError) as error:
+        raise ConnectionLost(f"the connection to {machine.name} was lost: {error}") from error
+    if answer != "locked":
+        channel.close()
+        raise OperatorError(
+            f"Another runbook is at work on {machine.name}: {answer.removeprefix('held by ')}.",
+            next_command="wait for it; if it was killed, the lock is free a minute later",
+        )
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(channel, stop), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        channel.close()
+
+
+def _beat(channel: paramiko.Channel, stop: threading.Event) -> None:
+    while not stop.wait(BEAT_S):
+        try:
+            channel.sendall(b"\n")
+        except OSError:
+            return

@@ -1,0 +1,161 @@
+"""A runbook as a list of steps that can be repeated, resumed and taken back."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from ops.errors import OperatorError
+from ops.reach.ssh import CommandFailed, ConnectionLost, Site
+from ops.runbook import journal as journals
+from ops.runbook.journal import Journal, State
+from ops.screen import span
+
+# A restore may have left much in memory.
+SYNC_TIMEOUT_S = 3600
+
+
+@dataclass
+class Run:
+    """One run under way: the machines, the journal, the screen."""
+
+    site: Site
+    journal: Journal
+    console: Console
+
+    def save(self) -> None:
+        """Put the journal on the Barman machine's disk."""
+        journals.save(self.site.barman, self.journal)
+
+    def force_to_disk(self) -> None:
+        """What a step has done must outlive a power cut that comes after the journal says so."""
+        for machine in (self.site.postgres, self.site.barman):
+            machine.run(["sync", "--file-system", "/", "/data"], timeout_s=SYNC_TIMEOUT_S)
+
+    def remember(self, **facts: object) -> None:
+        """Keep facts for later steps, at once on disk."""
+        self.journal.facts.update(facts)
+        self.save()
+
+    def say(self, text: str) -> None:
+        """A line about the step under way."""
+        self.console.print(f"      {text}", style="dim", markup=False, highlight=False)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. `do` may be repeated after an interruption at any point, and returns what to say
+    about it. `undo` takes back whatever part was done, and may be repeated as well.
+
+    From a step that is `final` on, the run can only go forward.
+    """
+
+    name: str
+    title: str
+    do: Callable[[Run], str]
+    undo: Callable[[Run], None] | None = None
+    final: bool = False
+
+
+def forward(run: Run, steps: Sequence[Step]) -> None:
+    """Do every step that is not done yet. A step that fails is undone with all before it, unless
+    the run is already final. Raises OperatorError."""
+    for number, step in enumerate(steps, 1):
+        record = run.journal.record(step.name)
+        if record is not None and record.state is State.DONE:
+            continue
+        run.journal.note(step.name, State.STARTED)
+        run.save()
+        run.console.print(f"[{number}/{len(steps)}] {step.title}", markup=False, highlight=False)
+        began = time.monotonic()
+        try:
+            said = step.do(run)
+            run.force_to_disk()
+        except (OperatorError, CommandFailed) as error:
+            raise _failed(run, steps, step, error) from error
+        except ConnectionLost as error:
+            raise OperatorError(
+                f"{error}. Step {step.name} is unfinished.",
+                "The journal on the Barman machine knows how far it came.",
+                run.journal.finish_command,
+            ) from error
+        seconds = time.monotonic() - began
+        # On disk with the beginning of the next step: a step may be repeated.
+        run.journal.note(step.name, State.DONE, seconds, said)
+        run.say(f"{said}  ({seconds:.1f} s)" if said else f"({seconds:.1f} s)")
+
+
+def _failed(
+    run: Run, steps: Sequence[Step], step: Step, error: OperatorError | CommandFailed
+) -> OperatorError:
+    happened = _happened(error)
+    advice = error.next_command if isinstance(error, OperatorError) else None
+    resume = f"python -m ops {run.journal.kind} --resume"
+    if is_final(run.journal, steps):
+        return OperatorError(
+            f"Step {step.name} failed: {happened}",
+            "The steps before it are done and stay; the database is NOT protected yet.",
+            f"{advice + ', then ' if advice else ''}{resume}",
+        )
+    run.console.print(f"      failed: {happened}", style="red", markup=False, highlight=False)
+    backward(run, steps)
+    return OperatorError(
+        f"Step {step.name} failed: {happened}",
+        "Everything was put back as it was before.",
+        advice or "python -m ops status",
+    )
+
+
+def _happened(error: OperatorError | CommandFailed) -> str:
+    return error.happened if isinstance(error, OperatorError) else str(error)
+
+
+def is_final(journal: Journal, steps: Sequence[Step]) -> bool:
+    """Whether a step after which there is no way back has begun."""
+    return any(step.final and journal.record(step.name) for step in steps)
+
+
+def backward(run: Run, steps: Sequence[Step]) -> None:
+    """Take back every step that has begun, last first. Raises OperatorError when final."""
+    if is_final(run.journal, steps):
+        raise OperatorError(
+            f"{run.journal.kind} {run.journal.id} has gone too far to be aborted.",
+            "It stays where it is.",
+            f"python -m ops {run.journal.kind} --resume   (afterwards: python -m ops undo)",
+        )
+    for step in reversed(steps):
+        record = run.journal.record(step.name)
+        if record is None or record.state is State.UNDONE:
+            continue
+        if step.undo is not None:
+            run.console.print(f"      taking back: {step.title}", markup=False, highlight=False)
+            try:
+                step.undo(run)
+                run.force_to_disk()
+            except (OperatorError, CommandFailed) as error:
+                raise OperatorError(
+                    f"Taking back step {step.name} failed: {_happened(error)}",
+                    "The steps after it are taken back, those before it are not.",
+                    f"python -m ops {run.journal.kind} --abort   (once that is mended)",
+                ) from error
+            except ConnectionLost as error:
+                raise OperatorError(
+                    f"{error}. Step {step.name} is not taken back yet.",
+                    "The journal on the Barman machine knows how far it came.",
+                    run.journal.finish_command,
+                ) from error
+        run.journal.note(step.name, State.UNDONE)
+        run.save()
+    journals.close(run.site.barman, run.journal)
+
+
+def summary(run: Run, steps: Sequence[Step]) -> None:
+    """Where the time went."""
+    total = 0.0
+    for step in steps:
+        record = run.journal.record(step.name)
+        if record is not None:
+            total += record.seconds
+            run.console.print(f"  {record.seconds:8.1f} s  {step.title}", markup=False)
+    run.console.print(f"  {total:8.1f} s  in all ({span(total)})", markup=False)

@@ -1,0 +1,137 @@
+"""`ops alerts`: what fires now, by Alertmanager on the Barman machine, and which page to open."""
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from ops.errors import OperatorError
+from ops.reach.ssh import CommandFailed, Machine, Site
+from ops.screen import moment, span
+
+HEARTBEAT = "Heartbeat"
+# Python is there wherever Barman is. Alertmanager listens on that machine's loopback alone.
+_ASK = """
+import http.client, sys
+connection = http.client.HTTPConnection("127.0.0.1", 9093, timeout=10)
+connection.request("GET", "/api/v2/alerts")
+answer = connection.getresponse()
+sys.stdout.write(answer.read().decode())
+sys.exit(answer.status != 200)
+"""
+
+
+class Severity(StrEnum):
+    """How urgent an alert is; also the command's exit code: 1 for warnings alone, else 2."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Alert(BaseModel):
+    """One alert that fires."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: str
+    severity: Severity
+    machine: str | None
+    """postgres or barman, where it is about one of the machines."""
+    summary: str
+    """A sentence."""
+    runbook: str
+    """The page to open, a path in this project."""
+    since: datetime
+    silenced: bool
+    """Whether somebody has silenced it, or a graver alert says the same."""
+
+
+class Alerts(BaseModel):
+    """What fires now."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    at: datetime
+    alerts: list[Alert]
+    """Critical ones first, then the longest-standing."""
+    heartbeat: bool
+    """Whether the alert that always fires does; if not, nothing else can be relied on."""
+
+    @property
+    def exit_code(self) -> int:
+        """0: nothing fires. 1: warnings. 2: critical, or the heartbeat is missing."""
+        told = [alert for alert in self.alerts if not alert.silenced]
+        if not self.heartbeat or any(alert.severity is Severity.CRITICAL for alert in told):
+            return 2
+        return 1 if told else 0
+
+
+def read(site: Site) -> Alerts:
+    """Ask Alertmanager. Raises OperatorError if it does not answer."""
+    return ask(site.barman)
+
+
+def ask(barman: Machine) -> Alerts:
+    """The same, of the Barman machine."""
+    try:
+        answer = barman.run(["python3", "-I", "-"], stdin=_ASK, timeout_s=30)
+    except CommandFailed as error:
+        last_line = error.result.said.rpartition("\n")[2]
+        raise OperatorError(
+            f"Alertmanager on {barman.name} does not answer: {last_line}",
+            state="No alert can be delivered either. Nothing was changed.",
+            next_command="sudo systemctl restart prometheus-alertmanager   (on that machine; "
+            "docs/runbooks/monitoring-is-silent.md)",
+        ) from None
+    return parse(answer.stdout, datetime.now(UTC))
+
+
+def parse(answer: str, now: datetime) -> Alerts:
+    """From the JSON of Alertmanager's /api/v2/alerts."""
+    raw: list[dict[str, Any]] = json.loads(answer)
+    names = [item["labels"]["alertname"] for item in raw]
+    found = [_alert(item) for item in raw if item["labels"]["alertname"] != HEARTBEAT]
+    found.sort(key=lambda alert: (alert.severity is not Severity.CRITICAL, alert.since))
+    return Alerts(at=now, alerts=found, heartbeat=HEARTBEAT in names)
+
+
+def _alert(item: dict[str, Any]) -> Alert:
+    labels, notes = item["labels"], item["annotations"]
+    critical = labels.get("severity") == Severity.CRITICAL
+    return Alert(
+        name=labels["alertname"],
+        severity=Severity.CRITICAL if critical else Severity.WARNING,
+        machine=labels.get("machine"),
+        summary=notes.get("summary", ""),
+        runbook=notes.get("runbook", ""),
+        since=datetime.fromisoformat(item["startsAt"]),
+        silenced=item["status"]["state"] == "suppressed",
+    )
+
+
+def show(found: Alerts, console: Console) -> None:
+    """For people."""
+    if not found.heartbeat:
+        console.print(
+            "The heartbeat is missing: Prometheus does not tell Alertmanager anything. "
+            "Open docs/runbooks/monitoring-is-silent.md",
+            style="red",
+        )
+    if not found.alerts:
+        console.print("No alert fires.")
+        return
+    table = Table("since", "for", "severity", "alert", "open", show_lines=True)
+    for alert in found.alerts:
+        table.add_row(
+            moment(alert.since),
+            span((found.at - alert.since).total_seconds()),
+            f"{alert.severity}{', silenced' if alert.silenced else ''}",
+            f"{alert.name}: {alert.summary}",
+            alert.runbook,
+            style="red" if alert.severity is Severity.CRITICAL else "yellow",
+        )
+    console.print(table)

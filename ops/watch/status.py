@@ -1,0 +1,167 @@
+"""Is it up, is it protected, how far back can one go, what would be lost right now."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from ops.archive import backup as backups_
+from ops.archive import verification
+from ops.errors import OperatorError
+from ops.model import BackupStatus, Check, Disk, MachineStatus, Reason, Status, Verdict
+from ops.reach import barman, postgres
+from ops.reach.outputs import MachineOutputs
+from ops.reach.ssh import CommandFailed, ConnectionLost, Machine, Site
+from ops.watch import alerts, certificates, drills
+from ops.watch.verdict import judge
+
+# Python is there wherever Barman and cloud-init are; a shell would need five tools and a parser.
+MACHINE_PROBE = """
+import json, os, time
+disk = os.statvfs("/data")
+names = dict(line.rstrip().split("=", 1) for line in open("/etc/os-release") if "=" in line)
+print(json.dumps({
+    "uptime_s": time.time() - os.stat("/proc/1").st_mtime,
+    "os": names["PRETTY_NAME"].strip('"'),
+    "disk": {
+        "mounted": os.path.ismount("/data"),
+        "total_bytes": disk.f_blocks * disk.f_frsize,
+        "used_bytes": (disk.f_blocks - disk.f_bfree) * disk.f_frsize,
+        "free_bytes": disk.f_bavail * disk.f_frsize,
+    },
+}))
+"""
+CHECK_TIMEOUT_S = 60
+
+
+def collect(site: Site) -> Status:
+    """Ask both machines at once and judge. Never raises for a machine that is down."""
+    outputs = site.outputs
+    server = outputs.backup.server_name
+    status = Status(
+        verdict=Verdict.UNPROTECTED,
+        reasons=[],
+        at=datetime.now(UTC),
+        server=server,
+        durability=outputs.backup.durability,
+        postgres_machine=_unreachable(site, outputs.postgres),
+        barman_machine=_unreachable(site, outputs.barman),
+    )
+    with ThreadPoolExecutor() as pool:
+        asked: list[tuple[MachineOutputs, Callable[[], None]]] = []
+        if outputs.postgres.name not in site.unreachable:
+            asked += [
+                (outputs.postgres, lambda: _machine(site.postgres, status.postgres_machine)),
+                (outputs.postgres, lambda: _postgres(site.postgres, status, outputs.backup.slot)),
+                (outputs.postgres, lambda: _certificate(site, status)),
+            ]
+        if outputs.barman.name not in site.unreachable:
+            asked += [
+                (outputs.barman, lambda: _machine(site.barman, status.barman_machine)),
+                (outputs.barman, lambda: _checks(site.barman, status)),
+                (outputs.barman, lambda: _backups(site.barman, status)),
+                (outputs.barman, lambda: _drills(site.barman, status)),
+                (outputs.barman, lambda: _alerts(site.barman, status)),
+            ]
+        running = [(target, pool.submit(work)) for target, work in asked]
+        for target, future in running:
+            try:
+                future.result()
+            except ConnectionLost as error:
+                site.unreachable[target.name] = str(error)
+    status.postgres_machine = _settled(site, outputs.postgres, status.postgres_machine)
+    status.barman_machine = _settled(site, outputs.barman, status.barman_machine)
+    status.reasons = judge(status)
+    status.verdict = worst(status.reasons)
+    return status
+
+
+def worst(reasons: list[Reason]) -> Verdict:
+    """The verdict these reasons add up to."""
+    return max(
+        (reason.verdict for reason in reasons), key=list(Verdict).index, default=Verdict.PROTECTED
+    )
+
+
+def _unreachable(site: Site, target: MachineOutputs) -> MachineStatus:
+    return MachineStatus(name=target.name, reachable=False, error=site.unreachable.get(target.name))
+
+
+def _settled(site: Site, target: MachineOutputs, seen: MachineStatus) -> MachineStatus:
+    if target.name in site.unreachable:
+        return _unreachable(site, target)
+    return seen
+
+
+def _machine(machine: Machine, into: MachineStatus) -> None:
+    answer = machine.run(["python3", "-I", "-"], stdin=MACHINE_PROBE, timeout_s=20)
+    facts = json.loads(answer.stdout)
+    into.reachable = True
+    into.uptime_s = facts["uptime_s"]
+    into.os = facts["os"]
+    into.disk = Disk.model_validate(facts["disk"])
+
+
+def _postgres(machine: Machine, into: Status, slot: str) -> None:
+    into.postgres, into.receiver, into.slot = postgres.state(machine, slot)
+    if into.receiver is not None:
+        into.possible_loss_bytes = into.receiver.write_lag_bytes
+
+
+def _certificate(site: Site, into: Status) -> None:
+    # A server that is down is told of elsewhere.
+    with suppress(OperatorError, CommandFailed):
+        into.certificate_ends = certificates.read(site).ends
+
+
+def _checks(machine: Machine, into: Status) -> None:
+    try:
+        answer = barman.ask(machine, "check", into.server, timeout_s=CHECK_TIMEOUT_S)
+        into.checks = barman.checks(answer, into.server)
+        version = machine.run(["barman", "--version"], user=barman.USER, timeout_s=20).stdout
+        into.barman_version = version.split()[0]
+    except (OperatorError, CommandFailed) as error:
+        into.checks = [Check(name="barman_check", ok=False, hint=str(error).splitlines()[0])]
+
+
+def _backups(machine: Machine, into: Status) -> None:
+    # Before and after: one that begins or ends in between was not cut off.
+    into.backup_running = backups_.running(machine)
+    try:
+        answer = barman.ask(machine, "list-backups", into.server)
+    except OperatorError as error:
+        into.checks = [Check(name="list_backups", ok=False, hint=error.happened)]
+        return
+    into.backup_running = into.backup_running or backups_.running(machine)
+    verified = verification.read(machine)
+    found = [
+        backup.model_copy(
+            update={
+                "verified": seen.ok,
+                "verified_at": seen.at,
+                "verification_error": seen.error,
+            }
+        )
+        if (seen := verified.get(backup.id))
+        else backup
+        for backup in barman.backups(answer, into.server)
+    ]
+    done: list[BackupStatus] = [backup for backup in found if backup.status == "DONE"]
+    into.unsound_backups = verification.unsound(found)
+    into.backups = len(done)
+    into.last_backup = found[0] if found else None
+    into.last_done_backup = done[0] if done else None
+    into.restorable_from = done[-1].ended_at if done else None
+
+
+def _drills(machine: Machine, into: Status) -> None:
+    into.failed_drill = drills.failure(drills.recorded(machine))
+
+
+def _alerts(machine: Machine, into: Status) -> None:
+    try:
+        found = alerts.ask(machine)
+    except OperatorError:
+        return
+    into.alerts = [alert.name for alert in found.alerts if not alert.silenced]

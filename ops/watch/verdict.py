@@ -1,0 +1,195 @@
+"""Protected, degraded or unprotected: the judgement on what `status` saw. Pure."""
+
+from datetime import timedelta
+
+from ops.model import MachineStatus, Reason, Status, Verdict
+from ops.reach.barman import FAILED_BACKUPS
+from ops.watch.certificates import SOON_DAYS
+
+DISK_FULL_PERCENT = 90
+# Not room for one more WAL segment: PostgreSQL cannot start, let alone commit.
+DISK_FULL_BYTES = 32 * 2**20
+# More than this and the receiver is falling behind, not just between two messages.
+LAG_BYTES = 256 * 2**20
+# What Barman leaves when a backup is killed, or its machine.
+CUT_OFF = ("EMPTY", "STARTED")
+# A new backup is read again within an hour of its end; a large one takes some more.
+UNVERIFIED_AFTER = timedelta(hours=24)
+# Barman's checks that say in other words what is judged here: a failed backup until there is a good
+# one after it, a damaged one until it is gone.
+JUDGED_ELSEWHERE = frozenset({"backup_minimum_size", FAILED_BACKUPS})
+OTHER_CLUSTER = "systemid_coherence"
+
+
+def judge(status: Status) -> list[Reason]:
+    """Everything that is wrong, worst first; empty means protected."""
+    reasons = [
+        *_machine(status.postgres_machine),
+        *_machine(status.barman_machine),
+        *_postgres(status),
+        *_certificate(status),
+        *_streaming(status),
+        *_backups(status),
+        *_checks(status),
+    ]
+    return sorted(reasons, key=lambda reason: -list(Verdict).index(reason.verdict))
+
+
+def _unprotected(text: str, next_command: str | None = None) -> Reason:
+    return Reason(verdict=Verdict.UNPROTECTED, text=text, next_command=next_command)
+
+
+def _degraded(text: str, next_command: str | None = None) -> Reason:
+    return Reason(verdict=Verdict.DEGRADED, text=text, next_command=next_command)
+
+
+def _machine(machine: MachineStatus) -> list[Reason]:
+    if not machine.reachable:
+        return [
+            _unprotected(
+                f"{machine.name} cannot be reached: {machine.error}",
+                "open docs/runbooks/a-machine-does-not-answer.md",
+            )
+        ]
+    disk = machine.disk
+    if disk is None:
+        return []
+    if not disk.mounted:
+        return [
+            _unprotected(
+                f"no disk is mounted at /data on {machine.name}",
+                "sudo prepare-data-disk 0   (on that machine)",
+            )
+        ]
+    used = 100 * disk.used_bytes / disk.total_bytes
+    if used >= DISK_FULL_PERCENT:
+        return [_degraded(f"/data on {machine.name} is {used:.0f} % full")]
+    return []
+
+
+def _postgres(status: Status) -> list[Reason]:
+    server = status.postgres
+    if server is None:
+        return []
+    if not server.accepting:
+        disk = status.postgres_machine.disk
+        full = disk is not None and disk.mounted and disk.free_bytes < DISK_FULL_BYTES
+        return [
+            _unprotected(
+                f"PostgreSQL does not accept connections: {server.error}",
+                "make room on /data, then start it: sudo systemctl start postgresql"
+                if full
+                else "python -m ops recover   (if its data is gone; else start it)",
+            )
+        ]
+    if server.in_recovery:
+        return [_unprotected("PostgreSQL is in recovery", "python -m ops recover --resume")]
+    return []
+
+
+def _certificate(status: Status) -> list[Reason]:
+    ends, mend = status.certificate_ends, "python -m ops rotate tls"
+    if ends is None or ends - status.at > timedelta(days=SOON_DAYS):
+        return []
+    if ends > status.at:
+        return [_degraded(f"PostgreSQL's certificate ends at {ends:%Y-%m-%d %H:%M} UTC", mend)]
+    # Barman's receiver is a client, too: it goes on until its connection breaks.
+    return [
+        _unprotected(
+            f"PostgreSQL's certificate has ended, at {ends:%Y-%m-%d %H:%M} UTC: "
+            "clients refuse new connections",
+            mend,
+        )
+    ]
+
+
+def _streaming(status: Status) -> list[Reason]:
+    server, receiver, slot = status.postgres, status.receiver, status.slot
+    if server is None or not server.accepting or server.in_recovery:
+        return []
+    reasons = []
+    if slot is None:
+        reasons.append(_unprotected("Barman's replication slot is missing", "python -m ops rejoin"))
+    elif slot.wal_status == "lost":
+        reasons.append(
+            _unprotected(
+                "the replication slot has lost WAL: there is a gap", "python -m ops rejoin"
+            )
+        )
+    elif slot.wal_status == "unreserved":
+        reasons.append(_degraded("the replication slot is about to lose WAL"))
+    if receiver is None or receiver.state not in ("streaming", "catchup"):
+        state = receiver.state if receiver else "not connected"
+        reasons.append(
+            _unprotected(
+                f"Barman's WAL receiver is {state}: what is written now is in one place only",
+                "python -m ops rejoin",
+            )
+        )
+    elif receiver.state == "catchup" or receiver.write_lag_bytes > LAG_BYTES:
+        reasons.append(_degraded(f"Barman is {receiver.write_lag_bytes / 2**20:.0f} MiB behind"))
+    elif status.durability != "async" and receiver.sync_state not in ("sync", "quorum"):
+        # The fallback is a choice the operator made; not waiting at `sync` is a fault.
+        say = _unprotected if status.durability == "sync" else _degraded
+        reasons.append(
+            say(
+                f"commits do not wait for Barman (sync_state {receiver.sync_state})",
+                "sudo journalctl -u durability-guard   (on PostgreSQL's machine)",
+            )
+        )
+    return reasons
+
+
+def _backups(status: Status) -> list[Reason]:
+    if not status.barman_machine.reachable:
+        return []
+    last, done = status.last_backup, status.last_done_backup
+    reasons = [
+        _degraded(
+            f"backup {bad.id} failed its verification: {bad.verification_error}",
+            "python -m ops backup --wait   (then docs/runbooks/backup-is-damaged.md)",
+        )
+        for bad in status.unsound_backups
+    ]
+    if done is None:
+        missing = _unprotected("there is no complete backup", "python -m ops backup --wait")
+        return [missing, *reasons]
+    if last is not None and last.status == "FAILED" and last.verified is None:
+        reasons.append(
+            _degraded(f"the last backup, {last.id}, failed", "python -m ops backup --wait")
+        )
+    if last is not None and last.status in CUT_OFF and not status.backup_running:
+        reasons.append(
+            _degraded(f"the last backup, {last.id}, was cut off", "python -m ops backup --wait")
+        )
+    if done.verified is None and done.ended_at and status.at - done.ended_at > UNVERIFIED_AFTER:
+        reasons.append(_degraded(f"backup {done.id} has not been verified", "python -m ops verify"))
+    if status.failed_drill is not None:
+        reasons.append(
+            _degraded(
+                f"the last restore drill failed: {status.failed_drill}",
+                "python -m ops drills   (then docs/runbooks/drill-failed.md)",
+            )
+        )
+    return reasons
+
+
+def _checks(status: Status) -> list[Reason]:
+    other = [c for c in status.checks if c.name == OTHER_CLUSTER and not c.ok]
+    if other and status.postgres is not None and status.postgres.accepting:
+        return [
+            _unprotected(
+                "the running server is another cluster than the one that is backed up",
+                "python -m ops rebuild postgres   (if that machine is new)",
+            )
+        ]
+    failed = [
+        check for check in status.checks if not check.ok and check.name not in JUDGED_ELSEWHERE
+    ]
+    return [
+        _degraded(
+            f"barman check: {check.name.replace('_', ' ')} failed"
+            + (f" ({check.hint})" if check.hint else "")
+        )
+        for check in failed
+    ]

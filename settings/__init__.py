@@ -1,0 +1,1 @@
+"""The stack's configuration, validated once: plain values, no Pulumi resources."""
