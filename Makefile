@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help up down shell plan test test-unit test-lab test-faults lint format docs bench clean-cache venv for-unit for-lint for-lab for-browser
+.PHONY: help up down shell plan test test-unit test-lab test-faults lint format lock docs bench clean-cache venv for-unit for-lint for-lab for-browser
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,12 @@ lint: for-lint ## ruff, pyright, shellcheck
 
 format: venv ## rewrite the sources in the house layout
 	@$(BIN)/ruff check --quiet --fix . && $(BIN)/ruff format --quiet .
+
+# uv keeps the versions that the lock has, unless UPGRADE=1 or a pin asks for another.
+lock: venv ## write requirements.lock again from requirements*.txt (UPGRADE=1: newest versions)
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate \
+		--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
+		--output-file requirements.lock requirements-dev.txt
 
 docs: for-lint ## draw the architecture, write the table of settings and the dashboard again
 	@dot -Tsvg docs/architecture.dot -o docs/architecture.svg
