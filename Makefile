@@ -41,12 +41,13 @@ test-lab: for-lab for-browser ## the end-to-end tests alone (IMAGE=debian-testin
 test-faults: for-lab ## the whole fault matrix; writes docs/faults.md
 	@$(BIN)/python -m pytest tests/faults
 
-lint: for-lint ## ruff, pyright, shellcheck
+lint: for-lint ## ruff, pyright, shellcheck, codespell
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/pyright --pythonpath $(BIN)/python >.pyright.log || { cat .pyright.log; rm .pyright.log; exit 1; }; rm .pyright.log
 	@tools/shell-scripts -z | xargs -0 --no-run-if-empty shellcheck
-	@echo "lint: ruff, pyright and shellcheck have nothing to say"
+	@git ls-files -z --cached --others --exclude-standard | xargs -0 $(BIN)/codespell
+	@echo "lint: ruff, pyright, shellcheck and codespell have nothing to say"
 
 format: venv ## rewrite the sources in the house layout
 	@$(BIN)/ruff check --quiet --fix . && $(BIN)/ruff format --quiet .
