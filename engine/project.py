@@ -17,19 +17,12 @@ from typing import IO
 import yaml
 
 from engine.environment import Workspace
+from engine.errors import ProjectError, StackBusyError
 
 PROJECT = "postgres-barman"
 
 _ENCRYPTION = re.compile(r"^(encryptionsalt|encryptedkey|secretsprovider):.*\n?", re.MULTILINE)
 _ENCRYPTED = re.compile(r"^\s*-?\s*secure:", re.MULTILINE)
-
-
-class ProjectError(Exception):
-    """A stack that cannot be used; the text names what to do."""
-
-
-class StackBusyError(ProjectError):
-    """Another pulumi works on this stack right now."""
 
 
 @dataclass(frozen=True)

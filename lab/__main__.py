@@ -15,7 +15,7 @@ from rich.console import Console
 
 from engine import binary
 from engine.environment import Workspace, exports
-from engine.project import ProjectError, StackBusyError
+from engine.errors import EngineError, StackBusyError
 from lab import bring_up, plan, preflight, teardown
 from lab.lock import BusyError, hold
 from lab.machines import machine, power
@@ -195,7 +195,7 @@ def main() -> None:
     except (BusyError, StackBusyError) as busy:
         progress.say(str(busy))
         sys.exit(BUSY)
-    except (ProjectError, binary.EngineError) as problem:
+    except EngineError as problem:
         progress.say(str(problem))
         sys.exit(NOT_POSSIBLE)
     except LabError as failure:

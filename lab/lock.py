@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from lab.shell import LabError
 
-class BusyError(Exception):
+
+class BusyError(LabError):
     """Another command of this lab is running; the text names its process."""
 
 

@@ -19,7 +19,7 @@ from lab import plugins
 def plan(root: Path, engine: Path, stack: str) -> int:
     """Write the preview of `stack` as JSON to stdout, all else to stderr; return its exit code.
 
-    Raises engine.project.ProjectError where the stack has no usable configuration.
+    Raises engine.errors.ProjectError where the stack has no usable configuration.
     """
     with tempfile.TemporaryDirectory(prefix="plan-") as scratch:
         workspace = Workspace(Path(scratch) / "workspace")

@@ -21,7 +21,10 @@ PACKAGES = {
 
 
 class LabError(Exception):
-    """Something of the lab could not be done; the message says what, and what to do next."""
+    """Something of the lab could not be done; the message says what, and what to do next.
+
+    lab.lock.BusyError, the only kind with an exit code of its own, is one of these.
+    """
 
 
 def run(

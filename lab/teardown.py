@@ -10,9 +10,9 @@ from pathlib import Path
 
 from engine import binary
 from engine.environment import Workspace, environment
+from engine.errors import ProjectError
 from engine.project import (
     Copy,
-    ProjectError,
     copy_configuration,
     forget_state,
     release_dead_locks,

@@ -6,8 +6,7 @@ import typer
 from rich.console import Console
 
 from ops.cli import foresight, inspect, recovery, report, rotate, teardown
-from ops.errors import OperatorError
-from ops.reach.ssh import CommandFailed, ConnectionLost
+from ops.errors import OpsError
 
 # The exit code of `status` for unprotected or unreachable, and of whatever could not be done.
 FAILED = 2
@@ -30,7 +29,7 @@ def main() -> None:
     """Run the command line; an error the operator can act on is printed without a traceback."""
     try:
         app()
-    except (OperatorError, CommandFailed, ConnectionLost) as error:
+    except OpsError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
         sys.exit(FAILED)
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 from collections.abc import Callable
 
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.model import Status
 from ops.reach import outputs
 from ops.screen import moment, size
@@ -51,6 +51,7 @@ def require_words(stack: str, said: str) -> None:
     if said.strip() != words(stack):
         raise OperatorError(
             f"Not confirmed: the words are: {words(stack)}",
+            NOTHING_CHANGED,
             next_command="python -m ops teardown",
         )
 
@@ -63,13 +64,14 @@ def destroy(stack: str, run: Run) -> None:
     on = ["--stack", stack]
     if run(["state", "unprotect", "--all", "--yes", *on]) != 0:
         raise OperatorError(
-            "The stack could not be unprotected; pulumi's own words are above.",
+            "The stack could not be unprotected; pulumi's own output is above.",
+            "Nothing was deleted. Some resources may be unprotected; pulumi up protects them.",
             next_command="python -m ops teardown",
         )
     if run(["destroy", "--yes", "--skip-preview", *on]) != 0:
         raise OperatorError(
-            "pulumi destroy did not get to its end; its own words are above.",
-            state="What is still there is not protected any more.",
+            "pulumi destroy did not finish; its own output is above.",
+            state="Some resources may be deleted; those that remain are no longer protected.",
             next_command="python -m ops teardown   (to go on; pulumi up brings everything that is "
             "missing back, empty, and protects it again)",
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ops.archive import catalogue
 from ops.archive.catalogue import Backup
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import barman, longrun, postgres
 from ops.reach.ssh import Machine, Site
 from ops.screen import size
@@ -30,6 +30,7 @@ def _refuse_a_second(machine: Machine) -> None:
     if running(machine):
         raise OperatorError(
             "A backup runs already; Barman takes one at a time.",
+            NOTHING_CHANGED,
             next_command="python -m ops backups   (until that one is DONE)",
         )
 
@@ -48,7 +49,11 @@ def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -
     # By its name: after the clock was set back, the newest name is another backup's.
     told = _TAKEN.search(said)
     if told is None:
-        raise OperatorError(f"Barman does not say which backup it took: {said.strip()[-500:]}")
+        raise OperatorError(
+            f"Barman does not say which backup it took: {said.strip()[-500:]}",
+            "The backup was taken and stays in Barman's catalogue.",
+            "python -m ops backups",
+        )
     taken = _one(site, told[1])
     for _ in range(SETTLE_TRIES):
         if taken.status in ("DONE", "FAILED"):
@@ -60,7 +65,7 @@ def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -
     if taken.status != "DONE":
         raise OperatorError(
             f"Backup {taken.backup_id} is {taken.status}, not DONE.",
-            state="The backup stays in Barman's catalogue.",
+            state="The backup was taken and stays in Barman's catalogue.",
             next_command=f"sudo -u barman barman check-backup {server} {taken.backup_id}   "
             "(on barman)",
         )
@@ -112,7 +117,7 @@ def archive_now(site: Site) -> str:
         if time.monotonic() > deadline:
             raise OperatorError(
                 f"Barman has not archived {name}, and nothing else for {ARCHIVE_TIMEOUT_S} s.",
-                state="",
+                state="PostgreSQL has switched to a new WAL segment; nothing was undone.",
                 next_command="python -m ops status",
             )
         time.sleep(0.2)

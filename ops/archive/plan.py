@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from ops.archive.catalogue import Backup, Catalogue, parse_lsn, show_lsn
 from ops.archive.targets import Kind, Target
 from ops.archive.windows import Interval, intervals, reach
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.screen import moment
 
 WINDOW = "python -m ops window"
@@ -57,12 +57,15 @@ def choose(
     """
     if timeline is not None and timeline not in {run.timeline for run in catalogue.runs}:
         known = sorted({run.timeline for run in catalogue.runs})
-        raise OperatorError(f"Barman holds nothing of timeline {timeline}, only of {known}.")
+        raise OperatorError(
+            f"Barman holds nothing of timeline {timeline}, only of {known}.", NOTHING_CHANGED
+        )
     forced = _named_backup(catalogue, backup_id)
     stretches = intervals(catalogue)
     if not stretches:
         raise OperatorError(
             "Barman has no complete backup with the WAL that follows it: nothing can be restored.",
+            NOTHING_CHANGED,
             next_command="python -m ops backups",
         )
     newest = catalogue.newest_timeline
@@ -79,6 +82,7 @@ def choose(
         if reach(catalogue, backup, where) is None:
             raise OperatorError(
                 f"From backup {backup.backup_id} no unbroken WAL leads to timeline {where}.",
+                NOTHING_CHANGED,
                 next_command=WINDOW,
             )
         _not_too_early(backup, target, located)
@@ -131,6 +135,7 @@ def _named_backup(catalogue: Catalogue, backup_id: str | None) -> Backup | None:
         known = ", ".join(b.backup_id for b in catalogue.backups) or "none"
         raise OperatorError(
             f"There is no backup {backup_id}; there are: {known}.",
+            NOTHING_CHANGED,
             next_command="python -m ops backups",
         )
     if not backup.usable:
@@ -138,10 +143,12 @@ def _named_backup(catalogue: Catalogue, backup_id: str | None) -> Backup | None:
         if backup.corrupt:
             raise OperatorError(
                 f"Backup {backup_id} is damaged ({backup.error}).",
+                NOTHING_CHANGED,
                 next_command=f"python -m ops verify {backup_id} --accept   (then the same again)",
             )
         raise OperatorError(
             f"Backup {backup_id} is {backup.status}{why}; only a DONE one can be restored.",
+            NOTHING_CHANGED,
             next_command="python -m ops backups",
         )
     return backup
@@ -178,6 +185,7 @@ def _timeline(
                 "left it. It could mean\n"
                 f"  --timeline {old}   the database as it was then, before that recovery, or\n"
                 f"  --timeline {newest}   what that recovery brought back.",
+                NOTHING_CHANGED,
                 next_command=f"the same with --timeline {old}",
             )
     return newest if newest in holding or not holding else max(holding)
@@ -208,7 +216,9 @@ def _stretch(
 ) -> Interval:
     own = [s for s in stretches if s.timeline == timeline]
     if not own:
-        raise OperatorError(f"Nothing of timeline {timeline} can be restored.", next_command=WINDOW)
+        raise OperatorError(
+            f"Nothing of timeline {timeline} can be restored.", NOTHING_CHANGED, next_command=WINDOW
+        )
     if target.kind is Kind.LATEST:
         return own[-1]
     if located is not None:
@@ -218,6 +228,7 @@ def _stretch(
         raise OperatorError(
             f"{target.describe().capitalize()} at {show_lsn(located.lsn)} lies outside what can "
             f"be restored of timeline {timeline}.",
+            NOTHING_CHANGED,
             next_command=WINDOW,
         )
     holding = [s for s in own if _holds(s, target)]
@@ -238,18 +249,21 @@ def raise_or_note(
         raise OperatorError(
             f"{target.value} is outside the WAL that can be replayed: "
             f"{show_lsn(earliest.start_lsn)} to {show_lsn(latest.end_lsn)}.",
+            NOTHING_CHANGED,
             next_command=WINDOW,
         )
     when = target.time
     if when > now:
         raise OperatorError(
             f"{target.value} is in the future: it is {moment(now)} now.",
+            NOTHING_CHANGED,
             next_command="python -m ops recover   (without a target: the last commit)",
         )
     if when < earliest.starts:
         raise OperatorError(
             f"{target.value} is before the end of the first complete backup, "
             f"{moment(earliest.starts)}: nothing older can be restored.",
+            NOTHING_CHANGED,
             next_command=WINDOW,
         )
     if when > latest.ends:
@@ -257,6 +271,7 @@ def raise_or_note(
             raise OperatorError(
                 f"{target.value} lies behind a gap of the WAL: without one it ends at "
                 f"{moment(latest.ends)}, and no backup begins after the gap.",
+                NOTHING_CHANGED,
                 next_command=WINDOW,
             )
         notes.append(
@@ -269,6 +284,7 @@ def raise_or_note(
     raise OperatorError(
         f"{target.value} lies in a gap of the WAL, between {moment(before.ends)} and "
         f"{moment(after.starts)}.",
+        NOTHING_CHANGED,
         next_command=WINDOW,
     )
 
@@ -297,5 +313,6 @@ def _not_too_early(backup: Backup, target: Target, located: Located | None) -> N
         raise OperatorError(
             f"{target.describe().capitalize()} is before backup {backup.backup_id} ended "
             f"({moment(backup.end_time)}); a recovery only goes forward from there.",
+            NOTHING_CHANGED,
             next_command="python -m ops recover … without --backup-id",
         )

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 
 _LSN = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 
@@ -79,14 +79,16 @@ def parse(
     chosen = [(kind, value) for kind, value in given if value is not None]
     if len(chosen) > 1:
         options = " and ".join(f"--target-{kind}" for kind, _ in chosen)
-        raise OperatorError(f"{options} were given; there can be only one target.")
+        raise OperatorError(f"{options} were given; there can be only one target.", NOTHING_CHANGED)
     if not chosen:
         if exclusive:
-            raise OperatorError("--exclusive needs a target: --target-time, -xid or -lsn.")
+            raise OperatorError(
+                "--exclusive needs a target: --target-time, -xid or -lsn.", NOTHING_CHANGED
+            )
         return Target()
     kind, value = chosen[0]
     if exclusive and kind in (Kind.NAME, Kind.IMMEDIATE):
-        raise OperatorError(f"--exclusive means nothing with the target {kind}.")
+        raise OperatorError(f"--exclusive means nothing with the target {kind}.", NOTHING_CHANGED)
     return Target(kind=kind, value=_checked(kind, value), exclusive=exclusive)
 
 
@@ -94,11 +96,17 @@ def _checked(kind: Kind, value: str) -> str:
     if kind is Kind.TIME:
         return parse_time(value).isoformat(sep=" ")
     if kind is Kind.XID and not (value.isdigit() and int(value) >= 3):
-        raise OperatorError(f"--target-xid {value}: a transaction id is a number from 3 on.")
+        raise OperatorError(
+            f"--target-xid {value}: a transaction id is a number from 3 on.", NOTHING_CHANGED
+        )
     if kind is Kind.LSN and not _LSN.fullmatch(value):
-        raise OperatorError(f"--target-lsn {value}: write it as PostgreSQL does: 0/3000028.")
+        raise OperatorError(
+            f"--target-lsn {value}: write it as PostgreSQL does: 0/3000028.", NOTHING_CHANGED
+        )
     if kind is Kind.NAME and not (0 < len(value.encode()) < 64 and value.isprintable()):
-        raise OperatorError("--target-name: a restore point has 1 to 63 printable characters.")
+        raise OperatorError(
+            "--target-name: a restore point has 1 to 63 printable characters.", NOTHING_CHANGED
+        )
     return value
 
 
@@ -109,7 +117,8 @@ def parse_time(text: str) -> datetime:
     except ValueError:
         raise OperatorError(
             f"--target-time {text!r} is not a time. Write it like 2026-05-01 14:30:00+02:00, or "
-            "with Z for UTC."
+            "with Z for UTC.",
+            NOTHING_CHANGED,
         ) from None
     if moment.tzinfo is None:
         utc = moment.replace(tzinfo=UTC)
@@ -119,6 +128,7 @@ def parse_time(text: str) -> datetime:
             f"  {utc.isoformat(sep=' ')}   (UTC), or\n"
             f"  {here.isoformat(sep=' ')}   (this machine's zone, {here.tzname()}), which is "
             f"{here.astimezone(UTC).isoformat(sep=' ')}",
+            NOTHING_CHANGED,
             next_command=f"the same with --target-time '{utc.isoformat(sep=' ')}'",
         )
     return moment

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.model import BackupStatus
 from ops.reach import barman, longrun
 from ops.reach.ssh import CommandFailed, Machine, Site
@@ -73,7 +73,9 @@ def verify(site: Site, backup_id: str | None) -> Verification:
     done = [backup.id for backup in backups if backup.status == "DONE"]
     if backup_id is None and not done:
         raise OperatorError(
-            "There is no complete backup to verify.", next_command="python -m ops backup --wait"
+            "There is no complete backup to verify.",
+            NOTHING_CHANGED,
+            next_command="python -m ops backup --wait",
         )
     wanted = backup_id or done[0]
     _require(wanted, [backup.id for backup in backups])
@@ -89,7 +91,11 @@ def verify(site: Site, backup_id: str | None) -> Verification:
     )
     found = newest(said).get(wanted)
     if found is None:
-        raise OperatorError(f"The verification of {wanted} said nothing to be understood: {said}")
+        raise OperatorError(
+            f"The verification of {wanted} returned unreadable output: {said}",
+            "The verification ran; it marks a backup FAILED when it finds damage.",
+            "python -m ops backups",
+        )
     return found
 
 
@@ -101,6 +107,7 @@ def accept(site: Site, backup_id: str) -> None:
     except CommandFailed as error:
         raise OperatorError(
             f"{backup_id} cannot be accepted: {error.result.said}",
+            NOTHING_CHANGED,
             next_command="python -m ops backups",
         ) from None
 
@@ -109,5 +116,6 @@ def _require(wanted: str, known: list[str]) -> None:
     if wanted not in known:
         raise OperatorError(
             f"There is no backup {wanted}; there are: {', '.join(known) or 'none'}.",
+            NOTHING_CHANGED,
             next_command="python -m ops backups",
         )

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ops.archive import catalogue
 from ops.archive.catalogue import Catalogue
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import outputs
 from ops.reach.ssh import Site, connect
 from ops.recover import procedure
@@ -81,4 +81,4 @@ def document(found: BaseModel) -> None:
 def ask(question: str, yes: bool, *, on_stderr: bool = False) -> None:
     """Go on only with a yes. Raises OperatorError."""
     if not yes and not typer.confirm(question, err=on_stderr):
-        raise OperatorError("Not confirmed.")
+        raise OperatorError("Not confirmed.", NOTHING_CHANGED)

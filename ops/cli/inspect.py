@@ -10,7 +10,7 @@ from ops.archive import backup as backups_
 from ops.archive import targets, verification, window
 from ops.archive.verification import Verification
 from ops.cli.common import Json, Stack, answer, console, site_of, store_of
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import postgres
 from ops.screen import show_status, span
 from ops.watch import alerts as alerts_
@@ -68,7 +68,9 @@ def verify(
         if accept:
             if backup is None:
                 raise OperatorError(
-                    "Accept which backup?", next_command="python -m ops verify BACKUP --accept"
+                    "Accept which backup?",
+                    NOTHING_CHANGED,
+                    next_command="python -m ops verify BACKUP --accept",
                 )
             verification.accept(site, backup)
             console.print(

@@ -10,7 +10,7 @@ from ops.archive.targets import Point, Target
 from ops.cli import common
 from ops.cli.common import Abort, Resume, Stack, Yes, console, site_of
 from ops.cli.point import takes_point
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach.ssh import Site
 from ops.recover import clone as clones
 from ops.recover import preflight, procedure
@@ -117,6 +117,7 @@ def rebuild(
     if machine is Role.BARMAN and point != Point():
         raise OperatorError(
             "A new Barman machine holds nothing old to choose from: it takes no target.",
+            NOTHING_CHANGED,
             next_command="python -m ops rebuild barman",
         )
     for number, line in enumerate(rebuilding.ORDER[machine], 1):
@@ -163,6 +164,7 @@ def clone(
         if point.target == Target():
             raise OperatorError(
                 "A clone of what? Name a moment.",
+                NOTHING_CHANGED,
                 next_command="python -m ops clone --target-time '…'   (see: python -m ops window)",
             )
         found = preflight.check(site, point, discard_old_data=None)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ops.cli.common import Stack, console, site_of
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import outputs
 from ops.reach.ssh import connect
 from ops.report import serve as serving
@@ -33,7 +33,9 @@ def report(
     if serve:
         if output is not None:
             raise OperatorError(
-                "--serve writes no file.", next_command="python -m ops report --serve"
+                "--serve writes no file.",
+                NOTHING_CHANGED,
+                next_command="python -m ops report --serve",
             )
         found = outputs.read(stack)
 
@@ -46,7 +48,7 @@ def report(
         return
     target = output or Path("report.html")
     if not target.parent.is_dir():
-        raise OperatorError(f"There is no directory {target.parent} to write to.")
+        raise OperatorError(f"There is no directory {target.parent} to write to.", NOTHING_CHANGED)
     with site_of(stack) as site:
         made = collect(site)
     _write(target, render(made))
@@ -60,4 +62,6 @@ def _write(target: Path, text: str) -> None:
         new.write_text(text, encoding="utf-8")
         new.replace(target)
     except OSError as error:
-        raise OperatorError(f"{target} cannot be written: {error.strerror}") from None
+        raise OperatorError(
+            f"{target} cannot be written: {error.strerror}", f"{target} is as it was before."
+        ) from None

@@ -26,6 +26,7 @@ def ask(machine: Machine, *words: str, timeout_s: float = 120) -> Any:
         raise OperatorError(
             f"barman {' '.join(words)} on {machine.name} failed ({result.returncode}): "
             f"{result.said}",
+            "That command only reads; it changed nothing.",
             next_command="python -m ops status",
         ) from None
 

@@ -55,7 +55,7 @@ def run(
         why = f"exit code {state}" if state.isdigit() else "it was killed or the machine rebooted"
         raise OperatorError(
             f"{' '.join(argv[:2])} on {machine.name} failed ({why}): {complaint(output)}",
-            state="",
+            state=f"Whatever it did on {machine.name} before it failed was not undone.",
         )
     return output
 

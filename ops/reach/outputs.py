@@ -16,6 +16,8 @@ from ops.errors import OperatorError
 
 PROJECT = Path(__file__).resolve().parents[2]
 PULUMI_TIMEOUT_S = 120
+# Outputs are read at the start of a runbook, and again after it has changed something.
+ONLY_READ = "Reading the outputs changed nothing."
 
 
 def _one_key(value: str) -> str:
@@ -98,11 +100,13 @@ def read(stack: str | None = None, base: Mapping[str, str] | None = None) -> Sta
     except FileNotFoundError:
         raise OperatorError(
             "pulumi is not on PATH, so the stack's outputs cannot be read.",
+            ONLY_READ,
             next_command="make shell   (for a lab), or install Pulumi and log in to your backend",
         ) from None
     except subprocess.TimeoutExpired:
         raise OperatorError(
             f"pulumi did not answer within {PULUMI_TIMEOUT_S} s.",
+            ONLY_READ,
             next_command="pulumi stack output   (to see what it waits for)",
         ) from None
     if done.returncode != 0:
@@ -129,6 +133,7 @@ def parse(text: str, stack: str | None = None) -> StackOutputs:
     if not raw:
         raise OperatorError(
             "The stack has no outputs: it was never brought up, or it was destroyed.",
+            ONLY_READ,
             next_command=f"pulumi up{option}   (make up, for a lab)",
         )
     try:
@@ -141,6 +146,7 @@ def parse(text: str, stack: str | None = None) -> StackOutputs:
         )
         raise OperatorError(
             f"The stack's outputs are not those of this version of the program: {wrong}.",
+            ONLY_READ,
             next_command=f"pulumi up{option}   (make up, for a lab)",
         ) from None
 
@@ -152,29 +158,35 @@ def explain(stderr: str, stack: str | None) -> OperatorError:
     if "incorrect passphrase" in lower:
         return OperatorError(
             "The passphrase does not open this stack's secrets.",
+            ONLY_READ,
             next_command="export PULUMI_CONFIG_PASSPHRASE_FILE=…   (or make shell, for a lab)",
         )
     if "passphrase must be set" in lower:
         return OperatorError(
             "The stack's secrets are encrypted with a passphrase and none was given.",
+            ONLY_READ,
             next_command="export PULUMI_CONFIG_PASSPHRASE_FILE=…   (or make shell, for a lab)",
         )
     if "no stack named" in lower or "stack not found" in lower:
         return OperatorError(
             f"There is no stack named {stack or '(the selected one)'} in this backend.",
+            ONLY_READ,
             next_command="pulumi stack ls   (make shell first, for a lab)",
         )
     if "no stack selected" in lower or "must supply" in lower:
         return OperatorError(
             "No stack is selected.",
+            ONLY_READ,
             next_command="pulumi stack select NAME   (or add --stack NAME; make shell, for a lab)",
         )
     if "login" in lower or "access token" in lower:
         return OperatorError(
             "pulumi is not logged in to a backend.",
+            ONLY_READ,
             next_command="pulumi login   (or make shell, for a lab)",
         )
     return OperatorError(
         f"pulumi could not read the stack's outputs: {text}",
+        ONLY_READ,
         next_command=f"pulumi stack output{f' --stack {stack}' if stack else ''}",
     )

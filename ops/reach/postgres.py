@@ -9,6 +9,7 @@ from ops.reach.ssh import CommandFailed, Machine
 
 USER = "postgres"
 RECEIVER = "barman_receive_wal"
+ONLY_ASKED = "PostgreSQL was only asked for its state."
 
 # One statement, so that every number is of one moment.
 STATE = """
@@ -97,9 +98,12 @@ def require_running(status: PostgresStatus) -> None:
     if not status.accepting:
         raise OperatorError(
             f"PostgreSQL does not accept connections: {status.error}",
+            ONLY_ASKED,
             next_command="python -m ops status",
         )
     if status.in_recovery:
         raise OperatorError(
-            "PostgreSQL is still in recovery.", next_command="python -m ops recover --resume"
+            "PostgreSQL is still in recovery.",
+            ONLY_ASKED,
+            next_command="python -m ops recover --resume",
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import paramiko
 
-from ops.errors import OperatorError
+from ops.errors import OperatorError, OpsError
 from ops.reach.outputs import MachineOutputs, StackOutputs
 
 CONNECT_TIMEOUT_S = 15.0
@@ -21,7 +21,7 @@ KEEPALIVE_S = 10
 TIMED_OUT = 124
 
 
-class ConnectionLost(Exception):
+class ConnectionLost(OpsError):
     """The connection broke; what was running on the machine may still be running."""
 
 
@@ -44,7 +44,7 @@ class Result:
         return (self.stderr.strip() or self.stdout.strip())[-2000:]
 
 
-class CommandFailed(Exception):
+class CommandFailed(OpsError):
     """A command on a machine ended with an exit code that was not expected."""
 
     def __init__(self, machine: str, result: Result) -> None:
@@ -180,6 +180,7 @@ class Site:
         if machine is None:
             raise OperatorError(
                 f"{name} cannot be reached: {self.unreachable.get(name, 'not connected')}",
+                f"No command was sent to {name}.",
                 next_command="python -m ops status",
             )
         return machine
@@ -271,7 +272,7 @@ def check_host_key(target: MachineOutputs, offered: paramiko.PKey, expected: str
         f"The host key of {target.name} ({target.ssh_address}) is not the one in the stack's "
         f"outputs. It offered {offered.get_name()} {offered.fingerprint}. Either another machine "
         "answers at this address, or somebody sits in between, or the machine was rebuilt by hand.",
-        "Nothing was sent to it and nothing was changed.",
+        "Nothing was sent to it.",
         "pulumi refresh   (then pulumi up, if the machine was rebuilt on purpose)",
     )
 
@@ -282,6 +283,7 @@ def _private_key(text: str) -> paramiko.PKey:
     except (paramiko.SSHException, ValueError, IndexError) as error:
         raise OperatorError(
             f"The output sshPrivateKey is not a usable ed25519 key: {error}",
+            "No connection was opened.",
             next_command="pulumi up",
         ) from None
 

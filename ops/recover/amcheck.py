@@ -137,7 +137,10 @@ def _run(
     words = _PROGRESS.sub("", said).strip()
     code = _EXIT.findall(words)[-1]
     if code not in ("0", "2"):
-        raise OperatorError(f"pg_amcheck could not read the tables: {words[-1500:]}")
+        raise OperatorError(
+            f"pg_amcheck could not read the tables: {words[-1500:]}",
+            "The check did not change the restored data.",
+        )
     return words if code == "2" else ""
 
 
@@ -160,6 +163,7 @@ def refusal(finding: Finding) -> OperatorError:
     return OperatorError(
         f"The restored data is damaged: {', '.join(finding.damaged)}. pg_amcheck says:\n"
         f"{_EXIT.sub('', finding.words).strip()[:1500]}\n",
+        "The check did not change the restored data.",
         next_command="the same with an older --backup-id   (python -m ops backups), or with "
         "--accept-damage to get the data as it is",
     )

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import barman, longrun, postgres
 from ops.reach.ssh import CommandFailed, Site
 from ops.recover import restore, space
@@ -23,6 +23,7 @@ FOLDER = "/data/clones"
 UNIT = "runbook-clone"
 RESTORE_UNIT = "runbook-clone-restore"
 START_TIMEOUT_S = 6 * 3600
+RUNNING_UNTOUCHED = "The running server was not touched."
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 # A server in recovery refuses lower values than its primary had.
 _AT_LEAST = (
@@ -43,7 +44,9 @@ class Clone:
 
     def __init__(self, name: str, port: int) -> None:
         if not _NAME.fullmatch(name):
-            raise OperatorError(f"{name!r} is no name for a clone: a letter, then a-z 0-9 _ -.")
+            raise OperatorError(
+                f"{name!r} is no name for a clone: a letter, then a-z 0-9 _ -.", NOTHING_CHANGED
+            )
         self.name, self.port = name, port
         self.folder = f"{FOLDER}/{name}"
         self.data = f"{self.folder}/data"
@@ -60,14 +63,20 @@ def make(site: Site, clone: Clone, plan: Plan, console: Console) -> str:
     if site.postgres.run(["test", "-e", clone.folder], accept=(0, 1)).ok:
         raise OperatorError(
             f"There is a clone {clone.name} already.",
+            NOTHING_CHANGED,
             next_command=f"python -m ops clone --drop --name {clone.name}",
         )
     try:
         _restore(site, clone, plan, console)
         return _start(site, clone, plan)
-    except (OperatorError, CommandFailed):
+    except (OperatorError, CommandFailed) as error:
         drop(site, clone)
-        raise
+        operator = isinstance(error, OperatorError)
+        raise OperatorError(
+            error.happened if operator else str(error),
+            f"The clone was removed. {RUNNING_UNTOUCHED}",
+            error.next_command if operator else None,
+        ) from error
 
 
 def drop(site: Site, clone: Clone) -> None:
@@ -161,8 +170,10 @@ def _wait(site: Site, clone: Clone) -> str:
             ).stdout
             raise OperatorError(
                 f"The clone stopped while replaying: {log.strip()}",
-                "It is removed; the running server was not touched.",
+                RUNNING_UNTOUCHED,
                 "python -m ops window",
             )
         time.sleep(0.5)
-    raise OperatorError("The clone is still replaying.", "It is removed.")
+    raise OperatorError(
+        f"The clone was still replaying after {START_TIMEOUT_S // 3600} hours.", RUNNING_UNTOUCHED
+    )

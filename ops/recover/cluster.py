@@ -88,6 +88,7 @@ def prove_stopped(run: Run) -> None:
             raise OperatorError(
                 f"PostgreSQL will not stop. Still using {cluster(run).data}: "
                 f"{'; '.join(found[:5])}. Restoring under a running server destroys it.",
+                "PostgreSQL was asked to stop; this step has not moved or removed any file.",
                 next_command=f"sudo systemctl status {cluster(run).unit}   (on its machine)",
             )
         time.sleep(0.5)
@@ -118,7 +119,7 @@ def undo_set_aside(run: Run) -> None:
     if run.journal.options.get("discard_old_data"):
         raise OperatorError(
             "The old data directory was discarded, as asked; there is nothing to go back to.",
-            "It stays where it is.",
+            "The restored data directory was not touched by this step.",
             f"python -m ops {run.journal.kind} --resume",
         )
     names, machine = cluster(run), run.site.postgres

@@ -8,7 +8,7 @@ from ops.archive import catalogue, plan
 from ops.archive.catalogue import Backup, Catalogue
 from ops.archive.plan import Located, Plan
 from ops.archive.targets import Kind, Point, Target
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.model import PostgresStatus
 from ops.reach import barman, postgres, remote_python
 from ops.reach.ssh import Site
@@ -61,6 +61,7 @@ def check(
         raise OperatorError(
             f"The running server is another cluster (system identifier {server.system_id}) than "
             f"the one backed up ({chosen.system_id}).",
+            NOTHING_CHANGED,
             next_command="python -m ops rebuild postgres   (if that machine is new and empty)",
         )
     found = Preflight(plan=chosen, server=server)
@@ -89,6 +90,7 @@ def refuse_if_busy(site: Site) -> None:
     if current is not None:
         raise OperatorError(
             f"A run is under way: {current.describe()}.",
+            NOTHING_CHANGED,
             next_command=current.finish_command,
         )
 
@@ -120,6 +122,7 @@ def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) ->
     if answer is None:
         raise OperatorError(
             f"No WAL that Barman holds contains {target.describe().split('including ')[-1]}.",
+            NOTHING_CHANGED,
             next_command="python -m ops window",
         )
     return Located(
@@ -134,18 +137,21 @@ def _restorable(site: Site, held: Catalogue, chosen: Plan) -> Backup:
     if backup.tablespaces:
         raise OperatorError(
             f"Backup {backup.backup_id} has tablespaces; this runbook does not place those.",
+            NOTHING_CHANGED,
             next_command="sudo -u barman barman recover --help   (--tablespace, on barman)",
         )
     major = str((backup.version or 0) // 10000)
     ours = site.outputs.postgres.version.split(".")[0]
     if major != ours:
         raise OperatorError(
-            f"Backup {backup.backup_id} is of PostgreSQL {major}, the machine has {ours}."
+            f"Backup {backup.backup_id} is of PostgreSQL {major}, the machine has {ours}.",
+            NOTHING_CHANGED,
         )
     if site.outputs.postgres.data_directory != backup.pgdata:
         raise OperatorError(
             f"Backup {backup.backup_id} is of {backup.pgdata}, the stack's data directory is "
-            f"{site.outputs.postgres.data_directory}."
+            f"{site.outputs.postgres.data_directory}.",
+            NOTHING_CHANGED,
         )
     return backup
 
@@ -181,6 +187,7 @@ def _connections(site: Site) -> None:
         raise OperatorError(
             f"Barman cannot reach postgres@{outputs.postgres.private_address} over SSH, which the "
             f"restore needs: {there.said or 'refused'}",
+            NOTHING_CHANGED,
             next_command="pulumi up",
         )
     back = site.postgres.run(
@@ -195,5 +202,6 @@ def _connections(site: Site) -> None:
         raise OperatorError(
             f"{outputs.postgres.name} cannot fetch WAL from Barman, which the replay needs: "
             f"{back.said}",
+            NOTHING_CHANGED,
             next_command="pulumi up",
         )

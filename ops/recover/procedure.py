@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach.ssh import Site
 from ops.recover import cluster, receiver, rejoin, replay, restore, undo, verify
 from ops.runbook import journal, lock, steps
@@ -52,6 +52,7 @@ def begin(site: Site, new: Journal, console: Console) -> Run:
         if current is not None:
             raise OperatorError(
                 f"A run is under way: {current.describe()}.",
+                NOTHING_CHANGED,
                 next_command=current.finish_command,
             )
         run = Run(site, new, console)
@@ -84,10 +85,13 @@ def _through(run: Run) -> Run:
 def _interrupted(site: Site, kind: str, console: Console) -> Run:
     current = journal.load(site.barman)
     if current is None:
-        raise OperatorError("No run is under way.", next_command="python -m ops status")
+        raise OperatorError(
+            "No run is under way.", NOTHING_CHANGED, next_command="python -m ops status"
+        )
     if current.kind != kind:
         raise OperatorError(
             f"The run under way is another: {current.describe()}.",
+            NOTHING_CHANGED,
             next_command=current.finish_command,
         )
     return Run(site, current, console)

@@ -1,7 +1,7 @@
 """A machine that is gone, made anew by `pulumi up`, brought back into its role."""
 
 from ops.archive.plan import Plan
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import postgres
 from ops.reach.ssh import Site
 
@@ -32,6 +32,7 @@ def require_blank(site: Site, plan: Plan) -> None:
     if state.system_id == plan.system_id:
         raise OperatorError(
             "This machine runs the cluster that Barman backs up: it is not a new one.",
+            NOTHING_CHANGED,
             next_command="python -m ops recover   (to replace its data)",
         )
     names = postgres.query(
@@ -46,5 +47,6 @@ def require_blank(site: Site, plan: Plan) -> None:
         tables = ", ".join(f"{count} in {name}" for name, count in used.items())
         raise OperatorError(
             f"The new cluster is not empty: it has tables ({tables}). Rebuilding would hide them.",
+            NOTHING_CHANGED,
             next_command="save or drop them, then python -m ops rebuild postgres",
         )

@@ -28,6 +28,7 @@ def pause_cron(run: Run) -> str:
     if _running(run, _BACKUP):
         raise OperatorError(
             "A backup is being taken right now.",
+            "Barman's cron was not paused.",
             next_command="python -m ops backups   (wait until it is DONE, then the same again)",
         )
     machine.run(["sh", "-c", f"if [ -e {CRON} ]; then mv {CRON} {PAUSED}; fi"])
@@ -99,5 +100,8 @@ def _wait_until_gone(run: Run, pattern: str) -> None:
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     while found := _running(run, pattern):
         if time.monotonic() > deadline:
-            raise OperatorError(f"Barman is still busy: {found.splitlines()[0]}")
+            raise OperatorError(
+                f"Barman is still busy: {found.splitlines()[0]}",
+                "Barman's cron is paused; nothing was stopped by force.",
+            )
         time.sleep(0.2)

@@ -18,6 +18,7 @@ from ops.runbook.progress import watched
 from ops.runbook.steps import Run, Step
 
 STREAM_TIMEOUT_S = 90.0
+PROOF_STATE = "The full backup stays; the proof wrote a row to runbook.marker."
 _SEGMENT = re.compile(r"[0-9A-F]{24}$")
 
 
@@ -116,7 +117,10 @@ def _wait_streaming(run: Run, synchronous: bool = False):
         time.sleep(0.5)
     log = run.site.barman.run(["tail", "-n", "8", "/var/log/barman/barman.log"], accept=None).stdout
     state = f"{receiver.state}, {receiver.sync_state}" if receiver else "not connected"
-    raise OperatorError(f"The receiver is {state}. Barman's log ends with:\n{log.strip()}")
+    raise OperatorError(
+        f"The receiver is {state}. Barman's log ends with:\n{log.strip()}",
+        "The slot is there and the receiver was started; both stay.",
+    )
 
 
 def archive_ends(run: Run) -> str:
@@ -237,7 +241,9 @@ def prove(run: Run) -> str:
     )
     segment = segment.split("\n")[-1]
     if not _SEGMENT.match(segment):
-        raise OperatorError(f"PostgreSQL answered {segment!r} instead of a segment's name.")
+        raise OperatorError(
+            f"PostgreSQL answered {segment!r} instead of a segment's name.", PROOF_STATE
+        )
     backup.archive_now(run.site)
     script = 'barman get-wal "$1" "$2" | grep -a -c -F -- "$3"'
     found = machine.run(
@@ -246,7 +252,8 @@ def prove(run: Run) -> str:
     if not found.ok:
         raise OperatorError(
             f"The row written just now is not in {segment} as Barman holds it: WAL does not "
-            "arrive whole."
+            "arrive whole.",
+            PROOF_STATE,
         )
     failed = [
         f"{line.name} ({line.hint})" if line.hint else line.name
@@ -255,7 +262,7 @@ def prove(run: Run) -> str:
         if not line.ok and line.name != barman.FAILED_BACKUPS
     ]
     if failed:
-        raise OperatorError(f"barman check is not clean: {', '.join(failed)}.")
+        raise OperatorError(f"barman check is not clean: {', '.join(failed)}.", PROOF_STATE)
     return f"the row written just now is in {segment} on Barman; barman check is clean"
 
 

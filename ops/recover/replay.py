@@ -56,7 +56,11 @@ def replay(run: Run) -> str:
             elif _gave_up(run):
                 why = explain(_logged(run, mark))
                 if not not_fetched(why) or out_of_reach.too_long():
-                    raise OperatorError(why, next_command="python -m ops window")
+                    raise OperatorError(
+                        why,
+                        "The restored data is replayed in part and was not promoted.",
+                        next_command="python -m ops window",
+                    )
                 if out_of_reach.begins():
                     run.say("PostgreSQL cannot get its WAL from Barman; it is started again")
                 mark = _start(run)

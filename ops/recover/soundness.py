@@ -1,7 +1,7 @@
 """Whether a backup is as PostgreSQL sent it, before anything is replaced by it."""
 
 from ops.archive.catalogue import Backup, Catalogue
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import barman
 from ops.reach.ssh import Site
 from ops.screen import moment, size
@@ -39,6 +39,7 @@ def check(site: Site, held: Catalogue, backup: Backup) -> str:
         raise OperatorError(
             f"Backup {backup.backup_id} is damaged: {wrong[0] if wrong else 'no reason given'}"
             f"{f' (and {len(wrong) - 1} more)' if len(wrong) > 1 else ''}.",
+            NOTHING_CHANGED,
             next_command=f"python -m ops verify {backup.backup_id}   (marks it; then the same "
             "again takes an older one)",
         )

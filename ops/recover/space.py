@@ -1,6 +1,6 @@
 """Whether both disks have room for what a restore brings with it."""
 
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach.ssh import Machine, Site
 from ops.screen import size
 
@@ -35,9 +35,12 @@ def require(site: Site, backup_size: int, *, free: int, old: int, discard: bool 
     if discard is False and free + old >= needed:
         raise OperatorError(
             f"{text} beside the old data directory ({size(old)}), which is kept for `ops undo`.",
+            NOTHING_CHANGED,
             next_command="the same with --discard-old-data   (then there is no undo)",
         )
-    raise OperatorError(f"{text}.", next_command="enlarge postgresDiskGb, then pulumi up")
+    raise OperatorError(
+        f"{text}.", NOTHING_CHANGED, next_command="enlarge postgresDiskGb, then pulumi up"
+    )
 
 
 def require_on_barman(site: Site, backup_size: int) -> str | None:
@@ -48,6 +51,7 @@ def require_on_barman(site: Site, backup_size: int) -> str | None:
         raise OperatorError(
             f"/data on {name} is full: {size(free)} is free. The run needs {size(RESERVE_BYTES)} "
             "there, for its journal and for the WAL that it saves.",
+            NOTHING_CHANGED,
             next_command="enlarge barmanDiskGb, then pulumi up",
         )
     if free < backup_size + RESERVE_BYTES:

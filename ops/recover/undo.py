@@ -1,6 +1,6 @@
 """Back to the data directory from before the last recovery, on a timeline of its own."""
 
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach.ssh import Site
 from ops.recover import cluster, receiver, rejoin, replay, restore
 from ops.runbook import journal
@@ -22,6 +22,7 @@ def find(site: Site) -> Journal:
             return past
     raise OperatorError(
         "No recovery has left an old data directory to go back to.",
+        NOTHING_CHANGED,
         next_command="python -m ops recover --target-time … --timeline …",
     )
 

@@ -14,10 +14,14 @@ def verify(run: Run) -> str:
     postgres.require_running(status)
     if status.system_id != plan.system_id:
         raise OperatorError(
-            f"The system identifier is {status.system_id}, the backup's is {plan.system_id}."
+            f"The system identifier is {status.system_id}, the backup's is {plan.system_id}.",
+            "This check changed nothing.",
         )
     if status.timeline is None or status.timeline <= plan.timeline:
-        raise OperatorError(f"The timeline is {status.timeline}, not one after {plan.timeline}.")
+        raise OperatorError(
+            f"The timeline is {status.timeline}, not one after {plan.timeline}.",
+            "This check changed nothing.",
+        )
     *names, checksums = postgres.query(
         machine, "SELECT datname FROM pg_database WHERE datallowconn; SHOW data_checksums"
     ).split("\n")

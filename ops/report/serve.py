@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.report.model import Report
 from ops.report.page import render
 
@@ -95,6 +95,7 @@ def serve(ask: Callable[[], Report], port: int, say: Callable[[str], None]) -> N
     except OSError as error:
         raise OperatorError(
             f"Port {port} of this machine cannot be used: {error.strerror}",
+            NOTHING_CHANGED,
             next_command=f"python -m ops report --serve --port {port + 1}",
         ) from None
     ended = threading.Event()

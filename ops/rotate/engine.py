@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from engine import project
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import outputs
 from ops.rotate.plan import Rotation
 
@@ -47,19 +47,28 @@ class Engine:
             raise OperatorError(
                 "The stack is not what its program and its settings ask for, so an update would "
                 f"do more than rotate:\n{_end(done)}",
+                NOTHING_CHANGED,
                 next_command="pulumi up   (then this command again)",
             )
 
     def update(self, rotation: Rotation, setting: str) -> None:
         """Set one mark and run `pulumi up` on this terminal. Raises OperatorError."""
-        self._ask("config", "set", "--path", f"{_SETTING}.{setting}", rotation.mark)
+        try:
+            self._ask("config", "set", "--path", f"{_SETTING}.{setting}", rotation.mark)
+        except OperatorError as error:
+            raise OperatorError(
+                error.happened,
+                f"The setting {setting} was not changed; updates that this rotation has already "
+                "run stay.",
+                error.next_command,
+            ) from None
         arguments = ["up", "--yes", "--skip-preview", "--non-interactive", "--suppress-outputs"]
         code = project.run(
             [*arguments, *self._option], self._directory, self._around, self._words_to
         )
         if code:
             raise OperatorError(
-                f"pulumi up ended with exit code {code}; its own words are above.",
+                f"pulumi up ended with exit code {code}; its own output is above.",
                 f"The rotation is unfinished: one machine may have new secrets that the other "
                 f"lacks. {_MEANWHILE[rotation.kind]}",
                 f"python -m ops rotate {rotation.kind}   (goes on with this rotation; if pulumi "
@@ -79,7 +88,9 @@ class Engine:
             )
         except FileNotFoundError:
             raise OperatorError(
-                "pulumi is not on PATH.", next_command="make shell   (for a lab), or install Pulumi"
+                "pulumi is not on PATH.",
+                "That pulumi command was not run.",
+                next_command="make shell   (for a lab), or install Pulumi",
             ) from None
         if check and done.returncode:
             raise outputs.explain(done.stderr, self._stack)

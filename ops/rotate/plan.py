@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 
 # Sorts as text, and YAML does not take it for a date.
 _MOMENT = "%Y%m%dT%H%M%SZ"
@@ -83,6 +83,7 @@ def plan(
     if mark <= newest:
         raise OperatorError(
             f"This machine's clock says {mark}, but the last rotation was at {newest}.",
+            NOTHING_CHANGED,
             next_command=f"timedatectl   (then python -m ops rotate {kind})",
         )
     return Rotation(kind, mark, stages, resumed=False)

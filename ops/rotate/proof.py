@@ -116,6 +116,6 @@ def _certificate(site: Site) -> list[str]:
 def _not(what: str, whom: str) -> OperatorError:
     return OperatorError(
         f"{what}: {whom}",
-        "The update itself is finished; this was found when looking after it.",
+        "The update is finished and the new secrets are set; only this check failed.",
         "pulumi refresh, then pulumi up",
     )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import paramiko
 
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach.ssh import CONNECT_TIMEOUT_S, ConnectionLost, Machine
 from ops.runbook.journal import FOLDER
 
@@ -39,6 +39,7 @@ def held(machine: Machine, who: str) -> Iterator[None]:
         channel.close()
         raise OperatorError(
             f"Another runbook is at work on {machine.name}: {answer.removeprefix('held by ')}.",
+            NOTHING_CHANGED,
             next_command="wait for it; if it was killed, the lock is free a minute later",
         )
     stop = threading.Event()

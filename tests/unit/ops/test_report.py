@@ -329,7 +329,10 @@ def test_it_is_served_to_this_machine_and_read_only() -> None:
 def test_a_refresh_that_fails_is_told_on_the_page_until_one_succeeds() -> None:
     answers: list[Report | Exception] = [
         report_states.healthy(),
-        OperatorError("The host key of barman-prod is not the one in the stack's outputs."),
+        OperatorError(
+            "The host key of barman-prod is not the one in the stack's outputs.",
+            "Nothing was changed.",
+        ),
         report_states.healthy(),
     ]
 

@@ -97,7 +97,7 @@ def in_memory_first(step: Step, in_memory: set[tuple[str, str]]) -> Step:
 
 
 def test_a_failure_takes_everything_back(run: Run) -> None:
-    walk = Walk("b", OperatorError("no room"))
+    walk = Walk("b", OperatorError("no room", "Nothing was changed."))
     with pytest.raises(OperatorError, match="no room") as caught:
         steps.forward(run, walk.steps)
     assert walk.seen == ["a", "b", "-b", "-a"]
@@ -105,7 +105,7 @@ def test_a_failure_takes_everything_back(run: Run) -> None:
 
 
 def test_after_the_final_step_there_is_only_forward(run: Run) -> None:
-    walk = Walk("c", OperatorError("slot in use"))
+    walk = Walk("c", OperatorError("slot in use", "Nothing was changed."))
     with pytest.raises(OperatorError, match="slot in use") as caught:
         steps.forward(run, walk.steps)
     assert walk.seen == ["a", "b", "c"]
@@ -135,10 +135,10 @@ def test_an_abort_repeats_nothing_that_was_taken_back(run: Run) -> None:
 
 
 def test_what_cannot_be_taken_back_says_how_to_go_on(run: Run) -> None:
-    walk = Walk("b", OperatorError("no room"))
+    walk = Walk("b", OperatorError("no room", "Nothing was changed."))
 
     def stuck(run: Run) -> None:
-        raise OperatorError("it still runs")
+        raise OperatorError("it still runs", "Nothing was changed.")
 
     walk.steps[0] = Step("a", "a", walk.steps[0].do, stuck)
     with pytest.raises(OperatorError, match="Taking back step a failed: it still runs") as caught:
@@ -147,7 +147,7 @@ def test_what_cannot_be_taken_back_says_how_to_go_on(run: Run) -> None:
 
 
 def test_a_machine_that_goes_while_steps_are_taken_back(run: Run) -> None:
-    walk = Walk("b", OperatorError("no room"))
+    walk = Walk("b", OperatorError("no room", "Nothing was changed."))
 
     def gone(run: Run) -> None:
         raise ConnectionLost("gone")

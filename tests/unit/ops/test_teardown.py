@@ -74,5 +74,5 @@ def test_nothing_is_destroyed_that_could_not_be_unprotected() -> None:
 def test_a_destroy_that_stops_half_way_says_that_the_rest_is_unprotected() -> None:
     with pytest.raises(OperatorError) as stopped:
         teardown.destroy("dev", lambda arguments: int(arguments[0] == "destroy"))
-    assert "not protected any more" in stopped.value.state
+    assert "no longer protected" in stopped.value.state
     assert "python -m ops teardown" in str(stopped.value)

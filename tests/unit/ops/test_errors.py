@@ -1,0 +1,51 @@
+"""Errors that an operator sees: each says what was changed, and one class catches them all."""
+
+import ast
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+
+from ops.errors import OperatorError, OpsError
+from ops.reach.ssh import CommandFailed, ConnectionLost
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _calls(source: str) -> list[ast.Call]:
+    return [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "OperatorError"
+    ]
+
+
+def _state(call: ast.Call) -> ast.expr | None:
+    if len(call.args) > 1:
+        return call.args[1]
+    return next((word.value for word in call.keywords if word.arg == "state"), None)
+
+
+def test_what_was_changed_has_no_default() -> None:
+    (state,) = [field for field in fields(OperatorError) if field.name == "state"]
+    assert state.default is MISSING
+    assert state.default_factory is MISSING
+
+
+def test_whoever_raises_says_what_was_changed() -> None:
+    silent = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for folder in ("ops", "bench", "tools")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for call in _calls(path.read_text())
+        if (state := _state(call)) is None
+        or (isinstance(state, ast.Constant) and not str(state.value).strip())
+    ]
+    assert not silent
+
+
+@pytest.mark.parametrize("kind", [OperatorError, CommandFailed, ConnectionLost])
+def test_one_class_catches_every_error_of_a_runbook(kind: type[Exception]) -> None:
+    assert issubclass(kind, OpsError)
