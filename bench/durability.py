@@ -89,8 +89,11 @@ def measure(checkout: Path) -> Measured:
 def _rate(lab: Lab, clients: int) -> float:
     said = _pgbench(
         lab,
-        *("--builtin=simple-update", "--no-vacuum", f"--time={SECONDS}"),
-        *(f"--client={clients}", f"--jobs={min(clients, 2)}"),
+        "--builtin=simple-update",
+        "--no-vacuum",
+        f"--time={SECONDS}",
+        f"--client={clients}",
+        f"--jobs={min(clients, 2)}",
     )
     found = _TPS.search(said)
     if found is None:

@@ -20,7 +20,9 @@ from lab.names import Lab
 ROOT = Path(__file__).resolve().parents[1]
 SERVICES = {
     "barman-lab": (
-        *("prometheus", "prometheus-alertmanager", "prometheus-node-exporter"),
+        "prometheus",
+        "prometheus-alertmanager",
+        "prometheus-node-exporter",
         "barman-exporter",
     ),
     "postgres-lab": ("prometheus-node-exporter", "prometheus-postgres-exporter"),

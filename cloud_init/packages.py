@@ -3,8 +3,15 @@
 # logrotate and openssh-client are merely recommended by what needs them, and recommended packages
 # stay out.
 _COMMON = (
-    *("apparmor", "azure-vm-utils", "chrony", "cron", "logrotate", "openssh-client"),
-    *("rsync", "unattended-upgrades", "xfsprogs"),
+    "apparmor",
+    "azure-vm-utils",
+    "chrony",
+    "cron",
+    "logrotate",
+    "openssh-client",
+    "rsync",
+    "unattended-upgrades",
+    "xfsprogs",
 )
 
 

@@ -78,8 +78,17 @@ def stand_in(around: Mapping[str, str], copy: Copy, key: str) -> None:
     work out which resources there would be."""
     subprocess.run(
         [
-            *("pulumi", "config", "set", "--secret", key, "https://encrypted.invalid/"),
-            *("--non-interactive", "--stack", copy.stack, "--config-file", str(copy.settings)),
+            "pulumi",
+            "config",
+            "set",
+            "--secret",
+            key,
+            "https://encrypted.invalid/",
+            "--non-interactive",
+            "--stack",
+            copy.stack,
+            "--config-file",
+            str(copy.settings),
         ],
         cwd=copy.directory,
         env=around,
@@ -145,8 +154,15 @@ def remove_stack(around: Mapping[str, str], copy: Copy) -> None:
     """Forget the stack's state, whatever it holds."""
     subprocess.run(
         [
-            *("pulumi", "stack", "rm", "--force", "--yes", "--preserve-config"),
-            *("--non-interactive", "--stack", copy.stack),
+            "pulumi",
+            "stack",
+            "rm",
+            "--force",
+            "--yes",
+            "--preserve-config",
+            "--non-interactive",
+            "--stack",
+            copy.stack,
         ],
         cwd=copy.directory,
         env=around,

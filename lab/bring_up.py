@@ -45,8 +45,16 @@ def up(root: Path, lab: Lab, progress: Progress) -> int:
     for news in power.switch_on(lab):
         progress.say(news)
     update = [
-        *("up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-permalink=true"),
-        *("--skip-plugin-pre-install", "--stack", lab.stack, "--config-file", str(copy.settings)),
+        "up",
+        "--yes",
+        "--skip-preview",
+        "--suppress-outputs",
+        "--suppress-permalink=true",
+        "--skip-plugin-pre-install",
+        "--stack",
+        lab.stack,
+        "--config-file",
+        str(copy.settings),
     ]
     code = run(update, root, around)
     if code != 0:

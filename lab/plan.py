@@ -37,9 +37,19 @@ def plan(root: Path, engine: Path, stack: str) -> int:
         for key in sealed:
             stand_in(around, copy, key)
         preview = [
-            *("pulumi", "preview", "--json", "--non-interactive", "--stack", stack),
-            *("--skip-plugin-pre-install", "--config-file", str(copy.settings)),
-            *("--policy-pack", str(pack), "--event-log", str(events)),
+            "pulumi",
+            "preview",
+            "--json",
+            "--non-interactive",
+            "--stack",
+            stack,
+            "--skip-plugin-pre-install",
+            "--config-file",
+            str(copy.settings),
+            "--policy-pack",
+            str(pack),
+            "--event-log",
+            str(events),
         ]
         done = subprocess.run(
             preview, cwd=root, env=around, stdout=subprocess.PIPE, text=True, check=False

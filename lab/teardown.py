@@ -89,8 +89,14 @@ def _destroy(
         check=False,
     )
     destroy = [
-        *("destroy", "--yes", "--skip-preview", "--suppress-outputs"),
-        *("--suppress-permalink=true", "--config-file", str(copy.settings), *stack),
+        "destroy",
+        "--yes",
+        "--skip-preview",
+        "--suppress-outputs",
+        "--suppress-permalink=true",
+        "--config-file",
+        str(copy.settings),
+        *stack,
     ]
     if run(destroy, root, around) != 0:
         progress.say("pulumi destroy did not get to its end: removing the rest by name.")

@@ -174,7 +174,10 @@ def policies() -> list[Policy]:
         _policy("vm-sizes", "VM sizes are among those allowed.", vm_size, (VM,), listed="allowed"),
         _policy("regions", "Resources stay in the allowed regions.", region, listed="allowed"),
         _policy(
-            *("encryption-at-host", "Caches and temporary disks are encrypted."),
-            *(encryption_at_host, (VM,), EnforcementLevel.ADVISORY),
+            "encryption-at-host",
+            "Caches and temporary disks are encrypted.",
+            encryption_at_host,
+            (VM,),
+            EnforcementLevel.ADVISORY,
         ),
     ]

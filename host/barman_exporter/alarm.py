@@ -34,7 +34,9 @@ class Alarm:
         connection = http.client.HTTPConnection(self._alertmanager, timeout=TIMEOUT_S)
         try:
             connection.request(
-                *("POST", "/api/v2/alerts", json.dumps([what])),
+                "POST",
+                "/api/v2/alerts",
+                json.dumps([what]),
                 {"Content-Type": "application/json"},
             )
             return connection.getresponse().status == http.client.OK

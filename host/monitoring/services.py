@@ -27,8 +27,16 @@ BARMAN_PACKAGES = (
 )
 POSTGRES_PACKAGES = ("prometheus-node-exporter", "prometheus-postgres-exporter")
 _COLLECTORS = (
-    *("cpu", "diskstats", "filesystem", "loadavg", "meminfo", "netdev", "pressure"),
-    *("time", "uname", "vmstat"),
+    "cpu",
+    "diskstats",
+    "filesystem",
+    "loadavg",
+    "meminfo",
+    "netdev",
+    "pressure",
+    "time",
+    "uname",
+    "vmstat",
 )
 
 

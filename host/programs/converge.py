@@ -106,7 +106,11 @@ class Host:
         """The distribution's packages. First boot brings them to a new machine; one from before
         they were asked for gets them here."""
         listed = self.run(
-            *("dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Package}\n", *names),
+            "dpkg-query",
+            "--show",
+            "--showformat",
+            "${db:Status-Abbrev} ${Package}\n",
+            *names,
             # 1: some are unknown to this machine, thus missing.
             accept=(0, 1),
         ).stdout.splitlines()
@@ -116,8 +120,12 @@ class Host:
             apt = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600")
             self.run(*apt, "update")
             self.run(
-                *("env", "DEBIAN_FRONTEND=noninteractive", *apt),
-                *("install", "--no-install-recommends", *missing),
+                "env",
+                "DEBIAN_FRONTEND=noninteractive",
+                *apt,
+                "install",
+                "--no-install-recommends",
+                *missing,
             )
             self.note(f"installed {', '.join(missing)}")
 

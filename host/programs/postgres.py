@@ -214,7 +214,15 @@ class Postgres:
 
     def _psql(self, sql: str, database: str) -> str:
         return self.host.run(
-            *("psql", "-X", "-q", "-t", "--csv", "-v", "ON_ERROR_STOP=1", "-d", database),
+            "psql",
+            "-X",
+            "-q",
+            "-t",
+            "--csv",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            database,
             user="postgres",
             # Nothing here needs Barman, which may be away.
             stdin=f"SET synchronous_commit = local;\n{sql}",

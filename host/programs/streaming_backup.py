@@ -111,7 +111,13 @@ class StreamingBackup:
     def _psql(self, statement: str) -> str:
         """What PostgreSQL answers, asked as Barman connects to it."""
         return self.host.run(
-            *("psql", "-X", "-A", "-q", "-t", "-d", self._status()["conninfo"]),
+            "psql",
+            "-X",
+            "-A",
+            "-q",
+            "-t",
+            "-d",
+            self._status()["conninfo"],
             user="barman",
             stdin=statement,
         ).stdout.strip()

@@ -52,8 +52,11 @@ class Server:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    *(str(self.binaries / "postgres"), "-D", str(self.data)),
-                    *("-c", f"config_file={self.folder}/postgresql.conf"),
+                    str(self.binaries / "postgres"),
+                    "-D",
+                    str(self.data),
+                    "-c",
+                    f"config_file={self.folder}/postgresql.conf",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -66,8 +66,13 @@ def start(lab: Lab, name: str) -> None:
     lower = _lower(hardware, name)
     nic.plug(lab, name, hardware.nics)
     argv = [
-        *("unshare", "--mount", "--propagation", "private"),
-        *(str(_BOOT), lab.namespace_of(name), lower),
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        str(_BOOT),
+        lab.namespace_of(name),
+        lower,
         *_nspawn(name, hardware),
     ]
     directory, console = _directory(lab, name), console_log(lab, name)

@@ -129,7 +129,8 @@ def test_no_program_of_ours_takes_on_rights(stack: Stack, name: str) -> None:
 SECRETS = {
     "postgres-lab": ("/var/lib/postgresql/.ssh/id_ed25519", "/etc/ssh/ssh_host_ed25519_key"),
     "barman-lab": (
-        *("/var/lib/barman/.ssh/id_ed25519", "/var/lib/barman/.pgpass"),
+        "/var/lib/barman/.ssh/id_ed25519",
+        "/var/lib/barman/.pgpass",
         "/etc/ssh/ssh_host_ed25519_key",
     ),
 }

@@ -101,7 +101,7 @@ def test_a_change_that_would_replace_the_disks_is_refused(interrupted: Stack) ->
     interrupted.pulumi("config", "set", "azure-native:location", "northeurope")
     try:
         refused = interrupted.pulumi(
-            *("up", "--yes", "--skip-preview", "--non-interactive"), check=False
+            "up", "--yes", "--skip-preview", "--non-interactive", check=False
         )
     finally:
         interrupted.pulumi("config", "set", "azure-native:location", "westeurope")
@@ -230,8 +230,15 @@ def test_a_new_system_disk_finds_the_cluster_on_the_data_disk(interrupted: Stack
     )
     (urn,) = (urn for urn in resources(interrupted) if urn.endswith("::postgres-configure"))
     interrupted.pulumi(
-        *("up", "--yes", "--skip-preview", "--non-interactive"),
-        *("--target", urn, "--replace", urn, "--target-dependents"),
+        "up",
+        "--yes",
+        "--skip-preview",
+        "--non-interactive",
+        "--target",
+        urn,
+        "--replace",
+        urn,
+        "--target-dependents",
     )
     assert interrupted.sql(identity) == before
 

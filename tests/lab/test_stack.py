@@ -87,8 +87,13 @@ def test_the_cluster_is_what_was_asked_for(stack: Stack) -> None:
     shown = {
         name: stack.sql(f"SHOW {name}")
         for name in (
-            *("data_directory", "data_checksums", "password_encryption", "wal_level"),
-            *("shared_buffers", "max_slot_wal_keep_size", "max_connections"),
+            "data_directory",
+            "data_checksums",
+            "password_encryption",
+            "wal_level",
+            "shared_buffers",
+            "max_slot_wal_keep_size",
+            "max_connections",
         )
     }
     assert shown == {
@@ -229,7 +234,7 @@ def other_settings(stack: Stack) -> Iterator[None]:
     """Two settings changed, and as before afterwards."""
     stack.pulumi("config", "set", "postgres-barman:retention", "RECOVERY WINDOW OF 5 DAYS")
     stack.pulumi(
-        *("config", "set", "--path", "postgres-barman:postgresParameters.max_connections", "123")
+        "config", "set", "--path", "postgres-barman:postgresParameters.max_connections", "123"
     )
     yield
     for name in ("retention", "postgresParameters"):
@@ -261,11 +266,9 @@ def test_changed_settings_change_only_what_they_must(stack: Stack) -> None:
 def test_a_parameter_that_postgres_refuses_is_taken_back(stack: Stack) -> None:
     configuration = f"cat /etc/postgresql/{stack.cluster}/conf.d/pulumi.conf"
     before = stack.on("postgres-lab", configuration)
-    stack.pulumi(
-        *("config", "set", "--path", "postgres-barman:postgresParameters.work_mem", "banana")
-    )
+    stack.pulumi("config", "set", "--path", "postgres-barman:postgresParameters.work_mem", "banana")
     try:
-        refused = stack.pulumi(*("up", "--yes", "--skip-preview", "--non-interactive"), check=False)
+        refused = stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive", check=False)
         assert refused.returncode != 0
         assert "work_mem" in refused.stdout + refused.stderr
         assert stack.on("postgres-lab", configuration) == before

@@ -128,8 +128,16 @@ def verify(folder: Path, pem: str, words: list[str]) -> str:
     at = [] if "-attime" in words else ["-attime", "1795600000"]
     done = subprocess.run(
         [
-            *("openssl", "verify", "-x509_strict", "-purpose", "sslserver", *at),
-            *("-CAfile", authority, *words, leaf),
+            "openssl",
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            "sslserver",
+            *at,
+            "-CAfile",
+            authority,
+            *words,
+            leaf,
         ],
         capture_output=True,
         text=True,

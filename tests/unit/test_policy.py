@@ -44,7 +44,12 @@ def objections(*resources: Registered) -> list[tuple[str, EnforcementLevel | Non
                 item.protect, [], None, [], PolicyCustomTimeouts(0, 0, 0), []
             )
             args = ResourceValidationArgs(
-                *(item.type, item.inputs, f"urn::{item.name}", item.name, options, None),
+                item.type,
+                item.inputs,
+                f"urn::{item.name}",
+                item.name,
+                options,
+                None,
                 CONFIG.get(policy.name),
             )
             policy.validate(
@@ -95,7 +100,7 @@ def test_a_rule_of_its_own_is_looked_at_too() -> None:
     rule = copy.deepcopy(clients_rule(resource("network-postgres-nsg")))
     rule["sourceAddressPrefix"] = "*"
     spoiled = Registered(
-        *("azure-native:network:SecurityRule", "extra", rule, "", False, ()), frozenset()
+        "azure-native:network:SecurityRule", "extra", rule, "", False, (), frozenset()
     )
     assert "5432" in only("no-world-open-rule", spoiled)
 
