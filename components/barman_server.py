@@ -1,49 +1,62 @@
 """The Barman machine: its configuration, credentials, and the way through it to PostgreSQL."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
 
 import pulumi
 from pulumi_command import remote
 
+from cloud_init import packages
 from components import certificates
-from components.identities import BARMAN_ROLE, STREAMING_ROLE, Identities
-from components.machine import MOUNT_POINT, Machine, MachineArgs
-from components.machine_files import hardening, machine_file, ssh_directory, ssh_files
-from components.remote import OPERATOR, fact, run_program
-from host import render
+from components.identities import Identities
+from components.machine import Machine, MachineArgs, alike
+from components.naming import Naming
+from components.network import Network
+from components.remote import fact, run_program
+from host.desired import barman
+from host.desired.barman import BarmanCredentials, BarmanFacts
+from host.desired.names import BARMAN_ROLE, STREAMING_ROLE
 from settings import schedule
-from settings.addresses import AddressPlan
-from settings.retention import RecoveryWindow
-
-HOME = "/var/lib/barman"
-BARMAN_HOME = f"{MOUNT_POINT}/barman"
-# One server; its name and slot as in Barman's own examples and the field report.
-SERVER = "pg"
-SLOT = "barman"
+from settings.model import Settings
 
 
 @dataclass(frozen=True)
 class BarmanServerArgs:
-    """`machine` describes the VM; `backup_interval` is the longest time between two scheduled
-    backups; `drill_queries` are by database."""
+    """`machine` describes the VM, `facts` what is on it."""
 
     machine: MachineArgs
-    plan: AddressPlan
-    retention: RecoveryWindow
-    compression: str
-    backup_interval: timedelta
-    drill_schedule: str
-    drill_queries: Mapping[str, str]
+    facts: BarmanFacts
     identities: Identities
+
+    @classmethod
+    def of(
+        cls, settings: Settings, naming: Naming, identities: Identities, network: Network
+    ) -> "BarmanServerArgs":
+        """As `settings` have it."""
+        wanted = packages.barman(settings.image.postgres_version)
+        return cls(
+            machine=alike(settings, identities, network)(
+                host_name=naming.host("barman"),
+                size=settings.barmanVmSize,
+                subnet_id=network.barman_subnet_id,
+                private_address=settings.addresses.barman_address,
+                public_ip=network.jump_ip,
+                data_disk_gib=settings.barmanDiskGb,
+                data_disk_setting="barmanDiskGb",
+                packages=wanted,
+                host_identity=identities.barman_host,
+                jump=None,
+                tags=naming.machine_tags("barman"),
+            ),
+            facts=_facts(settings, wanted),
+            identities=identities,
+        )
 
 
 class BarmanServer(pulumi.ComponentResource):
     """A Machine whose Barman knows the PostgreSQL server when `configured` is, and trusts who can
     show a certificate by `authority` (PEM)."""
 
+    facts: BarmanFacts
     machine: Machine
     authority: pulumi.Output[str]
     configured: remote.Command
@@ -53,6 +66,7 @@ class BarmanServer(pulumi.ComponentResource):
         self, name: str, args: BarmanServerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("postgres-barman:index:BarmanServer", name, None, opts)
+        self.facts = args.facts
         self.machine = Machine(f"{name}-machine", args.machine, pulumi.ResourceOptions(parent=self))
         authority = args.identities.authority
         self.authority = pulumi.Output.unsecret(
@@ -63,7 +77,9 @@ class BarmanServer(pulumi.ComponentResource):
         self.configured = run_program(
             f"{name}-configure",
             program="barman",
-            desired=_desired(args, self.authority),
+            desired=_credentials(args.identities, self.authority).apply(
+                lambda known: barman.configuration(args.facts, known)
+            ),
             over=self.machine.connection,
             machines=[self.machine.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.ready]),
@@ -72,107 +88,34 @@ class BarmanServer(pulumi.ComponentResource):
         self.register_outputs({"version": self.version})
 
 
-def _desired(args: BarmanServerArgs, authority: pulumi.Output[str]) -> dict[str, Any]:
-    identities = args.identities
-    postgres = str(args.plan.postgres_address)
-    passwords = pulumi.Output.all(
-        **{role: identities.passwords[role] for role in (BARMAN_ROLE, STREAMING_ROLE)}
+def _facts(settings: Settings, wanted: tuple[str, ...]) -> BarmanFacts:
+    return BarmanFacts(
+        version=settings.image.postgres_version,
+        packages=wanted,
+        postgres_address=str(settings.addresses.postgres_address),
+        compression=settings.compression,
+        retention=settings.retention.text,
+        backup_schedule=settings.backupSchedule,
+        backup_interval=settings.backup_interval,
+        drill_schedule=settings.drillSchedule,
+        drill_calendar=schedule.on_calendar(settings.drillSchedule),
+        drill_queries={
+            database.name: database.drillQuery
+            for database in settings.databases
+            if database.drillQuery
+        },
+        durability=settings.durability,
+        delivery=settings.delivery,
     )
-    return {
-        "mount_point": MOUNT_POINT,
-        "packages": list(args.machine.packages),
-        "server": SERVER,
-        "hardening": hardening(render.sshd_hardening_conf(OPERATOR, "barman", postgres)),
-        "directories": [
-            {"path": BARMAN_HOME, "owner": "barman", "mode": 0o700},
-            ssh_directory("barman", HOME),
-            {"path": render.DRILL_SCRATCH, "owner": "barman", "mode": 0o700},
-            {"path": render.BACKUP_VERIFY_STATE, "owner": "barman", "mode": 0o755},
-        ],
-        "watch": machine_file(
-            "/etc/systemd/system/barman-receiver-watch.service",
-            render.receiver_watch_unit(postgres),
-        ),
-        "units": _drill_units(args, "restore-drill-clean.service", "restore-drill.timer"),
-        "verify_timer": machine_file(
-            "/etc/systemd/system/backup-verify.timer", render.backup_verify_timer()
-        ),
-        "files": [
-            *ssh_files(
-                user="barman",
-                home=HOME,
-                own=identities.barman_to_postgres,
-                known_hosts=identities.postgres_host.public.apply(
-                    lambda key: render.known_hosts(postgres, key)
-                ),
-                authorized_keys=identities.postgres_to_barman.public.apply(
-                    lambda key: render.authorized_key(
-                        key, postgres, command=f"{render.SSH_GATE} {SERVER}"
-                    )
-                ),
-            ),
-            machine_file(
-                f"{HOME}/.pgpass",
-                passwords.apply(lambda known: render.pgpass(postgres, known)),
-                *("barman", 0o600),
-            ),
-            machine_file(render.SERVER_AUTHORITY, authority),
-            machine_file("/etc/barman.conf", render.barman_conf(BARMAN_HOME)),
-            machine_file(
-                f"/etc/barman.d/{SERVER}.conf",
-                render.barman_server_conf(
-                    server=SERVER,
-                    description=f"PostgreSQL on {postgres}",
-                    address=postgres,
-                    slot=SLOT,
-                    compression=args.compression,
-                    retention=args.retention.text,
-                    backup_interval=args.backup_interval,
-                ),
-            ),
-            machine_file(render.GUARD, render.program_file("barman-guarded"), mode=0o755),
-            machine_file(
-                render.REMOVE_BROKEN, render.program_file("remove-broken-backups"), mode=0o755
-            ),
-            machine_file(
-                f"{render.BARMAN_PROGRAMS}/pg_receivewal",
-                render.program_file("pg_receivewal"),
-                mode=0o755,
-            ),
-            machine_file(
-                render.RECEIVER_WATCH, render.program_file("barman-receiver-watch"), mode=0o755
-            ),
-            machine_file(render.BACKUP_VERIFY, render.program_file("backup-verify"), mode=0o755),
-            machine_file(
-                "/etc/systemd/system/backup-verify.service",
-                render.backup_verify_unit(BARMAN_HOME, SERVER),
-            ),
-            machine_file(render.SSH_GATE, render.program_file("barman-ssh-gate"), mode=0o755),
-            *_drill(args),
-            *_drill_units(args, "restore-drill.service"),
-        ],
-    }
 
 
-def _drill(args: BarmanServerArgs) -> list[dict[str, Any]]:
-    """What the restore drill consists of, its configuration among them."""
-    version = args.machine.image.postgres_version
-    return [
-        *(
-            machine_file(f"{render.DRILL_LIBRARY}/{name}", text)
-            for name, text in render.library_sources("restore_drill").items()
-        ),
-        machine_file(
-            "/usr/local/sbin/restore-drill", render.program_file("restore-drill"), mode=0o755
-        ),
-        machine_file(
-            "/etc/restore-drill.json",
-            render.restore_drill_json(SERVER, BARMAN_HOME, version, args.drill_queries),
-        ),
-    ]
-
-
-def _drill_units(args: BarmanServerArgs, *names: str) -> list[dict[str, Any]]:
-    calendar = schedule.on_calendar(args.drill_schedule)
-    units = render.restore_drill_units(args.drill_schedule, calendar)
-    return [machine_file(f"/etc/systemd/system/{name}", units[name]) for name in names]
+def _credentials(
+    identities: Identities, authority: pulumi.Output[str]
+) -> pulumi.Output[BarmanCredentials]:
+    return pulumi.Output.all(
+        private_key=identities.barman_to_postgres.private,
+        postgres_host_key=identities.postgres_host.public,
+        postgres_key=identities.postgres_to_barman.public,
+        passwords={role: identities.passwords[role] for role in (BARMAN_ROLE, STREAMING_ROLE)},
+        authority=authority,
+    ).apply(lambda known: BarmanCredentials(**known))

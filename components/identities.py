@@ -8,6 +8,9 @@ import pulumi
 import pulumi_random as random
 
 from components import ssh_keys
+from components.naming import Naming
+from host.desired.names import BARMAN_ROLE, STREAMING_ROLE
+from settings.model import Settings
 from settings.rotations import Rotations
 
 PASSWORD_LENGTH = 32
@@ -15,8 +18,6 @@ PASSWORD_LENGTH = 32
 # resource id is its value, and ids stand in the state in clear (pulumi-random,
 # computeRandomBytesID).
 SEED_LENGTH = 64
-BARMAN_ROLE = "barman"
-STREAMING_ROLE = "streaming_barman"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ class IdentitiesArgs:
     owners: Sequence[str]
     authority: str
     rotations: Rotations
+
+    @classmethod
+    def of(cls, settings: Settings, naming: Naming) -> "IdentitiesArgs":
+        """As `settings` have it."""
+        return cls(
+            owners=[database.owner for database in settings.databases],
+            authority=naming.authority,
+            rotations=settings.rotations,
+        )
 
 
 class Identities(pulumi.ComponentResource):

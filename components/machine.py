@@ -3,8 +3,8 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address
-from typing import Any
 
 import pulumi
 from pulumi_azure_native import authorization, compute, network
@@ -12,14 +12,14 @@ from pulumi_command import remote
 
 from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
 from components import disk_size
-from components.identities import Identity
-from components.machine_files import machine_file, ssh_directory
-from components.remote import OPERATOR, Endpoint, connection, fact, run_program
+from components.identities import Identities, Identity
+from components.network import Network
+from components.remote import Endpoint, connection, fact, run_program
+from host.desired import machine
+from host.desired.names import OPERATOR
 from settings.images import Image
+from settings.model import Settings
 from settings.vm_sizes import VmSize
-
-MOUNT_POINT = "/data"
-HOME = f"/home/{OPERATOR}"
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,26 @@ class MachineArgs:
     tags: Mapping[str, str]
 
 
+def alike(settings: Settings, identities: Identities, network: Network) -> partial[MachineArgs]:
+    """MachineArgs with what both machines have alike; the rest is each one's own."""
+    return partial(
+        MachineArgs,
+        resource_group_name=network.resource_group_name,
+        location=settings.location,
+        image=settings.image,
+        encryption_at_host=settings.encryptionAtHost,
+        disk_sku=settings.diskSku,
+        disk_lock=settings.diskLocks,
+        operator=identities.operator,
+        next_operator=identities.next_operator,
+    )
+
+
 class Machine(pulumi.ComponentResource):
     """NIC with a static address, protected data disk, VM; its disk can be used when `ready` is.
     The first boot ended at the moment `first_booted` (certificates.MOMENT)."""
 
+    args: MachineArgs
     vm_id: pulumi.Output[str]
     resource_id: pulumi.Output[str]
     endpoint: Endpoint
@@ -67,7 +83,7 @@ class Machine(pulumi.ComponentResource):
     ) -> None:
         super().__init__("postgres-barman:index:Machine", name, None, opts)
         self._name = name
-        self._args = args
+        self.args = args
         nic = self._nic()
         disk = self._data_disk()
         if args.disk_lock:
@@ -85,7 +101,7 @@ class Machine(pulumi.ComponentResource):
         first_boot = run_program(
             f"{name}-first-boot",
             program="first_boot",
-            desired={"mount_point": MOUNT_POINT},
+            desired=machine.FirstBoot(),
             over=self.connection,
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[vm]),
@@ -94,7 +110,7 @@ class Machine(pulumi.ComponentResource):
         self.operators = run_program(
             f"{name}-operators",
             program="operators",
-            desired={"directory": ssh_directory(OPERATOR, HOME), "keys": self._operator_keys()},
+            desired=pulumi.Output.all(*self._operator_keys()).apply(machine.operators),
             over=self.connection,
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[first_boot]),
@@ -102,23 +118,19 @@ class Machine(pulumi.ComponentResource):
         self.ready = run_program(
             f"{name}-file-system",
             program="data_disk",
-            desired={"mount_point": MOUNT_POINT, "disk_gib": args.data_disk_gib},
+            desired=machine.data_disk(args.data_disk_gib),
             over=self.connection,
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[first_boot]),
         )
         self.register_outputs({"vmId": self.vm_id})
 
-    def _operator_keys(self) -> dict[str, Any]:
-        args = self._args
-        operators = [args.operator, *([args.next_operator] if args.next_operator else [])]
-        lines = [operator.public.apply(lambda key: f"{key}\n") for operator in operators]
-        return machine_file(
-            f"{HOME}/.ssh/authorized_keys", pulumi.Output.concat(*lines), OPERATOR, 0o600
-        )
+    def _operator_keys(self) -> list[pulumi.Output[str]]:
+        operators = (self.args.operator, self.args.next_operator)
+        return [operator.public for operator in operators if operator]
 
     def _nic(self) -> network.NetworkInterface:
-        args = self._args
+        args = self.args
         public_ip = args.public_ip
         return network.NetworkInterface(
             f"{self._name}-nic",
@@ -142,7 +154,7 @@ class Machine(pulumi.ComponentResource):
         )
 
     def _data_disk(self) -> compute.Disk:
-        args = self._args
+        args = self.args
         return compute.Disk(
             f"{self._name}-data",
             disk_name=f"{args.host_name}-data",
@@ -170,14 +182,14 @@ class Machine(pulumi.ComponentResource):
         authorization.ManagementLockByScope(
             f"{self._name}-data-lock",
             scope=disk.id,
-            lock_name=f"{self._args.host_name}-data",
+            lock_name=f"{self.args.host_name}-data",
             level=authorization.LockLevel.CAN_NOT_DELETE,
             notes="The only copy of a database, or of its backups (docs/runbooks/tearing-down.md).",
             opts=pulumi.ResourceOptions(parent=self),
         )
 
     def _vm(self, nic: network.NetworkInterface, disk: compute.Disk) -> compute.VirtualMachine:
-        args = self._args
+        args = self.args
         custom_data = pulumi.Output.all(
             args.host_identity.private, args.host_identity.public
         ).apply(
@@ -203,7 +215,7 @@ class Machine(pulumi.ComponentResource):
                     ssh=compute.SshConfigurationArgs(
                         public_keys=[
                             compute.SshPublicKeyArgs(
-                                path=f"{HOME}/.ssh/authorized_keys",
+                                path=machine.AUTHORIZED_KEYS,
                                 key_data=args.operator.public,
                             )
                         ]

@@ -8,8 +8,10 @@ import pulumi
 from pulumi_azure_native import network, resources
 
 from components import address_space
+from components.naming import Naming
 from components.security_rules import Rule, barman_rules, postgres_rules
 from settings.addresses import AddressPlan
+from settings.model import Settings
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,20 @@ class NetworkArgs:
     admin_cidrs: Sequence[IPv4Network]
     public_ssh: bool
     tags: Mapping[str, str]
+
+    @classmethod
+    def of(cls, settings: Settings, naming: Naming) -> "NetworkArgs":
+        """As `settings` have it."""
+        return cls(
+            prefix=naming.prefix,
+            location=settings.location,
+            vnet_cidr=settings.vnetCidr,
+            plan=settings.addresses,
+            client_cidrs=settings.clientCidrs,
+            admin_cidrs=settings.adminCidrs,
+            public_ssh=settings.sshAccess == "public",
+            tags=naming.tags,
+        )
 
 
 class Network(pulumi.ComponentResource):
@@ -78,11 +94,17 @@ class Network(pulumi.ComponentResource):
         admins = [str(cidr) for cidr in args.admin_cidrs]
         direct_admins = [] if args.public_ssh else admins
         postgres = self._subnet(
-            *("postgres", args.plan.postgres_subnet, vnet, nat),
+            "postgres",
+            args.plan.postgres_subnet,
+            vnet,
+            nat,
             postgres_rules(args.plan, clients, direct_admins),
         )
         barman = self._subnet(
-            *("barman", args.plan.barman_subnet, vnet, nat),
+            "barman",
+            args.plan.barman_subnet,
+            vnet,
+            nat,
             barman_rules(args.plan, admins),
             # Azure changes one subnet of a network at a time.
             after=postgres,

@@ -6,11 +6,14 @@ from typing import Any
 
 import pulumi
 
-from components.barman_server import BARMAN_HOME, SERVER, SLOT, BarmanServer
+from components.barman_server import BarmanServer
 from components.identities import Identities
-from components.machine import Machine, MachineArgs
-from components.postgres_server import PostgresServer, data_directory
-from components.remote import OPERATOR, SSH_PORT
+from components.machine import Machine
+from components.postgres_server import PostgresServer
+from components.remote import SSH_PORT
+from host.desired.barman import BARMAN_HOME
+from host.desired.names import OPERATOR, SERVER, SLOT
+from host.desired.postgres import data_directory
 from host.render import PORT
 from settings.model import Database, Settings
 
@@ -27,24 +30,19 @@ PostgreSQL has no public address; go through the Barman machine. Runbooks: docs/
 
 
 def outputs(
-    settings: Settings,
-    identities: Identities,
-    postgres: PostgresServer,
-    barman: BarmanServer,
-    machines: tuple[MachineArgs, MachineArgs],
+    settings: Settings, identities: Identities, postgres: PostgresServer, barman: BarmanServer
 ) -> dict[str, Any]:
-    """Name -> value of every stack output; `machines` are those of PostgreSQL and of Barman."""
-    postgres_args, barman_args = machines
+    """Name -> value of every stack output."""
     version = settings.image.postgres_version
     address = str(settings.addresses.postgres_address)
     return {
         "postgres": {
-            **_machine(postgres.machine, postgres_args),
+            **_machine(postgres.machine),
             "dataDirectory": data_directory(version),
             "version": postgres.version,
         },
         "barman": {
-            **_machine(barman.machine, barman_args),
+            **_machine(barman.machine),
             "dataDirectory": BARMAN_HOME,
             "version": barman.version,
         },
@@ -69,7 +67,8 @@ def outputs(
     }
 
 
-def _machine(machine: Machine, args: MachineArgs) -> dict[str, Any]:
+def _machine(machine: Machine) -> dict[str, Any]:
+    args = machine.args
     return {
         "name": args.host_name,
         "privateAddress": str(args.private_address),

@@ -1,77 +1,71 @@
 """The PostgreSQL machine: cluster on the data disk, access rules, roles and databases."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv4Network
-from typing import Any
 
 import pulumi
 from pulumi_command import remote
 
+from cloud_init import packages
 from components import certificates
-from components.identities import BARMAN_ROLE, STREAMING_ROLE, Identities
-from components.machine import MOUNT_POINT, Machine, MachineArgs
-from components.machine_files import hardening, machine_file, ssh_directory, ssh_files
-from components.remote import OPERATOR, fact, run_program
-from host import render
-from host.monitoring.services import ROLE as EXPORTER_ROLE
-from settings.addresses import AddressPlan
-from settings.model import Database
-from settings.parameters import Parameter, derive, encryption
-
-HOME = "/var/lib/postgresql"
-# Checksums so that a flipped bit is an error and not an answer; a collation that no upgrade of
-# the C library can change under an index (docs/decisions/0005-builtin-collation.md).
-INITDB_OPTIONS = (
-    "--data-checksums",
-    "--encoding=UTF8",
-    "--locale-provider=builtin",
-    "--builtin-locale=C.UTF-8",
-    "--locale=C.UTF-8",
-)
-# What Barman's documentation asks for from PostgreSQL 15 on instead of a superuser.
-_BARMAN_FUNCTIONS = (
-    "pg_backup_start(text, boolean)",
-    "pg_backup_stop(boolean)",
-    "pg_switch_wal()",
-    "pg_create_restore_point(text)",
-)
-_BARMAN_ROLES = ("pg_read_all_settings", "pg_read_all_stats", "pg_checkpoint")
-
-
-def data_directory(version: str) -> str:
-    """Where the cluster's data lives."""
-    return f"{MOUNT_POINT}/postgresql/{version}/main"
-
-
-@dataclass(frozen=True)
-class Durability:
-    """Whether commits wait for Barman, and how long at most with `sync-with-fallback`."""
-
-    level: str
-    fallback_after_s: int
+from components.identities import Identities
+from components.machine import Machine, MachineArgs, alike
+from components.naming import Naming
+from components.network import Network
+from components.remote import Endpoint, fact, run_program
+from host.desired import postgres
+from host.desired.names import BARMAN_ROLE, STREAMING_ROLE
+from host.desired.postgres import Database, PostgresCredentials, PostgresFacts
+from settings.model import Settings
+from settings.parameters import derive, encryption
 
 
 @dataclass(frozen=True)
 class PostgresServerArgs:
-    """`machine` describes the VM; the rest is PostgreSQL's own. Its certificate is issued at its
-    machine's first boot, or at `certificate_mark` when that is later, and again when it has ended.
+    """`machine` describes the VM, `facts` what is on it. Its certificate is issued at its machine's
+    first boot, or at `certificate_mark` when that is later, and again when it has ended.
     """
 
     machine: MachineArgs
-    plan: AddressPlan
-    client_cidrs: Sequence[IPv4Network]
-    parameters: Mapping[str, Parameter]
-    databases: Sequence[Database]
-    durability: Durability
+    facts: PostgresFacts
     certificate_mark: str
     identities: Identities
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        naming: Naming,
+        identities: Identities,
+        network: Network,
+        jump: Endpoint,
+    ) -> "PostgresServerArgs":
+        """As `settings` have it; `jump` is the way in when it leads through a public address."""
+        wanted = packages.postgres(settings.image.postgres_version)
+        return cls(
+            machine=alike(settings, identities, network)(
+                host_name=naming.host("postgres"),
+                size=settings.postgresVmSize,
+                subnet_id=network.postgres_subnet_id,
+                private_address=settings.addresses.postgres_address,
+                public_ip=None,
+                data_disk_gib=settings.postgresDiskGb,
+                data_disk_setting="postgresDiskGb",
+                packages=wanted,
+                host_identity=identities.postgres_host,
+                jump=jump if network.jump_ip else None,
+                tags=naming.machine_tags("postgres"),
+            ),
+            facts=_facts(settings, wanted),
+            certificate_mark=settings.rotations.tls,
+            identities=identities,
+        )
 
 
 class PostgresServer(pulumi.ComponentResource):
     """A Machine whose PostgreSQL accepts connections when `configured` is."""
 
+    facts: PostgresFacts
     machine: Machine
     configured: remote.Command
     version: pulumi.Output[str]
@@ -80,11 +74,14 @@ class PostgresServer(pulumi.ComponentResource):
         self, name: str, args: PostgresServerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("postgres-barman:index:PostgresServer", name, None, opts)
+        self.facts = args.facts
         self.machine = Machine(f"{name}-machine", args.machine, pulumi.ResourceOptions(parent=self))
         self.configured = run_program(
             f"{name}-configure",
             program="postgres",
-            desired=_desired(args, self.machine.first_booted),
+            desired=_credentials(args, self.machine.first_booted).apply(
+                lambda known: postgres.configuration(args.facts, known)
+            ),
             over=self.machine.connection,
             machines=[self.machine.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.ready]),
@@ -93,143 +90,56 @@ class PostgresServer(pulumi.ComponentResource):
         self.register_outputs({"version": self.version})
 
 
-def _desired(args: PostgresServerArgs, issued: pulumi.Output[str]) -> dict[str, Any]:
-    version = args.machine.image.postgres_version
-    config = f"/etc/postgresql/{version}/main"
-    server_file = f"{config}/server.pem"
-    parameters = {
-        **derive(args.machine.size, args.machine.data_disk_gib),
-        **args.parameters,
-        **encryption(server_file),
-    }
-    identities = args.identities
-    return {
-        "mount_point": MOUNT_POINT,
-        "packages": list(args.machine.packages),
-        "version": version,
-        "data_directory": data_directory(version),
-        "initdb_options": list(INITDB_OPTIONS),
-        "units": [
-            machine_file(
-                f"/etc/systemd/system/postgresql@{version}-main.service.d/data-disk.conf",
-                render.data_disk_unit(MOUNT_POINT),
-            )
-        ],
-        "hardening": hardening(render.sshd_hardening_conf(OPERATOR, "postgres")),
-        "directories": [ssh_directory("postgres", HOME)],
-        "ssh_gate": machine_file(
-            render.POSTGRES_SSH_GATE, render.program_file("postgres-ssh-gate"), mode=0o755
+def _facts(settings: Settings, wanted: tuple[str, ...]) -> PostgresFacts:
+    version = settings.image.postgres_version
+    return PostgresFacts(
+        version=version,
+        packages=wanted,
+        address=str(settings.addresses.postgres_address),
+        barman_address=str(settings.addresses.barman_address),
+        client_cidrs=tuple(str(cidr) for cidr in settings.clientCidrs),
+        parameters={
+            **derive(settings.postgresVmSize, settings.postgresDiskGb),
+            **settings.postgresParameters,
+            **encryption(postgres.server_file(version)),
+        },
+        databases=tuple(
+            Database(database.name, database.owner, database.extensions)
+            for database in settings.databases
         ),
-        "ssh_files": ssh_files(
-            user="postgres",
-            home=HOME,
-            own=identities.postgres_to_barman,
-            known_hosts=identities.barman_host.public.apply(
-                lambda key: render.known_hosts(str(args.plan.barman_address), key)
-            ),
-            authorized_keys=identities.barman_to_postgres.public.apply(
-                lambda key: render.authorized_key(
-                    key, str(args.plan.barman_address), command=render.POSTGRES_SSH_GATE
-                )
-            ),
-        ),
-        "server_file": server_file,
-        "files": [
-            machine_file(server_file, _server_certificate(args, issued), "postgres", 0o600),
-            machine_file(
-                f"{config}/conf.d/pulumi.conf",
-                render.postgresql_conf(parameters),
-                *("postgres", 0o640),
-            ),
-            machine_file(
-                f"{config}/pg_hba.conf",
-                render.pg_hba_conf(
-                    str(args.plan.barman_address), [str(cidr) for cidr in args.client_cidrs]
-                ),
-                *("postgres", 0o640),
-            ),
-        ],
-        "roles": [
-            *(
-                _role(role, identities.passwords[role], replication=role == STREAMING_ROLE)
-                for role in (BARMAN_ROLE, STREAMING_ROLE)
-            ),
-            *(
-                _role(owner, identities.passwords[owner], replication=False)
-                for owner in dict.fromkeys(database.owner for database in args.databases)
-            ),
-            # The exporter's, which comes over the local socket as its own system user.
-            _role(EXPORTER_ROLE, "", replication=False),
-        ],
-        "heartbeat_files": [
-            machine_file(render.HEARTBEAT_SQL, render.program_file("heartbeat.sql"))
-        ],
-        "heartbeat": machine_file(
-            "/etc/systemd/system/heartbeat.service", render.heartbeat_unit(version)
-        ),
-        "guard_files": _guard(args.durability, config),
-        "guard": machine_file(
-            "/etc/systemd/system/durability-guard.service", render.durability_guard_unit(config)
-        ),
-        "grants": _grants(),
-        "databases": [
-            database.model_dump(mode="json", exclude={"drillQuery"}) for database in args.databases
-        ],
-    }
-
-
-def _server_certificate(args: PostgresServerArgs, issued: pulumi.Output[str]) -> pulumi.Output[str]:
-    authority = args.identities.authority
-    return pulumi.Output.all(authority.seed, args.identities.server_certificate, issued).apply(
-        lambda known: certificates.server_file(
-            known[0],
-            authority.name,
-            known[1],
-            args.machine.host_name,
-            args.plan.postgres_address,
-            certificates.server_issue(max(known[2], args.certificate_mark), datetime.now(UTC)),
-        )
+        durability=settings.durability,
+        fallback_after_s=settings.fallbackAfterSeconds,
     )
 
 
-def _guard(durability: Durability, config: str) -> list[dict[str, Any]]:
-    """What the durability guard consists of, its configuration among them."""
-    return [
-        *(
-            machine_file(f"{render.GUARD_LIBRARY}/{name}", text)
-            for name, text in render.durability_guard_sources().items()
-        ),
-        machine_file(
-            "/usr/local/sbin/durability-guard", render.program_file("durability-guard"), mode=0o755
-        ),
-        machine_file(
-            "/etc/durability-guard.json",
-            render.durability_guard_json(durability.level, durability.fallback_after_s, config),
-        ),
-    ]
+def _credentials(
+    args: PostgresServerArgs, first_booted: pulumi.Output[str]
+) -> pulumi.Output[PostgresCredentials]:
+    identities = args.identities
+    owners = (database.owner for database in args.facts.databases)
+    roles = dict.fromkeys((BARMAN_ROLE, STREAMING_ROLE, *owners))
+    return pulumi.Output.all(
+        private_key=identities.postgres_to_barman.private,
+        barman_host_key=identities.barman_host.public,
+        barman_key=identities.barman_to_postgres.public,
+        passwords={role: identities.passwords[role] for role in roles},
+        server_file=_server_file(args, first_booted),
+    ).apply(lambda known: PostgresCredentials(**known))
 
 
-def _role(name: str, password: pulumi.Input[str], *, replication: bool) -> dict[str, Any]:
-    return {"name": name, "password": password, "replication": replication}
-
-
-def _grants() -> list[dict[str, str]]:
-    functions = [
-        {
-            "held": f"has_function_privilege('{BARMAN_ROLE}', '{function}', 'EXECUTE')",
-            "statement": f"GRANT EXECUTE ON FUNCTION {function} TO {BARMAN_ROLE}",
-        }
-        for function in _BARMAN_FUNCTIONS
-    ]
-    roles = [
-        {
-            "held": f"pg_has_role('{BARMAN_ROLE}', '{role}', 'MEMBER')",
-            "statement": f"GRANT {role} TO {BARMAN_ROLE}",
-        }
-        for role in _BARMAN_ROLES
-    ]
-    monitor = {
-        "held": f"pg_has_role('{EXPORTER_ROLE}', 'pg_monitor', 'MEMBER')",
-        "statement": f"GRANT pg_monitor TO {EXPORTER_ROLE}",
-    }
-    return [*functions, *roles, monitor]
+def _server_file(args: PostgresServerArgs, first_booted: pulumi.Output[str]) -> pulumi.Output[str]:
+    authority = args.identities.authority
+    return pulumi.Output.all(
+        authority.seed, args.identities.server_certificate, first_booted
+    ).apply(
+        lambda known: certificates.server_file(
+            authority_seed=known[0],
+            authority_name=authority.name,
+            seed=known[1],
+            host_name=args.machine.host_name,
+            address=args.machine.private_address,
+            issued=certificates.server_issue(
+                max(known[2], args.certificate_mark), datetime.now(UTC)
+            ),
+        )
+    )

@@ -1,7 +1,7 @@
-"""Running a program of host/ on a machine, with its wished state on standard input."""
+"""Running a program of host/ on a machine, with its desired state on standard input."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,10 @@ import pulumi
 from pulumi_command import remote
 
 from components.identities import Identity
+from host.desired.files import Desired
+from host.desired.names import OPERATOR
 from host.payload import RUN, payload
 
-OPERATOR = "dbadmin"
 SSH_PORT = 22
 # The plugin waits at most 3 s between two tries: enough for a slow VM's first boot.
 DIAL_ERROR_LIMIT = 200
@@ -52,7 +53,7 @@ def run_program(
     name: str,
     *,
     program: str,
-    desired: Mapping[str, Any],
+    desired: pulumi.Input[Desired],
     over: remote.ConnectionArgs,
     machines: Sequence[pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
@@ -61,7 +62,9 @@ def run_program(
 
     `machines` are VM ids: a replaced machine is configured from the start.
     """
-    stdin = pulumi.Output.from_input(desired).apply(lambda state: payload(program, state))
+    stdin = pulumi.Output.from_input(desired).apply(
+        lambda state: payload(program, state.document())
+    )
     return remote.Command(
         name,
         connection=over,

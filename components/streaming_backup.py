@@ -5,21 +5,18 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_command import remote
 
-from components.barman_server import SERVER, SLOT, BarmanServer
-from components.machine_files import machine_file
+from components.barman_server import BarmanServer
 from components.postgres_server import PostgresServer
 from components.remote import run_program
-from host import render
+from host.desired import barman
 
 
 @dataclass(frozen=True)
 class StreamingBackupArgs:
-    """`schedule` is a cron expression in UTC; `durability` is the level to be proven."""
+    """Both servers; Barman's facts have the schedule and the durability to be proven."""
 
     postgres: PostgresServer
     barman: BarmanServer
-    schedule: str
-    durability: str
 
 
 class StreamingBackup(pulumi.ComponentResource):
@@ -34,14 +31,7 @@ class StreamingBackup(pulumi.ComponentResource):
         self.joined = run_program(
             f"{name}-join",
             program="streaming_backup",
-            desired={
-                "server": SERVER,
-                "slot": SLOT,
-                "durability": args.durability,
-                "cron": machine_file(
-                    "/etc/cron.d/barman", render.barman_cron(SERVER, args.schedule)
-                ),
-            },
+            desired=barman.streaming_backup(args.barman.facts),
             over=args.barman.machine.connection,
             machines=[args.postgres.machine.vm_id, args.barman.machine.vm_id],
             opts=pulumi.ResourceOptions(

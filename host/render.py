@@ -123,11 +123,6 @@ def durability_guard_json(level: str, fallback_after_s: int, config: str) -> str
     return json.dumps(told, indent=1) + "\n"
 
 
-def durability_guard_sources() -> dict[str, str]:
-    """The guard's own modules, by file name."""
-    return library_sources("durability_guard")
-
-
 def heartbeat_unit(version: str) -> str:
     """The service that writes the marker for restore drills on PostgreSQL's machine."""
     return _render("heartbeat.service", version=version, sql=HEARTBEAT_SQL)

@@ -1,15 +1,24 @@
-"""Prometheus' and Alertmanager's files, from plain values to text. Pure."""
+"""Prometheus', Alertmanager's and the Barman exporter's files, from plain values to text. Pure."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
 import yaml
 
+from host import render
 from host.monitoring.services import ALERTS, PORTS
 
 SCRAPE_S = 15
+DRILLS = "/var/lib/restore-drill/history.jsonl"
+VERIFICATIONS = "/var/lib/backup-verify/history.jsonl"
+# barman check costs a second of CPU, the rest next to nothing.
+_PERIODS_S = {"stream": 5, "catalogue": 60, "histories": 30, "certificate": 3600, "checks": 150}
+# Prometheus asks every SCRAPE_S; longer than two of its restarts.
+_SILENT_AFTER_S = 90
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,27 @@ def alertmanager_yml(delivery: Delivery) -> str:
             "receivers": [operators, dead_man],
         }
     )
+
+
+def barman_exporter_json(
+    server: str, home: str, configuration: str, backup_interval: timedelta
+) -> str:
+    """What the Barman exporter is told: `server`, whose backups are below `home`, its
+    `configuration` file, and the longest time between two scheduled backups."""
+    told = {
+        "server": server,
+        "home": home,
+        "barman_configuration": configuration,
+        "drills": DRILLS,
+        "verifications": VERIFICATIONS,
+        "backup_maximum_age_s": (backup_interval + render.BACKUP_AGE_MARGIN).total_seconds(),
+        "periods_s": _PERIODS_S,
+        "address": "127.0.0.1",
+        "port": PORTS["barman"],
+        "alertmanager": f"127.0.0.1:{PORTS['alertmanager']}",
+        "silent_after_s": _SILENT_AFTER_S,
+    }
+    return json.dumps(told, indent=1) + "\n"
 
 
 def _email(address: str, smtp: Smtp) -> dict[str, Any]:

@@ -99,8 +99,3 @@ def _node(address: str, *more: str) -> str:
 
 def _drop_in(needs: str, *command: str, environment: str = "") -> str:
     return render.monitoring_drop_in(needs=needs, command=command, environment=environment)
-
-
-def barman_exporter_sources() -> dict[str, str]:
-    """The Barman exporter's own modules, by file name."""
-    return render.library_sources("barman_exporter")

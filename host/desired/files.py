@@ -1,0 +1,89 @@
+"""The words in which a machine is described: files, directories, units."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from host import render
+
+
+@dataclass(frozen=True)
+class File:
+    """A file with exactly this content, owner and mode; its group is the owner's own. The content
+    may be secret."""
+
+    path: str
+    content: str = field(repr=False)
+    owner: str = "root"
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory with this owner and mode; its group is the owner's own."""
+
+    path: str
+    owner: str = "root"
+    mode: int = 0o755
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What one program of host/programs brings about. Its fields are the keys that the program
+    reads."""
+
+    def document(self) -> dict[str, Any]:
+        """Everything as mappings and sequences, ready for JSON."""
+        return asdict(self)
+
+
+def program(path: str, source: str) -> File:
+    """A program of host/files, installed as `path`."""
+    return File(path, render.program_file(source), mode=0o755)
+
+
+def library(folder: str, package: str) -> tuple[File, ...]:
+    """The modules of a package of host/, installed in `folder`."""
+    sources = render.library_sources(package)
+    return tuple(File(f"{folder}/{name}", text) for name, text in sources.items())
+
+
+def unit(name: str, text: str) -> File:
+    """A systemd unit of our own."""
+    return File(f"/etc/systemd/system/{name}", text)
+
+
+def drop_in(unit_name: str, name: str, text: str) -> File:
+    """What is laid over a systemd unit of the distribution's."""
+    return File(f"/etc/systemd/system/{unit_name}.d/{name}", text)
+
+
+def ssh_directory(user: str, home: str) -> Directory:
+    """The directory that keys go into; sshd insists on its mode."""
+    return Directory(f"{home}/.ssh", owner=user, mode=0o700)
+
+
+def ssh_files(
+    *, user: str, home: str, private_key: str, known_hosts: str, authorized_keys: str
+) -> tuple[File, ...]:
+    """What `user` needs to reach the other machine, and to be reached from it."""
+    contents = {
+        "id_ed25519": private_key,
+        "known_hosts": known_hosts,
+        "authorized_keys": authorized_keys,
+    }
+    return tuple(
+        File(f"{home}/.ssh/{name}", text, owner=user, mode=0o600) for name, text in contents.items()
+    )
+
+
+def hardening(sshd_conf: str) -> tuple[File, ...]:
+    """Files that narrow what a machine does and lets others do; docs/security.md lists them."""
+    return (
+        # Before 50-cloud-init.conf: of several values sshd takes the first.
+        File("/etc/ssh/sshd_config.d/10-hardening.conf", sshd_conf, mode=0o600),
+        File("/etc/sysctl.d/90-hardening.conf", render.program_file("sysctl-hardening.conf")),
+        File(
+            "/etc/needrestart/conf.d/postgresql.conf",
+            render.program_file("needrestart-postgresql.conf"),
+        ),
+    )

@@ -1,0 +1,42 @@
+"""The services that watch, as host/programs/monitoring.py is given them."""
+
+from dataclasses import dataclass
+
+from host.desired.files import Desired, Directory, File, drop_in
+
+
+@dataclass(frozen=True)
+class Service:
+    """One of Debian's units: what is laid over it, its files, and the command that accepts them
+    before it is started with them; none: nothing to check."""
+
+    drop_in: File
+    files: tuple[File, ...]
+    check: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OwnService:
+    """A unit of our own, and what it runs."""
+
+    unit: File
+    files: tuple[File, ...]
+
+
+@dataclass(frozen=True)
+class Monitoring(Desired):
+    """`services` are by the name of their unit."""
+
+    packages: tuple[str, ...]
+    directories: tuple[Directory, ...]
+    services: dict[str, Service]
+    own: tuple[OwnService, ...]
+
+
+def service(
+    unit: str, text: str, files: tuple[File, ...] = (), check: tuple[str, ...] = ()
+) -> Service:
+    """Debian's `unit`, started as the drop-in `text` has it."""
+    return Service(
+        drop_in=drop_in(f"{unit}.service", "monitoring.conf", text), files=files, check=check
+    )

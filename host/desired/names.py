@@ -1,0 +1,11 @@
+"""Names and places that both machines, and whoever connects to them, agree on."""
+
+OPERATOR = "dbadmin"
+# Where either machine's data disk is mounted.
+MOUNT_POINT = "/data"
+# Barman knows one server; its name and slot as in Barman's own examples and the field report.
+SERVER = "pg"
+SLOT = "barman"
+# PostgreSQL's roles for Barman: one runs backups, the other receives WAL.
+BARMAN_ROLE = "barman"
+STREAMING_ROLE = "streaming_barman"

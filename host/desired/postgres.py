@@ -1,0 +1,234 @@
+"""What PostgreSQL's machine consists of. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from host import render
+from host.desired import files
+from host.desired.files import Desired, Directory, File
+from host.desired.monitoring import Monitoring, service
+from host.desired.names import BARMAN_ROLE, MOUNT_POINT, OPERATOR, STREAMING_ROLE
+from host.monitoring import services
+from host.render import Parameter
+
+HOME = "/var/lib/postgresql"
+# Checksums so that a flipped bit is an error and not an answer; a collation that no upgrade of
+# the C library can change under an index (docs/decisions/0005-builtin-collation.md).
+INITDB_OPTIONS = (
+    "--data-checksums",
+    "--encoding=UTF8",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--locale=C.UTF-8",
+)
+# What Barman's documentation asks for from PostgreSQL 15 on instead of a superuser.
+_BARMAN_FUNCTIONS = (
+    "pg_backup_start(text, boolean)",
+    "pg_backup_stop(boolean)",
+    "pg_switch_wal()",
+    "pg_create_restore_point(text)",
+)
+_BARMAN_ROLES = ("pg_read_all_settings", "pg_read_all_stats", "pg_checkpoint")
+
+
+@dataclass(frozen=True)
+class Database:
+    """`owner` is a role that logs in."""
+
+    name: str
+    owner: str
+    extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PostgresFacts:
+    """What is known of the machine before it exists. `version` is PostgreSQL's major version,
+    `packages` are the distribution's, addresses are private ones; `parameters` are all of
+    postgresql.conf's that are not its defaults."""
+
+    version: str
+    packages: tuple[str, ...]
+    address: str
+    barman_address: str
+    client_cidrs: tuple[str, ...]
+    parameters: Mapping[str, Parameter]
+    databases: tuple[Database, ...]
+    durability: str
+    fallback_after_s: int
+
+
+@dataclass(frozen=True)
+class PostgresCredentials:
+    """Keys, passwords and the certificate. `private_key` (secret) reaches Barman's machine, whose
+    host key is `barman_host_key`; `barman_key` is let in; both are authorized_keys lines.
+    `passwords` (secret) are by role. `server_file` (secret) is the PEM of the server's key and its
+    certificate."""
+
+    private_key: str = field(repr=False)
+    barman_host_key: str
+    barman_key: str
+    passwords: Mapping[str, str] = field(repr=False)
+    server_file: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role that logs in; without a password, as its peer on this machine only."""
+
+    name: str
+    password: str = field(repr=False)
+    replication: bool
+
+
+@dataclass(frozen=True)
+class Grant:
+    """`statement` is run unless the expression `held` is true. Both are SQL."""
+
+    held: str
+    statement: str
+
+
+@dataclass(frozen=True)
+class Configuration(Desired):
+    """For host/programs/postgres.py."""
+
+    mount_point: str
+    packages: tuple[str, ...]
+    version: str
+    data_directory: str
+    initdb_options: tuple[str, ...]
+    units: tuple[File, ...]
+    hardening: tuple[File, ...]
+    directories: tuple[Directory, ...]
+    ssh_gate: File
+    ssh_files: tuple[File, ...]
+    server_file: str
+    files: tuple[File, ...]
+    roles: tuple[Role, ...]
+    heartbeat_files: tuple[File, ...]
+    heartbeat: File
+    guard_files: tuple[File, ...]
+    guard: File
+    grants: tuple[Grant, ...]
+    databases: tuple[Database, ...]
+
+
+def data_directory(version: str) -> str:
+    """Where the cluster's data lives."""
+    return f"{MOUNT_POINT}/postgresql/{version}/main"
+
+
+def server_file(version: str) -> str:
+    """Where the server's key and certificate are."""
+    return f"{_config(version)}/server.pem"
+
+
+def configuration(facts: PostgresFacts, credentials: PostgresCredentials) -> Configuration:
+    """The cluster with its access rules, roles and databases; the heartbeat and the durability
+    guard."""
+    version = facts.version
+    config = _config(version)
+    return Configuration(
+        mount_point=MOUNT_POINT,
+        packages=facts.packages,
+        version=version,
+        data_directory=data_directory(version),
+        initdb_options=INITDB_OPTIONS,
+        units=(
+            files.drop_in(
+                f"postgresql@{version}-main.service",
+                "data-disk.conf",
+                render.data_disk_unit(MOUNT_POINT),
+            ),
+        ),
+        hardening=files.hardening(render.sshd_hardening_conf(OPERATOR, "postgres")),
+        directories=(files.ssh_directory("postgres", HOME),),
+        ssh_gate=files.program(render.POSTGRES_SSH_GATE, "postgres-ssh-gate"),
+        ssh_files=files.ssh_files(
+            user="postgres",
+            home=HOME,
+            private_key=credentials.private_key,
+            known_hosts=render.known_hosts(facts.barman_address, credentials.barman_host_key),
+            authorized_keys=render.authorized_key(
+                credentials.barman_key, facts.barman_address, command=render.POSTGRES_SSH_GATE
+            ),
+        ),
+        server_file=server_file(version),
+        files=(
+            File(server_file(version), credentials.server_file, owner="postgres", mode=0o600),
+            File(
+                f"{config}/conf.d/pulumi.conf",
+                render.postgresql_conf(facts.parameters),
+                owner="postgres",
+                mode=0o640,
+            ),
+            File(
+                f"{config}/pg_hba.conf",
+                render.pg_hba_conf(facts.barman_address, facts.client_cidrs),
+                owner="postgres",
+                mode=0o640,
+            ),
+        ),
+        roles=_roles(facts, credentials.passwords),
+        heartbeat_files=(File(render.HEARTBEAT_SQL, render.program_file("heartbeat.sql")),),
+        heartbeat=files.unit("heartbeat.service", render.heartbeat_unit(version)),
+        guard_files=(
+            *files.library(render.GUARD_LIBRARY, "durability_guard"),
+            files.program("/usr/local/sbin/durability-guard", "durability-guard"),
+            File(
+                "/etc/durability-guard.json",
+                render.durability_guard_json(facts.durability, facts.fallback_after_s, config),
+            ),
+        ),
+        guard=files.unit("durability-guard.service", render.durability_guard_unit(config)),
+        grants=_grants(),
+        databases=facts.databases,
+    )
+
+
+def monitoring(facts: PostgresFacts) -> Monitoring:
+    """The exporters that Prometheus on Barman's machine asks."""
+    return Monitoring(
+        packages=services.POSTGRES_PACKAGES,
+        directories=(),
+        services={
+            unit: service(unit, text)
+            for unit, text in services.postgres_units(facts.address).items()
+        },
+        own=(),
+    )
+
+
+def _config(version: str) -> str:
+    return f"/etc/postgresql/{version}/main"
+
+
+def _roles(facts: PostgresFacts, passwords: Mapping[str, str]) -> tuple[Role, ...]:
+    owners = dict.fromkeys(database.owner for database in facts.databases)
+    return (
+        Role(BARMAN_ROLE, passwords[BARMAN_ROLE], replication=False),
+        Role(STREAMING_ROLE, passwords[STREAMING_ROLE], replication=True),
+        *(Role(owner, passwords[owner], replication=False) for owner in owners),
+        # The exporter's, which comes over the local socket as its own system user.
+        Role(services.ROLE, password="", replication=False),
+    )
+
+
+def _grants() -> tuple[Grant, ...]:
+    return (
+        *(
+            Grant(
+                held=f"has_function_privilege('{BARMAN_ROLE}', '{function}', 'EXECUTE')",
+                statement=f"GRANT EXECUTE ON FUNCTION {function} TO {BARMAN_ROLE}",
+            )
+            for function in _BARMAN_FUNCTIONS
+        ),
+        *(_membership(BARMAN_ROLE, role) for role in _BARMAN_ROLES),
+        _membership(services.ROLE, "pg_monitor"),
+    )
+
+
+def _membership(member: str, role: str) -> Grant:
+    return Grant(
+        held=f"pg_has_role('{member}', '{role}', 'MEMBER')", statement=f"GRANT {role} TO {member}"
+    )
