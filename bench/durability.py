@@ -1,7 +1,7 @@
 """What waiting for Barman costs: transactions per second at each level of durability, and the CPU
 that the guard takes meanwhile.
 
-One stack; the guard is told another level and started again, as `pulumi up` does it. Levels take
+One stack; the guard gets another level and is restarted, as `pulumi up` does it. Levels take
 turns in every round, so that whatever else this machine does meets all of them; ratios are taken
 within a round.
 """
@@ -108,8 +108,8 @@ def _pgbench(lab: Lab, *words: str) -> str:
 
 def _switch(lab: Lab, level: str) -> None:
     """Give the guard its level, and wait until commits wait as they then should."""
-    told = json.loads(machine.execute(lab, POSTGRES, ["cat", GUARD]).stdout)
-    text = json.dumps(told | {"level": level})
+    configuration = json.loads(machine.execute(lab, POSTGRES, ["cat", GUARD]).stdout)
+    text = json.dumps(configuration | {"level": level})
     machine.execute(lab, POSTGRES, ["tee", GUARD], stdin=text)
     machine.execute(lab, POSTGRES, ["systemctl", "restart", "durability-guard"])
     wanted = "async" if level == "async" else "sync"

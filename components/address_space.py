@@ -1,7 +1,7 @@
 """What may become of the network's address space once machines live in it, judged before anything
 is touched.
 
-The program knows only the wished network; the engine hands both to a hook, in a preview too.
+The program knows only the desired network; the engine hands both to a hook, in a preview too.
 """
 
 from ipaddress import IPv4Network

@@ -13,7 +13,7 @@ _CRITICAL = 0
 
 @dataclass(frozen=True)
 class AlertsArgs:
-    """`email` is told; `machines` are the VMs' resource ids by role."""
+    """`email` is notified; `machines` are the VMs' resource ids by role."""
 
     prefix: str
     resource_group_name: pulumi.Input[str]

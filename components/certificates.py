@@ -28,7 +28,7 @@ _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 def server_issue(begun: str, now: datetime) -> str:
     """The moment of issue (a MOMENT) of a server's certificate that was first issued at `begun`: as
-    many lives later as have ended by `now`.
+    many lives later as have expired by `now`.
 
     Nobody may have updated the stack for longer than a certificate lives; then Barman would refuse
     the server in the middle of the update.
@@ -41,7 +41,7 @@ def server_issue(begun: str, now: datetime) -> str:
 def authority_certificate(seed: bytes, name: str, issued: str) -> str:
     """PEM of the authority `name`, valid for ten years from `issued` (a MOMENT).
 
-    Issued anew later it has the same key: whoever trusts the older one trusts what it signs.
+    Issued again later it has the same key: whoever trusts the older one trusts what it signs.
     """
     key = _key(seed)
     builder = (

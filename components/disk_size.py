@@ -1,6 +1,6 @@
 """What Azure allows of a changed disk size, judged before anything is touched.
 
-The program knows only the wished size; the engine hands both sizes to a hook, in a preview too.
+The program knows only the desired size; the engine hands both sizes to a hook, in a preview too.
 """
 
 import pulumi

@@ -40,7 +40,7 @@ class Authority:
 @dataclass(frozen=True)
 class IdentitiesArgs:
     """`owners`: the roles that own databases and need a password; `authority`: the name of the
-    certificate authority; `rotations`: which secrets are to be made anew."""
+    certificate authority; `rotations`: which secrets are to be recreated."""
 
     owners: Sequence[str]
     authority: str

@@ -111,7 +111,7 @@ def durability_guard_unit(config: str) -> str:
 
 
 def durability_guard_json(level: str, fallback_after_s: int, config: str) -> str:
-    """What the guard is told, from durability and fallbackAfterSeconds."""
+    """The guard's configuration, from durability and fallbackAfterSeconds."""
     told = {
         "level": level,
         "fallback_after_s": fallback_after_s,
@@ -129,7 +129,7 @@ def heartbeat_unit(version: str) -> str:
 
 
 def restore_drill_json(server: str, home: str, version: str, queries: Mapping[str, str]) -> str:
-    """What the drill is told; `queries` by database, each of which shall say `t`."""
+    """The drill's configuration; `queries` by database, each of which shall say `t`."""
     told = {
         "server": server,
         "home": home,

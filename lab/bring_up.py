@@ -41,7 +41,7 @@ def up(root: Path, lab: Lab, progress: Progress) -> int:
     with progress.step("Machine image") as echo:
         image.ensure(IMAGE_RELEASE, echo)
     create_stack(around, copy)
-    # The engine believes that every machine runs, and would wait for an absent one's SSH in vain.
+    # The engine believes that every machine runs, and would wait for SSH of an absent one.
     for news in power.switch_on(lab):
         progress.say(news)
     update = [

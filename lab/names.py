@@ -36,7 +36,7 @@ class Lab:
 
     @property
     def uplink(self) -> str:
-        """The host's end of the cable into this lab's network."""
+        """The host's end of the veth pair into this lab's network."""
         return f"{self.short}-up"
 
     def namespace_of(self, name: str) -> str:

@@ -39,7 +39,9 @@ def check_mail(email: str, host: str, sender: str, user: str, password: str) -> 
     if email and not sender:
         raise ValueError("alertEmail: set, but smtpFrom is not; name the sender of the alerts")
     if not email and (host or sender or user):
-        raise ValueError("smtpHost, smtpFrom or smtpUser: set, but alertEmail is not; who is told?")
+        raise ValueError(
+            "smtpHost, smtpFrom or smtpUser: set, but alertEmail is not; who is notified?"
+        )
     if bool(user) != bool(password):
         raise ValueError(
             "smtpUser and smtpPassword: one is set without the other; "
@@ -51,15 +53,15 @@ def undelivered(email: str, webhook: str, dead_man: str) -> list[str]:
     """What nobody would hear of, a sentence each."""
     if not (email or webhook or dead_man):
         return [
-            "Nobody will be told when backups fail or a machine stops: set alertEmail (with "
+            "Nobody will be notified when backups fail or a machine stops: set alertEmail (with "
             "smtpHost and smtpFrom) or alertWebhook, and deadManUrl (docs/monitoring.md)."
         ]
-    told = []
+    warnings = []
     if not (email or webhook):
-        told.append("Alerts fire and nobody gets them: set alertEmail or alertWebhook.")
+        warnings.append("Alerts fire and nobody gets them: set alertEmail or alertWebhook.")
     if not dead_man:
-        told.append(
-            "deadManUrl is not set: nobody will be told when monitoring itself, or the Barman "
+        warnings.append(
+            "deadManUrl is not set: nobody will be notified when monitoring itself, or the Barman "
             "machine with it, is dead."
         )
-    return told
+    return warnings

@@ -204,7 +204,7 @@ class Settings(BaseModel):
 
     @property
     def delivery(self) -> Delivery:
-        """Who is told of alerts, and how."""
+        """Who is notified of alerts, and how."""
         smtp = Smtp(
             *(self.smtpHost, self.smtpPort, self.smtpFrom, self.smtpUser, self.smtpPassword)
         )

@@ -63,7 +63,7 @@ def derive(size: VmSize, disk_gib: int) -> dict[str, Parameter]:
     Memory: a quarter for shared_buffers and three quarters assumed cached, the rule of
     PostgreSQL's own documentation; work_mem so that all connections sorting twice stay within a
     quarter. WAL: checkpoints spread over 15 minutes and up to 2 % of the disk. Slot: Barman may
-    be away until a fifth of the disk is filled with WAL; then the slot is given up and the
+    be away until a fifth of the disk is filled with WAL; then the slot is invalidated and the
     database lives (the default has no limit and fills the disk). TCP: an idle client whose machine
     is gone is noticed within a minute, not after two hours.
     """

@@ -1,4 +1,4 @@
-"""Which secrets were made anew, and when: the setting `rotations`.
+"""Which secrets were recreated, and when: the setting `rotations`.
 
 A mark is a moment. The secret that belongs to it is made by the update that first sees the mark.
 Pure.

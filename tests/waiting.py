@@ -8,6 +8,8 @@ def eventually(what: str, ready: Callable[[], bool], timeout_s: float = 60) -> f
     """Wait until `ready`; the seconds it took. Fails, naming `what`, after `timeout_s`."""
     began = time.monotonic()
     while not ready():
-        assert time.monotonic() < began + timeout_s, f"waited {timeout_s} s in vain for: {what}"
+        assert time.monotonic() < began + timeout_s, (
+            f"timed out after {timeout_s} s waiting for: {what}"
+        )
         time.sleep(0.2)
     return time.monotonic() - began

@@ -42,7 +42,7 @@ class Alarm:
             return connection.getresponse().status == http.client.OK
         except (OSError, http.client.HTTPException) as error:
             # Alertmanager's own silence is noticed outside, by the dead-man's switch.
-            print(f"<4>Alertmanager cannot be told: {error}", file=sys.stderr, flush=True)
+            print(f"<4>Alertmanager cannot be reached: {error}", file=sys.stderr, flush=True)
             return False
         finally:
             connection.close()

@@ -31,7 +31,7 @@ def conninfo(configuration: Path, server: str) -> str:
 
 
 class Server:
-    """One lasting session; made anew after a failure."""
+    """One lasting session; opened again after a failure."""
 
     def __init__(self, dsn: Callable[[], str]) -> None:
         self._dsn = dsn

@@ -32,8 +32,8 @@ class _Scraped:
 
 
 def every(name: str, period_s: float, look: Callable[[], None]) -> None:
-    """Look for ever, in a thread of its own. What fails is told once and tried again; the age of
-    the last success is a metric, and an alert, from the start on."""
+    """Look for ever, in a thread of its own. What fails is reported once and tried again; the age
+    of the last success is a metric, and an alert, from the start on."""
 
     metrics.PATIENCE.labels(name).set(60 + 3 * period_s)
     metrics.COLLECTED_AT.labels(name).set_to_current_time()

@@ -95,7 +95,7 @@ class State:
 
     @property
     def away_since(self) -> float | None:
-        """Since when commits may have been waiting in vain; only while armed."""
+        """Since when commits may have been waiting without a confirmation; only while armed."""
         since = [at for at in (self.gone_since, self.asked_at) if at is not None]
         return min(since, default=None) if self.armed else None
 

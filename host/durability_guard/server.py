@@ -132,7 +132,7 @@ class Postgres:
             session.query(_PROBE)
 
     def _reloaded(self, *, waits: bool) -> bool:
-        """Have the configuration read again; whether the server then waits as told."""
+        """Have the configuration read again; whether the server then waits as configured."""
         try:
             session = self._connected()
             session.query("SELECT pg_reload_conf()")

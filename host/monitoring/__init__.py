@@ -1,1 +1,1 @@
-"""What Prometheus and Alertmanager on the Barman machine are told: targets, alerts, delivery."""
+"""The configuration of Prometheus and Alertmanager: targets, alerts, delivery."""

@@ -35,7 +35,7 @@ class Smtp:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Who is told: an address with its mail server, a webhook, and the dead-man's switch, a URL
+    """Who is notified: an address with its mail server, a webhook, and the dead-man's switch, a URL
     that expects a POST every minute. Each may be missing. The URLs are secret: they hold keys."""
 
     email: str = ""

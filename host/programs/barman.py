@@ -1,4 +1,4 @@
-"""Brings the Barman machine to its wished state: directories, configuration, keys.
+"""Brings the Barman machine to its desired state: directories, configuration, keys.
 
 Starts nothing: streaming needs the PostgreSQL machine and is begun by streaming_backup.
 """
@@ -14,7 +14,7 @@ def main(desired: dict[str, Any]) -> int:
 
 
 def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
-    """Directories, files and services as wished."""
+    """Directories, files and services as desired."""
     host.require_mount(desired["mount_point"])
     host.harden(desired["hardening"])
     host.packages(desired["packages"])

@@ -1,4 +1,4 @@
-"""Brings a machine to a wished state: acts only where something differs, and says what it did."""
+"""Brings a machine to a desired state: acts only where something differs, and says what it did."""
 
 import fcntl
 import grp
@@ -18,7 +18,7 @@ LOCK = "/run/converge.lock"
 
 
 class ConvergeError(Exception):
-    """The machine could not be brought to the wished state; the message is for the operator."""
+    """The machine could not be brought to the desired state; the message is for the operator."""
 
 
 class Host:
@@ -91,7 +91,7 @@ class Host:
             self.run("systemctl", "restart", "systemd-sysctl")
 
     def service(self, unit: Mapping[str, Any], *, restart: bool) -> None:
-        """A unit file of our own, enabled and running; anew if it, or what it runs, changed."""
+        """A unit file of our own, enabled and running; restarted if it or what it runs changed."""
         name = Path(unit["path"]).name
         if self.files([unit]):
             self.run("systemctl", "daemon-reload")
@@ -164,7 +164,7 @@ class Host:
         deadline = time.monotonic() + timeout_s
         while not ready():
             if time.monotonic() > deadline:
-                raise ConvergeError(f"waited {timeout_s:.0f} s in vain for: {what}")
+                raise ConvergeError(f"timed out after {timeout_s:.0f} s waiting for: {what}")
             time.sleep(0.2)
 
     def require_mount(self, path: str) -> None:

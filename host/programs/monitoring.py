@@ -1,4 +1,4 @@
-"""Brings what watches on one of the two machines to its wished state.
+"""Brings what watches on one of the two machines to its desired state.
 
 Drop-ins come before packages, and configuration after them: so nothing ever listens where Debian's
 defaults would, and files can belong to users that the packages bring.
@@ -15,7 +15,7 @@ def main(desired: dict[str, Any]) -> int:
 
 
 def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
-    """`services`: unit -> {drop_in, files, check}: the unit is started anew when one of its files
+    """`services`: unit -> {drop_in, files, check}: the unit is restarted when one of its files
     changed, after `check`, a command, has accepted them. `own`: a unit file of ours."""
     services = desired["services"]
     drop_ins = host.files([service["drop_in"] for service in services.values()])

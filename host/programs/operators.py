@@ -11,7 +11,7 @@ def main(desired: dict[str, Any]) -> int:
 
 
 def admit(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
-    """The operator's authorized_keys as wished, in one step: never a moment without a key."""
+    """The operator's authorized_keys as desired, in one step: never a moment without a key."""
     directory = desired["directory"]
     host.directory(directory["path"], directory["owner"], directory["mode"])
     host.files([desired["keys"]])

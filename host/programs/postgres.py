@@ -1,4 +1,4 @@
-"""Brings the PostgreSQL machine to its wished state: cluster, configuration, roles, databases.
+"""Brings the PostgreSQL machine to its desired state: cluster, configuration, roles, databases.
 
 Never initialises a cluster twice, never drops anything, and touches nothing while a recovery is
 under way.
@@ -49,7 +49,7 @@ class Postgres:
         self.data = Path(desired["data_directory"])
 
     def converge(self) -> dict[str, Any]:
-        """Bring everything to the wished state; returns facts for the stack's outputs."""
+        """Bring everything to the desired state; returns facts for the stack's outputs."""
         self.host.require_mount(self.desired["mount_point"])
         if Path(RECOVERY_MARKER).exists():
             raise ConvergeError(

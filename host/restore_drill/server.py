@@ -97,4 +97,4 @@ class Server:
     def _complaint(self) -> str:
         lines = tail(self.log, 4000).splitlines()
         grave = [line for line in lines if "FATAL" in line or "PANIC" in line]
-        return (grave or lines or ["it said nothing"])[0][-400:]
+        return (grave or lines or ["it logged nothing"])[0][-400:]

@@ -1,4 +1,4 @@
-"""The lab's network: one namespace of bridges, firewall and NAT, joined to the host by one cable.
+"""The lab's network: one namespace of bridges, firewall and NAT, joined to the host by one veth.
 
 Being a namespace of its own, two labs may use the same prefixes, traffic from the host passes the
 security groups like anybody's, and taking it down is one command.

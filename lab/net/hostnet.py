@@ -1,4 +1,4 @@
-"""The host's side of a lab's network: one cable, one route, one NAT table, and IP forwarding, which
+"""The host's side of a lab's network: one veth, one route, one NAT table, and IP forwarding, which
 is switched off again by the last lab if the first one had to switch it on."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")
 
 
 def connect(lab: Lab, uplink: str, prefix: str, host_address: str) -> None:
-    """Make the lab's namespace and its cable to this host (`uplink` inside). Idempotent."""
+    """Make the lab's namespace and its veth pair to this host (`uplink` inside). Idempotent."""
     if not (_NAMESPACES / lab.short).exists():
         run(["ip", "netns", "add", lab.short])
     _require_bridge_filter()

@@ -1,4 +1,4 @@
-"""A machine's network interfaces: made anew at each start, in a namespace of the machine's own."""
+"""A machine's network interfaces: recreated at each start, in a namespace of the machine's own."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def rebuild(
     accept_damage: AcceptDamage = False,
     yes: Yes = False,
 ) -> None:
-    """After `pulumi up` made a lost machine anew: give it back its data, or its backups."""
+    """After `pulumi up` has recreated a lost machine: restore its data, or its backups."""
     if machine is Role.BARMAN and point != Point():
         raise OperatorError(
             "A new Barman machine holds nothing old to choose from: it takes no target.",

@@ -1,4 +1,4 @@
-"""The command that makes secrets anew."""
+"""The command that recreates secrets."""
 
 import sys
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def rotate(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Make passwords, SSH keys or the certificate anew; no commit fails. Typed again, it goes on
+    """Recreate passwords, SSH keys or the certificate; no commit fails. Run again, it continues
     with a rotation that was interrupted."""
     # Standard output is then the document's alone.
     console = Console(stderr=True) if as_json else common.console
@@ -47,17 +47,17 @@ def rotate(
             preflight.refuse_if_busy(site)
             site.postgres.run(["true"])
         engine.require_nothing_pending()
-    told = report.planned(found)
+    outcome = report.planned(found)
     if not dry_run:
         ask(f"Rotate {kind}?", yes, on_stderr=as_json)
         for setting in found.settings:
             engine.update(found, setting)
-        told = _prove(found, stack, before, console)
+        outcome = _prove(found, stack, before, console)
     if as_json:
-        document(told)
-    if told.done and told.verdict is not Verdict.PROTECTED:
+        document(outcome)
+    if outcome.done and outcome.verdict is not Verdict.PROTECTED:
         raise OperatorError(
-            f"The secrets are rotated, but the pair is {told.verdict}.",
+            f"The secrets are rotated, but the pair is {outcome.verdict}.",
             "New secrets are in use everywhere.",
             "python -m ops status",
         )

@@ -132,6 +132,6 @@ def undo_set_aside(run: Run) -> None:
 
 
 def boot(run: Run) -> str:
-    """A mark that is another one after the machine was started anew."""
+    """A mark that is another one after the machine was rebooted."""
     script = "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat"
     return "/".join(run.site.postgres.run(["sh", "-c", script]).stdout.split())

@@ -1,4 +1,4 @@
-"""A machine that is gone, made anew by `pulumi up`, brought back into its role."""
+"""A machine that is gone, recreated by `pulumi up`, brought back into its role."""
 
 from ops.archive.plan import Plan
 from ops.errors import NOTHING_CHANGED, OperatorError

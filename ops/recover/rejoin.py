@@ -26,7 +26,7 @@ def steps() -> list[Step]:
     """From a server that accepts writes to one that is protected. No way back: Barman follows
     the new timeline from the first of them on."""
     return [
-        Step("slot", "Make the replication slot anew", make_slot, final=True),
+        Step("slot", "Recreate the replication slot", make_slot, final=True),
         Step("receiver", "Put the receiver on the new timeline", start_receiver, final=True),
         Step("archive", "Archive the last WAL of both timelines", archive_ends, final=True),
         Step("commits", "Let commits wait for Barman again, where they should", settle, final=True),

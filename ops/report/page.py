@@ -29,7 +29,7 @@ MEANING = {
 def render(report: Report, *, refresh_s: int | None = None, problem: str | None = None) -> str:
     """The page.
 
-    `refresh_s`: the browser loads it anew so often, where it is served. `problem`: why what it says
+    `refresh_s`: the browser reloads it so often, where it is served. `problem`: why what it says
     could not be asked again since.
     """
     environment = _environment()
@@ -104,10 +104,10 @@ def alarm(report: Report) -> str | None:
         return "Whether alerts fire is not known."
     if not found.heartbeat:
         return "The watchers' heartbeat is missing."
-    told = sum(not alert.silenced for alert in found.alerts)
-    if not told:
+    firing = sum(not alert.silenced for alert in found.alerts)
+    if not firing:
         return None
-    return "1 alert fires." if told == 1 else f"{told} alerts fire."
+    return "1 alert fires." if firing == 1 else f"{firing} alerts fire."
 
 
 def could_be_lost(status: Status) -> int | None:

@@ -1,1 +1,1 @@
-"""`ops rotate`: secrets made anew, by the stack's own program."""
+"""`ops rotate`: secrets recreated, by the stack's own program."""

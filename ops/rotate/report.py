@@ -7,7 +7,7 @@ from ops.rotate.plan import CHANGES, Kind, Rotation
 
 
 class RotationReport(BaseModel):
-    """Secrets of one kind, made anew or, with --dry-run, about to be."""
+    """Secrets of one kind, recreated or, with --dry-run, about to be."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 

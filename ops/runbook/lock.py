@@ -12,7 +12,7 @@ from ops.reach.ssh import CONNECT_TIMEOUT_S, ConnectionLost, Machine
 from ops.runbook.journal import FOLDER
 
 BEAT_S = 15
-# A laptop that closes sends nothing; without a beat for this long the lock is given up.
+# A laptop that closes sends nothing; without a beat for this long the lock expires.
 SILENCE_S = 60
 _HOLD = f"""
 install -d -m 0711 {FOLDER}; umask 077

@@ -64,10 +64,10 @@ class Alerts(BaseModel):
     @property
     def exit_code(self) -> int:
         """0: nothing fires. 1: warnings. 2: critical, or the heartbeat is missing."""
-        told = [alert for alert in self.alerts if not alert.silenced]
-        if not self.heartbeat or any(alert.severity is Severity.CRITICAL for alert in told):
+        audible = [alert for alert in self.alerts if not alert.silenced]
+        if not self.heartbeat or any(alert.severity is Severity.CRITICAL for alert in audible):
             return 2
-        return 1 if told else 0
+        return 1 if audible else 0
 
 
 def read(site: Site) -> Alerts:
@@ -117,7 +117,7 @@ def show(found: Alerts, console: Console) -> None:
     """For people."""
     if not found.heartbeat:
         console.print(
-            "The heartbeat is missing: Prometheus does not tell Alertmanager anything. "
+            "The heartbeat is missing: Prometheus sends nothing to Alertmanager. "
             "Open docs/runbooks/monitoring-is-silent.md",
             style="red",
         )

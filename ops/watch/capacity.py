@@ -170,8 +170,8 @@ def judge(
         )
     if database is not None and 2 * database > disks[0][1]["total_bytes"]:
         found[0].advice.append(
-            "A recovery cannot keep the old data beside the new any more: set postgresDiskGb to "
-            f"{_gib(2.5 * database)} or more, then pulumi up."
+            "There is no room for a recovery to keep the old data directory beside the new one: "
+            f"set postgresDiskGb to {_gib(2.5 * database)} or more, then pulumi up."
         )
     return Capacity(
         at=now,
@@ -201,7 +201,7 @@ def _advice(
     enough = _gib(size_that_lasts(disk["used_bytes"], content))
     advice = [
         f"Set {setting} to {enough} or more, which lasts for a year, then pulumi up: it grows "
-        f"while it is in use. It is {outputs.data_disk_gb} now."
+        f"online. It is {outputs.data_disk_gb} now."
     ]
     if setting == "barmanDiskGb":
         advice.append("Or shorten retention, or back up less often.")
@@ -231,7 +231,7 @@ def show(found: Capacity, console: Console) -> None:
         f"{_rate(found.archived_wal_bytes_per_day)}, measured over {found.measured_days} days",
     ]
     if early:
-        lines.append("For a date it takes backups of two days or more.")
+        lines.append("A date needs backups over two days or more.")
     for disk in found.disks:
         lines += disk.advice
     console.print("\n".join(lines), markup=False, highlight=False)

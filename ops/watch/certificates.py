@@ -25,7 +25,7 @@ class Certificate(BaseModel):
     ends: datetime
 
     def days_left(self, now: datetime) -> int:
-        """Whole days; negative once it has ended."""
+        """Whole days; negative once it has expired."""
         return (self.ends - now).days
 
 
@@ -39,12 +39,12 @@ def read(site: Site) -> Certificate:
 
 def parse(text: str) -> Certificate:
     """From openssl's lines. Raises KeyError or ValueError for others."""
-    told = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     return Certificate(
-        subject=told["subject"].strip(),
-        issuer=told["issuer"].strip(),
-        starts=_moment(told["notBefore"]),
-        ends=_moment(told["notAfter"]),
+        subject=fields["subject"].strip(),
+        issuer=fields["issuer"].strip(),
+        starts=_moment(fields["notBefore"]),
+        ends=_moment(fields["notAfter"]),
     )
 
 

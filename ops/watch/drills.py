@@ -120,18 +120,18 @@ def hold(site: Site, say: Callable[[str], None]) -> Drill:
     machine = site.barman
     before = read(site)
     if before.running:
-        say("a drill is at work already; this is how it goes on")
+        say("a drill is already running; following it")
     else:
         machine.run(["systemctl", "reset-failed", UNIT], accept=None)
         machine.run(["systemctl", "start", "--no-block", UNIT])
-    told = ""
+    shown = ""
     while True:
         time.sleep(POLL_S)
         state = machine.run(["cat", f"{FOLDER}/current.json"], accept=(0, 1)).stdout
         phase = _phase(state)
-        if phase and phase != told:
+        if phase and phase != shown:
             say(phase)
-            told = phase
+            shown = phase
         if not _running(machine):
             break
     after = read(site).drills
@@ -187,5 +187,5 @@ def show(found: DrillList, console: Console) -> None:
     else:
         console.print("No drill was held yet.")
     if found.running:
-        console.print("A drill is at work. Next: python -m ops drill --now   (sees it through)")
+        console.print("A drill is running. Next: python -m ops drill --now   (follows it)")
     console.print(f"The next one is due at {moment(found.next_at)}.", highlight=False)

@@ -62,7 +62,7 @@ class Durability(BaseModel):
 def read(site: Site) -> Durability:
     """Ask PostgreSQL's machine. Raises OperatorError if it cannot be reached."""
     machine = site.postgres
-    told = machine.run(["cat", HISTORY], accept=(0, 1))
+    output = machine.run(["cat", HISTORY], accept=(0, 1))
     active = machine.run(["systemctl", "is-active", UNIT], accept=None)
     try:
         sql = _STATE % {"receiver": postgres.RECEIVER}
@@ -75,7 +75,7 @@ def read(site: Site) -> Durability:
         sync_state=now.get("sync_state"),
         waiting_commits=now.get("waiting"),
         guard_running=active.stdout.strip() == "active",
-        exposures=exposures(told.stdout),
+        exposures=exposures(output.stdout),
     )
 
 

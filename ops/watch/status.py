@@ -110,7 +110,7 @@ def _postgres(machine: Machine, into: Status, slot: str) -> None:
 
 
 def _certificate(site: Site, into: Status) -> None:
-    # A server that is down is told of elsewhere.
+    # A server that is down is reported elsewhere.
     with suppress(OperatorError, CommandFailed):
         into.certificate_ends = certificates.read(site).ends
 

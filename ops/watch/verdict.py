@@ -92,11 +92,11 @@ def _certificate(status: Status) -> list[Reason]:
     if ends is None or ends - status.at > timedelta(days=SOON_DAYS):
         return []
     if ends > status.at:
-        return [_degraded(f"PostgreSQL's certificate ends at {ends:%Y-%m-%d %H:%M} UTC", mend)]
+        return [_degraded(f"PostgreSQL's certificate expires at {ends:%Y-%m-%d %H:%M} UTC", mend)]
     # Barman's receiver is a client, too: it goes on until its connection breaks.
     return [
         _unprotected(
-            f"PostgreSQL's certificate has ended, at {ends:%Y-%m-%d %H:%M} UTC: "
+            f"PostgreSQL's certificate expired at {ends:%Y-%m-%d %H:%M} UTC: "
             "clients refuse new connections",
             mend,
         )
@@ -122,7 +122,7 @@ def _streaming(status: Status) -> list[Reason]:
         state = receiver.state if receiver else "not connected"
         reasons.append(
             _unprotected(
-                f"Barman's WAL receiver is {state}: what is written now is in one place only",
+                f"Barman's WAL receiver is {state}: new WAL exists only on the PostgreSQL machine",
                 "python -m ops rejoin",
             )
         )

@@ -46,7 +46,9 @@ def test_database_machine_loses_power_during_a_fallback(site: Site, report: Repo
         row = Row("database machine loses power, not its disk, during a fallback", FALLBACK)
         row.protected_after_s = time.monotonic() - began
     row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
-    row.seen = f"commits again {back:.0f} s after power-on, still without Barman; then armed"
+    row.seen = (
+        f"commits again {back:.0f} s after power-on, still without Barman; then synchronous again"
+    )
     report.rows.append(row)
     assert row.lost == 0
     assert recorded(site, before) == ["exposed", "protected"]

@@ -69,7 +69,7 @@ def test_up_interrupted_at_every_resource(site: Site, report: Report) -> None:
 
 def test_barman_machine_lost(site: Site, report: Report) -> None:
     before = len(site.history())
-    row = Row("Barman's machine and its disk lost, made anew as its page says", FALLBACK)
+    row = Row("Barman's machine and its disk lost, rebuilt as its page says", FALLBACK)
     with site.writing() as ledger:
         site.stack.lose(BARMAN)
         began = time.monotonic()

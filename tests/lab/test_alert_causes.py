@@ -93,7 +93,7 @@ def test_certificate_of_an_authority_that_barman_does_not_know(stack: Stack, inb
         stack.on(BARMAN, f"mv /root/authority {authority}")
 
 
-def test_slot_that_keeps_too_much_is_given_up(stack: Stack, inbox: Inbox) -> None:
+def test_slot_that_keeps_too_much_is_invalidated(stack: Stack, inbox: Inbox) -> None:
     write = "SELECT pg_switch_wal(), pg_logical_emit_message(false, 'fault', repeat('x', 33554432))"
     stack.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '128MB'")
     stack.sql("SELECT pg_reload_conf()")

@@ -11,10 +11,10 @@ OLD = IPv4Network("10.20.0.0/16")
 
 @pytest.mark.parametrize("new", ["10.40.0.0/16", "10.0.0.0/8", "10.20.0.0/24"])
 def test_other_addresses_are_refused_with_the_command_that_takes_them_back(new: str) -> None:
-    told = refusal(OLD, IPv4Network(new))
-    assert told is not None
-    assert f"vnetCidr = {new}" in told and "were not changed" in told
-    assert "pulumi config set vnetCidr 10.20.0.0/16" in told
+    message = refusal(OLD, IPv4Network(new))
+    assert message is not None
+    assert f"vnetCidr = {new}" in message and "were not changed" in message
+    assert "pulumi config set vnetCidr 10.20.0.0/16" in message
 
 
 @pytest.mark.parametrize("new", ["10.20.0.0/16", "10.20.0.0/15", "10.20.0.0/20"])

@@ -33,14 +33,14 @@ def test_every_alert_says_how_urgent_it_is_and_which_page_to_open(name: str) -> 
 
 def test_every_alert_is_in_the_table_of_the_documentation() -> None:
     page = (ROOT / "docs" / "monitoring.md").read_text().partition("## Alerts")[2]
-    told = {
+    listed = {
         name
         for row in page.splitlines()
         if row.startswith("| `")
         for name in re.findall(r"`(\w+)`", row.split("|")[1])
     }
     # Raised by the Barman exporter, for when no rule is evaluated any more.
-    assert told == {*ALERTS, "PrometheusSilent"}
+    assert listed == {*ALERTS, "PrometheusSilent"}
 
 
 def test_prometheus_and_alertmanager_themselves_accept_their_files(tmp_path: Path) -> None:
@@ -76,12 +76,12 @@ MAIL = {"alertEmail": "b@example.org", "smtpHost": "mail.example.org", "smtpFrom
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "expected"),
     [
         ({"alertEmail": "nobody"}, ["alertEmail", "nobody"]),
         ({"alertEmail": "b@example.org"}, ["alertEmail", "smtpHost is not"]),
         (MAIL | {"smtpFrom": ""}, ["smtpFrom is not"]),
-        ({"smtpHost": "mail.example.org"}, ["who is told?"]),
+        ({"smtpHost": "mail.example.org"}, ["who is notified?"]),
         (MAIL | {"smtpHost": "mail example"}, ["smtpHost"]),
         (MAIL | {"smtpPort": 0}, ["smtpPort = 0"]),
         (MAIL | {"smtpUser": "alerts"}, ["smtpUser and smtpPassword", "--secret smtpPassword"]),
@@ -90,10 +90,10 @@ MAIL = {"alertEmail": "b@example.org", "smtpHost": "mail.example.org", "smtpFrom
         ({"deadManUrl": "http://example.org/ping"}, ["deadManUrl", "in clear"]),
     ],
 )
-def test_delivery_that_cannot_work_is_refused(changed: dict[str, Any], told: list[str]) -> None:
+def test_delivery_that_cannot_work_is_refused(changed: dict[str, Any], expected: list[str]) -> None:
     with pytest.raises(SettingsError) as refusal:
         settings(**changed)
-    for words in told:
+    for words in expected:
         assert words in str(refusal.value)
 
 
@@ -115,7 +115,7 @@ def test_a_key_that_stands_in_clear_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({}, ["Nobody will be told"]),
+        ({}, ["Nobody will be notified"]),
         (MAIL, ["deadManUrl is not set"]),
         ({"deadManUrl": "https://example.org"}, ["nobody gets them"]),
         (MAIL | {"deadManUrl": "https://example.org"}, []),

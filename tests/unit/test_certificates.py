@@ -46,7 +46,7 @@ def test_the_same_seeds_and_moment_are_the_same_bytes(one: bytes, other: bytes, 
 
 
 @given(seeds, seeds, moments)
-def test_an_authority_issued_anew_is_trusted_through_its_older_certificate(
+def test_an_authority_issued_again_is_trusted_through_its_older_certificate(
     one: bytes, other: bytes, at: str
 ) -> None:
     older = certificates.authority_certificate(one, "CA", "20200101T000000Z")
@@ -93,7 +93,7 @@ def test_a_clock_behind_the_first_boot_issues_it_as_of_the_first_boot() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["-verify_ip", "10.20.0.4"], "OK"),
         (["-verify_hostname", "postgres-dev"], "OK"),
@@ -103,8 +103,8 @@ def test_a_clock_behind_the_first_boot_issues_it_as_of_the_first_boot() -> None:
         (["-attime", "1795000000"], "certificate is not yet valid"),
     ],
 )
-def test_openssl_judges_the_server_s(words: list[str], told: str, tmp_path: Path) -> None:
-    assert told in verify(tmp_path, server(), words)
+def test_openssl_judges_the_server_s(words: list[str], expected: str, tmp_path: Path) -> None:
+    assert expected in verify(tmp_path, server(), words)
 
 
 def test_openssl_refuses_another_authority_of_the_same_name(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_a_server_s_certificate_signs_no_other(tmp_path: Path) -> None:
         SERVER, "postgres-dev", b"f" * 32, "postgres-dev", ADDRESS, ISSUED
     )
     (tmp_path / "between.pem").write_text(server())
-    told = verify(tmp_path, forged, ["-untrusted", str(tmp_path / "between.pem")])
-    assert "invalid CA certificate" in told
+    output = verify(tmp_path, forged, ["-untrusted", str(tmp_path / "between.pem")])
+    assert "invalid CA certificate" in output
 
 
 def verify(folder: Path, pem: str, words: list[str]) -> str:

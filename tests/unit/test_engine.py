@@ -172,9 +172,9 @@ def test_a_failed_build_leaves_nothing_and_says_what_to_do(
         raise BuildError("the compiler fell over")
 
     monkeypatch.setattr(engine_build, "build", failing)
-    with pytest.raises(NoEngineError, match="fell over") as told:
+    with pytest.raises(NoEngineError, match="fell over") as raised:
         binary.ensure(bare, silent)
-    assert "make up" in str(told.value)
+    assert "make up" in str(raised.value)
     left = {path.name for path in (tmp_path / "cache" / "postgres-barman" / "engine").iterdir()}
     assert left == {"lock", "release-unreachable"}
 

@@ -142,9 +142,9 @@ def test_what_is_gone_has_no_id(plugin: Any) -> None:
 
 
 def test_errors_are_plain_and_hold_no_secret(plugin: Any) -> None:
-    with pytest.raises(grpc.RpcError) as told:
+    with pytest.raises(grpc.RpcError) as raised:
         plugin.Create(provider_pb2.CreateRequest(urn=URN))
-    assert told.value.details() == "because"  # type: ignore[attr-defined]
+    assert raised.value.details() == "because"  # type: ignore[attr-defined]
     news = dump({"password": Secret("hunter2")})
     with pytest.raises(grpc.RpcError) as withheld:
         plugin.Update(provider_pb2.UpdateRequest(urn=URN, news=news))

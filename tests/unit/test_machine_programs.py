@@ -55,7 +55,7 @@ def test_a_role_that_is_missing_is_made_without_its_password_in_clear(programs: 
     assert "SCRAM-SHA-256$4096:" in statements[2]
 
 
-def test_a_role_that_is_as_wished_is_left_alone(programs: Any) -> None:
+def test_a_role_that_is_as_desired_is_left_alone(programs: Any) -> None:
     postgres = programs["postgres"]
     present = postgres.Role(True, False, postgres.scram_verifier("hunter2", b"0123456789abcdef"))
     assert postgres.role_statements(ROLE, present) == []

@@ -66,9 +66,13 @@ def test_a_drill_never_eats_into_the_reserve(size: int, free: int, total: int) -
 
 def test_too_little_space_is_told_in_figures() -> None:
     assert no_room(QUIET, 20 * GIB) is None
-    told = no_room(replace(QUIET, free=50 * GIB), 20 * GIB)
-    assert told is not None
-    assert "50.0 GiB are free" in told and "needs 21.0 GiB" in told and "32.5 GiB must stay" in told
+    message = no_room(replace(QUIET, free=50 * GIB), 20 * GIB)
+    assert message is not None
+    assert (
+        "50.0 GiB are free" in message
+        and "needs 21.0 GiB" in message
+        and "32.5 GiB must stay" in message
+    )
 
 
 @given(age=st.floats(SETTLED_S + 1, 30 * 24 * 3600.0), seed=st.integers())
@@ -91,14 +95,14 @@ def test_a_fresh_backup_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "first", "last", "told"),
+    ("count", "first", "last", "expected"),
     [(5, 11, 15, None), (4, 11, 15, "1 of the rows 11 to 15"), (0, None, None, "empty")],
 )
 def test_marker_rows_are_without_a_gap(
-    count: int, first: int | None, last: int | None, told: str | None
+    count: int, first: int | None, last: int | None, expected: str | None
 ) -> None:
     wrong = continuity(count, first, last)
-    assert wrong is None if told is None else told in str(wrong)
+    assert wrong is None if expected is None else expected in str(wrong)
 
 
 CONTROL = """\

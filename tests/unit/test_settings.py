@@ -36,7 +36,7 @@ def test_the_stacks_of_this_repository_are_valid(stack: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "expected"),
     [
         ({"postgresVmSze": "Standard_DS3_v2"}, ["postgresVmSze", "did you mean postgresVmSize?"]),
         ({"postgresVmSize": "Standard_DS3v2"}, ["Standard_DS3v2", "did you mean Standard_DS3_v2"]),
@@ -116,14 +116,14 @@ def test_the_stacks_of_this_repository_are_valid(stack: str) -> None:
     ],
 )
 def test_bad_configuration_is_refused_with_key_value_and_remedy(
-    changed: dict[str, Any], told: list[str]
+    changed: dict[str, Any], expected: list[str]
 ) -> None:
-    if not told:
+    if not expected:
         settings(**changed)
         return
     with pytest.raises(SettingsError) as refusal:
         settings(**changed)
-    for words in told:
+    for words in expected:
         assert words in str(refusal.value)
 
 

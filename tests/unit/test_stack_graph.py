@@ -268,10 +268,10 @@ def test_first_boot_is_a_cloud_config_with_the_pinned_host_key() -> None:
 
 def test_a_retiring_vm_size_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     run("dev")
-    told = caplog.text
-    assert "Standard_DS3_v2 on 2028-05-01" in told
-    assert "Standard_D4s_v5" in told
-    assert "Standard_D2s_v3" not in told
+    output = caplog.text
+    assert "Standard_DS3_v2 on 2028-05-01" in output
+    assert "Standard_D4s_v5" in output
+    assert "Standard_D2s_v3" not in output
 
 
 @pytest.mark.parametrize("level", ["async", "sync", "sync-with-fallback"])
@@ -280,8 +280,8 @@ def test_durability_reaches_the_guard_the_joint_and_the_outputs(level: str) -> N
     stdin = {item.name: item.inputs["stdin"] for item in registered if item.type == COMMAND}
     desired = json.loads(stdin["postgres-configure"])["desired"]
     files = {item["path"]: item["content"] for item in desired["guard_files"]}
-    told = json.loads(files["/etc/durability-guard.json"])
-    assert (told["level"], told["fallback_after_s"]) == (level, 77)
+    guard = json.loads(files["/etc/durability-guard.json"])
+    assert (guard["level"], guard["fallback_after_s"]) == (level, 77)
     assert "/usr/local/lib/durability_guard/decision.py" in files
     assert json.loads(stdin["backup-join"])["desired"]["durability"] == level
     assert outputs["backup"]["durability"] == level
@@ -357,7 +357,7 @@ def desired(registered: list[Registered], name: str) -> dict[str, Any]:
         ({"sshNext": MARK}, set()),
     ],
 )
-def test_a_mark_makes_its_own_secrets_anew_and_no_others(
+def test_a_mark_recreates_its_own_secrets_and_no_others(
     rotations: dict[str, str], remade: set[str]
 ) -> None:
     registered, outputs = run("dev", rotations=rotations)
@@ -392,7 +392,7 @@ def test_a_rotated_certificate_is_issued_at_its_mark() -> None:
     pem = next(item["content"] for item in files if item["path"].endswith("server.pem"))
     shown = x509.load_pem_x509_certificate(pem[pem.index("-----BEGIN CERTIFICATE") :].encode())
     issued = shown.not_valid_before_utc + certificates.LEEWAY
-    # Some day that certificate will have ended, and this be the next one.
+    # Some day that certificate will have expired, and this be the next one.
     now = datetime.now(UTC)
     assert issued.strftime(certificates.MOMENT) == certificates.server_issue(MARK, now)
     assert outputs["caCertificate"] == dev()[1]["caCertificate"]

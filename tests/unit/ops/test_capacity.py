@@ -107,7 +107,7 @@ def test_too_little_history_gives_no_date() -> None:
 
 def test_a_database_of_half_the_disk_cannot_be_recovered_with_a_way_back() -> None:
     found = asked(nightly(9), database=600)
-    assert "keep the old data beside the new" in found.disks[0].advice[0]
+    assert "keep the old data directory" in found.disks[0].advice[0]
     assert "postgresDiskGb to 1501" in found.disks[0].advice[0]
 
 

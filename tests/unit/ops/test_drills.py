@@ -33,16 +33,16 @@ def test_a_torn_line_is_skipped() -> None:
 
 def test_a_drill_in_words() -> None:
     (passed,) = parse(json.dumps(PASSED))
-    told = describe(passed)
-    assert "13 min" in told and "21.0 GiB" in told and "ok  pg_amcheck" in told
-    assert "Next:" not in told
+    text = describe(passed)
+    assert "13 min" in text and "21.0 GiB" in text and "ok  pg_amcheck" in text
+    assert "Next:" not in text
 
 
 def test_a_drill_that_did_not_pass_says_why_and_what_next() -> None:
     (declined,) = parse(json.dumps(DECLINED))
-    told = describe(declined)
-    assert "declined" in told and "too little space" in told
-    assert "docs/runbooks/drill-failed.md" in told
+    text = describe(declined)
+    assert "declined" in text and "too little space" in text
+    assert "docs/runbooks/drill-failed.md" in text
 
 
 def test_a_declined_drill_takes_nothing_back() -> None:

@@ -127,11 +127,11 @@ def test_it_can_be_read_aloud(state: str) -> None:
 
 def test_the_pictures_say_the_same_in_words() -> None:
     root = page(report_states.no_backup_for_two_days())
-    told = [item.text or "" for item in root.findall(".//figure/svg/desc")]
-    assert "Timeline 1: restorable from 2026-05-02 04:11:01 UTC" in told[0]
-    assert "backup 20260509T040001, FAILED, unusable" in told[0]
-    assert "fallback, from 2026-05-07 22:30:12 UTC for 5 min" in told[0]
-    assert "backup 20260507T040001, 21.0 GiB" in told[1]
+    described = [item.text or "" for item in root.findall(".//figure/svg/desc")]
+    assert "Timeline 1: restorable from 2026-05-02 04:11:01 UTC" in described[0]
+    assert "backup 20260509T040001, FAILED, unusable" in described[0]
+    assert "fallback, from 2026-05-07 22:30:12 UTC for 5 min" in described[0]
+    assert "backup 20260507T040001, 21.0 GiB" in described[1]
 
 
 def test_healthy_says_what_would_be_lost_and_how_far_back() -> None:
@@ -169,9 +169,9 @@ def test_every_drill_stands_there_and_the_picture_leaves_out_the_declined() -> N
     assert "2026-05-07 07:30:12 UTC passed 7 min 2 s 20260507T040001 17.0 GiB" in shown
     assert "declined" in shown and "a backup was being taken" in shown
     assert "The next one is due 2026-05-14 07:30:12 UTC." in shown
-    told = page(report).findtext(".//svg[@aria-labelledby='drill-title drill-desc']/desc") or ""
-    assert told.count("drill of") == 5
-    assert "failed, RTO 7 min" in told and "declined" not in told
+    drills = page(report).findtext(".//svg[@aria-labelledby='drill-title drill-desc']/desc") or ""
+    assert drills.count("drill of") == 5
+    assert "failed, RTO 7 min" in drills and "declined" not in drills
     assert "Last restore drill passed 2 d 0 h ago, up again after 7 min" in section(report, "now")
 
 
