@@ -84,7 +84,7 @@ def test_certificate_expired_and_rotated(site: Site, report: Report) -> None:
         put(site, issued(site, now - timedelta(days=398)))
         eventually("a client to refuse", lambda: "certificate verify failed" in let_in(site))
         ledger.wait_for_more(50)
-        assert "PostgreSQL's certificate has ended" in site.reasons()
+        assert "PostgreSQL's certificate expired" in site.reasons()
         began = time.monotonic()
         site.stack.ops("rotate", "tls", "--yes")
         assert let_in(site) == ""

@@ -111,7 +111,7 @@ class Inbox:
     def wait(self, what: str, ready: Callable[[], bool], timeout_s: float = 150) -> None:
         with self._changed:
             assert self._changed.wait_for(ready, timeout_s), (
-                f"waited {timeout_s} s in vain for {what}; firing: {sorted(self.firing)}"
+                f"timed out after {timeout_s} s: {what}; firing: {sorted(self.firing)}"
             )
 
     def wait_firing(self, *names: Name) -> None:
