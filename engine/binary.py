@@ -204,6 +204,6 @@ def _build(tools: Path, work: Path, into: Path, echo: Echo) -> None:
     except BuildError as failure:
         raise NoEngineError(
             f"The Pulumi engine could not be built: {failure}\n"
-            "Nothing was changed. Either mend that and type `make up` again, or install pulumi\n"
+            "Nothing was changed. Either fix that and type `make up` again, or install pulumi\n"
             "3.200 or newer on PATH: https://www.pulumi.com/docs/install/"
         ) from failure

@@ -177,7 +177,7 @@ def _confirm(lab: Lab) -> None:
             f"Nothing was changed. Type: {option}"
         )
         raise typer.Exit(NOT_CONFIRMED)
-    answer = input(f"This deletes the lab {lab.stack!r} and {what}. Type its name to go on: ")
+    answer = input(f"This deletes the lab {lab.stack!r} and {what}. Type its name to continue: ")
     if answer.strip() != lab.stack:
         progress.say("Nothing was changed.")
         raise typer.Exit(NOT_CONFIRMED)

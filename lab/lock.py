@@ -27,7 +27,7 @@ def hold(directory: Path, command: str) -> Iterator[None]:
             held.seek(0)
             holder = held.read().strip() or "another command"
             raise BusyError(
-                f"{holder} is already at work on this lab. Nothing was changed.\n"
+                f"{holder} is already working on this lab. Nothing was changed.\n"
                 "Wait until it has finished, then type the same command again."
             ) from None
         held.truncate(0)

@@ -48,7 +48,7 @@ def run(
     except FileNotFoundError as error:
         raise LabError(f"{command[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"{' '.join(command)} did not end within {timeout} s") from error
+        raise LabError(f"{' '.join(command)} timed out after {timeout} s") from error
     if check and done.returncode:
         said = (done.stderr or done.stdout).strip()[-2000:]
         raise LabError(f"{' '.join(command)} failed ({done.returncode}): {said}")

@@ -99,7 +99,7 @@ def _destroy(
         *stack,
     ]
     if run(destroy, root, around) != 0:
-        progress.say("pulumi destroy did not get to its end: removing the rest by name.")
+        progress.say("pulumi destroy did not finish: removing the rest by name.")
     remove_stack(around, copy)
 
 

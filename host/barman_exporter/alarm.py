@@ -58,7 +58,7 @@ def alert(now: datetime, *, firing: bool) -> dict[str, object]:
             "raised_by": "barman-exporter",
         },
         "annotations": {
-            "summary": "Prometheus on the Barman machine no longer asks: no other alert can fire.",
+            "summary": "Prometheus on the Barman machine stopped scraping: no other alert can fire",
             "runbook": "docs/runbooks/monitoring-is-silent.md",
         },
         "endsAt": (now + LASTS if firing else now).isoformat(),

@@ -15,7 +15,7 @@ def text(exposed: str | None, waiting_s: float, waiting_commits: int) -> str:
             f'durability_guard_exposed{{reason="{reason}"}} {int(reason == exposed)}'
             for reason in Exposure
         ),
-        "# HELP durability_guard_waiting_seconds For how long Barman has confirmed nothing",
+        "# HELP durability_guard_waiting_seconds How long Barman has confirmed no WAL",
         "# TYPE durability_guard_waiting_seconds gauge",
         f"durability_guard_waiting_seconds {waiting_s:.1f}",
         "# HELP durability_guard_waiting_commits Commits that wait for Barman",

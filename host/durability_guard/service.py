@@ -70,10 +70,14 @@ class Guard:
             if self.history.exposed != after.exposure:
                 self._expose(after.exposure, seen, waited=before.waiting_s(seen.look.now))
             if not self.postgres.release():
-                self._complain("PostgreSQL did not take the release; look for errors in its log")
+                self._complain(
+                    "PostgreSQL did not disable synchronous replication; look for errors in its log"
+                )
                 after = before
         elif action is Action.ARM and not self.postgres.arm():
-            self._complain("PostgreSQL did not take the standby's name; look for errors in its log")
+            self._complain(
+                "PostgreSQL did not enable synchronous replication; look for errors in its log"
+            )
             after = failed_to_arm(before, seen.look.now)
         self.state = after
         if action is Action.KEEP:
@@ -115,7 +119,7 @@ class Guard:
             return self.history.append(event, seen.look.now, self._written, **details)
         except OSError as error:
             # A full disk must not keep commits waiting; the journal has it.
-            say(3, f"history cannot be written: {error}; lost entry: {event} {details}")
+            say(3, f"cannot write the history: {error}; lost entry: {event} {details}")
             return {}
 
     def _complain(self, text: str) -> None:
@@ -149,7 +153,7 @@ class Guard:
                 new.write_text(text)
                 new.replace(path)
         except OSError as error:
-            self._complain(f"status cannot be written: {error}")
+            self._complain(f"cannot write the status: {error}")
 
 
 def _remembered(armed: bool, policy: Policy, boot: str, exposed: str | None) -> State:

@@ -75,7 +75,7 @@ class Host:
 
     def harden(self, wanted: Sequence[Mapping[str, Any]]) -> None:
         """Settings of sshd and the kernel. Those that sshd refuses are taken back: it would not
-        start again, and then nobody could come in to mend it. Raises ConvergeError."""
+        start again, and then nobody could log in to fix it. Raises ConvergeError."""
         before = {item["path"]: _text(item["path"]) for item in wanted}
         changed = self.files(wanted)
         if any(path.startswith("/etc/ssh/") for path in changed):
@@ -151,7 +151,7 @@ class Host:
                 cwd="/",
             )
         except subprocess.TimeoutExpired:
-            raise ConvergeError(f"{' '.join(argv)} did not end within {timeout_s:.0f} s") from None
+            raise ConvergeError(f"{' '.join(argv)} timed out after {timeout_s:.0f} s") from None
         if done.returncode not in accept:
             raise ConvergeError(
                 f"{' '.join(argv)} failed with exit code {done.returncode}:\n"
@@ -182,7 +182,7 @@ class Host:
         if (state.st_uid, state.st_gid) != (user.pw_uid, group.gr_gid):
             os.chown(path, user.pw_uid, group.gr_gid)
             if not quiet:
-                self.note(f"gave {path} to {owner}")
+                self.note(f"changed owner of {path} to {owner}")
         if state.st_mode & 0o7777 != mode:
             path.chmod(mode)
             if not quiet:

@@ -151,7 +151,7 @@ class Postgres:
             )
         except ConvergeError:
             raise ConvergeError(
-                f"PostgreSQL does not use the certificate in {path}; it goes on with the one it "
+                f"PostgreSQL does not use the certificate in {path}; it keeps the one it "
                 f"had. Why: journalctl -u {self.unit}, and /var/log/postgresql. Then run pulumi "
                 "up again"
             ) from None
@@ -201,7 +201,7 @@ class Postgres:
                 self.host.note(f"created database {name}")
             elif owners[name] != owner:
                 self._execute(f"ALTER DATABASE {identifier(name)} OWNER TO {identifier(owner)}")
-                self.host.note(f"gave database {name} to {owner}")
+                self.host.note(f"changed owner of database {name} to {owner}")
             present = {row[0] for row in self._query("SELECT extname FROM pg_extension", name)}
             for extension in database["extensions"]:
                 if extension not in present:

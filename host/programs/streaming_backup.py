@@ -98,7 +98,7 @@ class StreamingBackup:
             raise ConvergeError(
                 f"durability {self.durability} was not reached: the receiver's sync_state is "
                 f"{self._sync_state() or 'unknown (not connected)'}. Commits do not wait for "
-                "Barman; everything else is done. The guard goes on trying, and says why on "
+                "Barman; everything else is done. The guard keeps trying, and logs why on "
                 "PostgreSQL's machine: journalctl -u durability-guard. Then run pulumi up again"
             ) from None
 
@@ -164,7 +164,7 @@ class StreamingBackup:
             details = self.host.run("barman", "check", self.server, user="barman", accept=(0, 1))
             raise ConvergeError(
                 f"barman check {self.server} reports: {', '.join(sorted(failed))}. "
-                f"Roles, slot and files stay as they are; mend it and run pulumi up again.\n"
+                f"Roles, slot and files stay as they are; fix it and run pulumi up again.\n"
                 f"{details.stdout.strip()}"
             )
 

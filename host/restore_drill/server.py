@@ -36,7 +36,7 @@ class Server:
             check=False,
         )
         if control.returncode:
-            raise Failed(f"what was restored is no cluster: {control.stderr.strip()}")
+            raise Failed(f"what was restored is not a cluster: {control.stderr.strip()}")
         fetch = f'barman get-wal --partial {server} "%f" >"%p"'
         values = decision.settings(control.stdout, fetch, until, str(self.folder))
         (self.folder / "postgresql.conf").write_text(decision.render(values))

@@ -68,7 +68,7 @@ class Drill:
         return self.record
 
     def _prepare(self) -> Backup:
-        self._phase("waiting for the backup or runbook at work to end")
+        self._phase("waiting for a running backup or runbook to end")
         deadline = time.monotonic() + PATIENCE_S
         while (reason := decision.busy(self._around())) and time.monotonic() < deadline:
             time.sleep(machine.POLL_S)
@@ -147,8 +147,8 @@ class Drill:
         answer = self.server.query(query, database)
         if answer != "t":
             # Not the answer itself: data have no place in a history that everybody may read.
-            said = {"f": "f", "": "nothing"}.get(answer, "something that is no truth value")
-            raise Failed(f"the query says {said} instead of t")
+            said = {"f": "f", "": "nothing"}.get(answer, "something that is not a boolean")
+            raise Failed(f"the query returned {said} instead of t")
         return "true"
 
     def _around(self) -> decision.Surroundings:
@@ -160,7 +160,7 @@ class Drill:
         if reason := decision.busy(around):
             raise Declined(f"broken off: {reason}")
         if around.free < decision.reserve(around.total, self.size):
-            raise Declined("broken off: the disk's free space fell under its reserve")
+            raise Declined("aborted: free space on the disk fell below its reserve")
 
     def _phase(self, text: str) -> None:
         history.note(self.record | {"phase": text})
@@ -207,7 +207,7 @@ def main() -> None:
     wished = json.loads(CONFIGURATION.read_text())
     with alone() as only:
         if not only:
-            say(4, "another drill is at work; nothing was done")
+            say(4, "another drill is running; nothing was done")
             return
         clean(Path(wished["scratch"]))
         if "--clean" in sys.argv[1:]:

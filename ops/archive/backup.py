@@ -29,7 +29,7 @@ def running(machine: Machine) -> bool:
 def _refuse_a_second(machine: Machine) -> None:
     if running(machine):
         raise OperatorError(
-            "A backup runs already; Barman takes one at a time.",
+            "A backup is already running; Barman takes one at a time.",
             NOTHING_CHANGED,
             next_command="python -m ops backups   (until that one is DONE)",
         )

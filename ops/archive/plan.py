@@ -69,7 +69,7 @@ def choose(
             next_command="python -m ops backups",
         )
     newest = catalogue.newest_timeline
-    notes: list[str] = []
+    notes: tuple[str, ...] = ()
     ends_early = None
     if target.kind is Kind.IMMEDIATE:
         backup = forced or _newest(catalogue, [b for b in catalogue.backups if b.usable])
@@ -77,11 +77,11 @@ def choose(
         end_lsn = backup.end_xlog or 0
     else:
         where = timeline or _timeline(catalogue, stretches, target, now, located)
-        stretch = _stretch(catalogue, stretches, target, where, now, located, notes)
+        stretch, notes = _stretch(catalogue, stretches, target, where, now, located)
         backup = forced or _last_before(catalogue, stretch, target, located)
         if reach(catalogue, backup, where) is None:
             raise OperatorError(
-                f"From backup {backup.backup_id} no unbroken WAL leads to timeline {where}.",
+                f"No WAL without gaps leads from backup {backup.backup_id} to timeline {where}.",
                 NOTHING_CHANGED,
                 next_command=WINDOW,
             )
@@ -89,9 +89,9 @@ def choose(
         end_lsn = _end(stretch, target, located)
         if target.kind is Kind.LATEST and _goes_on(catalogue, stretch):
             ends_early = stretch.ends
-            notes.append(
+            notes += (
                 "WAL in the archive is missing or damaged there, and no later backup begins after "
-                "it; while the server runs, take one: python -m ops backup --wait"
+                "it; while the server runs, take one: python -m ops backup --wait",
             )
     return Plan(
         target=target,
@@ -103,7 +103,7 @@ def choose(
         replay_from=backup.end_xlog or 0,
         replay_to=end_lsn,
         ends_early=ends_early,
-        notes=tuple(notes),
+        notes=notes,
     )
 
 
@@ -212,19 +212,19 @@ def _stretch(
     timeline: int,
     now: datetime,
     located: Located | None,
-    notes: list[str],
-) -> Interval:
+) -> tuple[Interval, tuple[str, ...]]:
+    """Where the target is, and what the operator should know about it."""
     own = [s for s in stretches if s.timeline == timeline]
     if not own:
         raise OperatorError(
             f"Nothing of timeline {timeline} can be restored.", NOTHING_CHANGED, next_command=WINDOW
         )
     if target.kind is Kind.LATEST:
-        return own[-1]
+        return own[-1], ()
     if located is not None:
         found = [s for s in own if s.start_lsn <= located.lsn <= s.end_lsn]
         if found:
-            return found[-1]
+            return found[-1], ()
         raise OperatorError(
             f"{target.describe().capitalize()} at {show_lsn(located.lsn)} lies outside what can "
             f"be restored of timeline {timeline}.",
@@ -233,17 +233,14 @@ def _stretch(
         )
     holding = [s for s in own if _holds(s, target)]
     if holding:
-        return holding[-1]
-    raise_or_note(own, target, now, notes, goes_on=_goes_on(catalogue, own[-1]))
-    return own[-1]
+        return holding[-1], ()
+    return own[-1], (_outside(own, target, now, goes_on=_goes_on(catalogue, own[-1])),)
 
 
-def raise_or_note(
-    own: list[Interval], target: Target, now: datetime, notes: list[str], *, goes_on: bool
-) -> None:
-    """The refusal of a target outside every interval; a time after the last commit but not in
-    the future is no error, it means the same as the latest state, unless WAL `goes_on` behind a
-    gap."""
+def _outside(own: list[Interval], target: Target, now: datetime, *, goes_on: bool) -> str:
+    """A note on a target outside every interval that means the same as the latest state: a time
+    after the last commit but not in the future, unless WAL `goes_on` after a gap. Raises
+    OperatorError for every other target."""
     earliest, latest = own[0], own[-1]
     if target.kind is Kind.LSN:
         raise OperatorError(
@@ -269,20 +266,19 @@ def raise_or_note(
     if when > latest.ends:
         if goes_on:
             raise OperatorError(
-                f"{target.value} lies behind a gap of the WAL: without one it ends at "
+                f"{target.value} lies after a gap in the WAL: WAL without gaps ends at "
                 f"{moment(latest.ends)}, and no backup begins after the gap.",
                 NOTHING_CHANGED,
                 next_command=WINDOW,
             )
-        notes.append(
+        return (
             f"nothing that Barman holds was committed after {moment(latest.ends)}, so unless more "
             "arrives before the server stops, this is the latest state"
         )
-        return
     before = [s for s in own if s.ends < when][-1]
     after = next(s for s in own if s.starts > when)
     raise OperatorError(
-        f"{target.value} lies in a gap of the WAL, between {moment(before.ends)} and "
+        f"{target.value} lies in a gap in the WAL, between {moment(before.ends)} and "
         f"{moment(after.starts)}.",
         NOTHING_CHANGED,
         next_command=WINDOW,

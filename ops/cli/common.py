@@ -24,8 +24,8 @@ Found = TypeVar("Found", bound=BaseModel)
 Stack = Annotated[str | None, typer.Option("--stack", help="stack to work on; else the selected")]
 Json = Annotated[bool, typer.Option("--json", help="the same as JSON (docs/ops-json.md)")]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
-Resume = Annotated[bool, typer.Option("--resume", help="go on with an interrupted run")]
-Abort = Annotated[bool, typer.Option("--abort", help="take an interrupted run back")]
+Resume = Annotated[bool, typer.Option("--resume", help="continue an interrupted run")]
+Abort = Annotated[bool, typer.Option("--abort", help="undo an interrupted run")]
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def conclude(site: Site, run: Run) -> None:
     damaged = run.journal.facts.get("damaged")
     if damaged:
         console.print(
-            f"DAMAGED, and accepted so: {', '.join(damaged)}\n"
+            f"DAMAGED, and accepted: {', '.join(damaged)}\n"
             "Next: REINDEX INDEX for an index; a table: python -m ops clone, from an older backup",
             style="red",
             markup=False,

@@ -14,7 +14,7 @@ app = typer.Typer()
 @app.command()
 def drill(
     stack: Stack = None,
-    now: Annotated[bool, typer.Option("--now", help="hold one now and see it through")] = False,
+    now: Annotated[bool, typer.Option("--now", help="run one now and wait for its end")] = False,
 ) -> None:
     """The last restore drill; with --now a new one. Exit code 0 passed, 1 declined, 2 failed."""
     with site_of(stack) as site:

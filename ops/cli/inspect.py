@@ -59,7 +59,7 @@ def verify(
     backup: Annotated[str | None, typer.Argument(help="its id; else the newest")] = None,
     stack: Stack = None,
     accept: Annotated[
-        bool, typer.Option("--accept", help="let a damaged one be restored all the same")
+        bool, typer.Option("--accept", help="allow a damaged one to be restored")
     ] = False,
     as_json: Json = False,
 ) -> None:

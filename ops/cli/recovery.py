@@ -23,11 +23,11 @@ app = typer.Typer()
 
 CheckEverything = Annotated[
     bool,
-    typer.Option("--check-everything", help="read every table and index before going on"),
+    typer.Option("--check-everything", help="read every table and index before continuing"),
 ]
 AcceptDamage = Annotated[
     bool,
-    typer.Option("--accept-damage", help="go on although tables or indexes are damaged"),
+    typer.Option("--accept-damage", help="continue although tables or indexes are damaged"),
 ]
 
 
@@ -44,7 +44,7 @@ def recover(
     point: Point,
     stack: Stack = None,
     discard_old_data: Annotated[
-        bool, typer.Option("--discard-old-data", help="where space is short: no way back then")
+        bool, typer.Option("--discard-old-data", help="for want of space: undo is then impossible")
     ] = False,
     check_everything: CheckEverything = False,
     accept_damage: AcceptDamage = False,
@@ -116,7 +116,7 @@ def rebuild(
     """After `pulumi up` has recreated a lost machine: restore its data, or its backups."""
     if machine is Role.BARMAN and point != Point():
         raise OperatorError(
-            "A new Barman machine holds nothing old to choose from: it takes no target.",
+            "A new Barman machine has no old backups: rebuild barman takes no target.",
             NOTHING_CHANGED,
             next_command="python -m ops rebuild barman",
         )
@@ -163,7 +163,7 @@ def clone(
             return
         if point.target == Target():
             raise OperatorError(
-                "A clone of what? Name a moment.",
+                "A clone needs a target.",
                 NOTHING_CHANGED,
                 next_command="python -m ops clone --target-time '…'   (see: python -m ops window)",
             )

@@ -24,7 +24,7 @@ def report(
         Path | None, typer.Option("--output", help="where to write it; else report.html")
     ] = None,
     serve: Annotated[
-        bool, typer.Option("--serve", help="show it at 127.0.0.1, asked again every minute")
+        bool, typer.Option("--serve", help="serve it at 127.0.0.1, refreshed every minute")
     ] = False,
     port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8432,
 ) -> None:

@@ -64,7 +64,7 @@ def rotate(
 
 
 def _show(found: Rotation, console: Console) -> None:
-    began = "An earlier run began this; it is finished now" if found.resumed else "This will happen"
+    began = "An earlier run began this; it is completed now" if found.resumed else "Planned"
     console.print(f"{began}, rotation {found.mark} of {found.kind}:", highlight=False)
     for line in plan.CHANGES[found.kind]:
         console.print(f"  - {line}", markup=False, highlight=False)

@@ -84,10 +84,10 @@ def parse_state(
     answer: dict[str, Any],
 ) -> tuple[PostgresStatus, ReceiverStatus | None, SlotStatus | None]:
     """The three parts of STATE's one JSON object."""
-    receiver = answer.pop("receiver")
-    slot = answer.pop("slot")
+    server = {name: value for name, value in answer.items() if name not in ("receiver", "slot")}
+    receiver, slot = answer["receiver"], answer["slot"]
     return (
-        PostgresStatus(accepting=True, **answer),
+        PostgresStatus(accepting=True, **server),
         ReceiverStatus.model_validate(receiver) if receiver else None,
         SlotStatus.model_validate(slot) if slot else None,
     )

@@ -134,7 +134,7 @@ class Machine:
         channel.close()
         stderr = b"".join(errors).decode(errors="replace")
         if timed_out:
-            stderr += f"\nno end after {timeout_s:.0f} s"
+            stderr += f"\ntimed out after {timeout_s:.0f} s"
         return Result(inner, status, output.decode(errors="replace"), stderr)
 
 
@@ -202,7 +202,9 @@ def connect(outputs: StackOutputs) -> Iterator[Site]:
             if outputs.through_jump_host and target is outputs.postgres:
                 jump = found[outputs.barman.name]
                 if jump is None:
-                    unreachable[target.name] = f"the way to it, {outputs.barman.name}, is closed"
+                    unreachable[target.name] = (
+                        f"its jump host, {outputs.barman.name}, cannot be reached"
+                    )
                     found[target.name] = None
                     continue
             try:
@@ -271,7 +273,8 @@ def check_host_key(target: MachineOutputs, offered: paramiko.PKey, expected: str
     raise OperatorError(
         f"The host key of {target.name} ({target.ssh_address}) is not the one in the stack's "
         f"outputs. It offered {offered.get_name()} {offered.fingerprint}. Either another machine "
-        "answers at this address, or somebody sits in between, or the machine was rebuilt by hand.",
+        "answers at this address, the connection is intercepted, "
+        "or the machine was rebuilt by hand.",
         "Nothing was sent to it.",
         "pulumi refresh   (then pulumi up, if the machine was rebuilt on purpose)",
     )

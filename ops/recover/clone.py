@@ -45,7 +45,7 @@ class Clone:
     def __init__(self, name: str, port: int) -> None:
         if not _NAME.fullmatch(name):
             raise OperatorError(
-                f"{name!r} is no name for a clone: a letter, then a-z 0-9 _ -.", NOTHING_CHANGED
+                f"{name!r} is not a valid clone name: a letter, then a-z 0-9 _ -.", NOTHING_CHANGED
             )
         self.name, self.port = name, port
         self.folder = f"{FOLDER}/{name}"
@@ -62,7 +62,7 @@ def make(site: Site, clone: Clone, plan: Plan, console: Console) -> str:
     """Restore, replay, open for reading and writing. Raises OperatorError; leaves nothing then."""
     if site.postgres.run(["test", "-e", clone.folder], accept=(0, 1)).ok:
         raise OperatorError(
-            f"There is a clone {clone.name} already.",
+            f"A clone named {clone.name} exists already.",
             NOTHING_CHANGED,
             next_command=f"python -m ops clone --drop --name {clone.name}",
         )

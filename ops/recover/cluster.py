@@ -86,7 +86,7 @@ def prove_stopped(run: Run) -> None:
     while found := users(run):
         if time.monotonic() > deadline:
             raise OperatorError(
-                f"PostgreSQL will not stop. Still using {cluster(run).data}: "
+                f"PostgreSQL does not stop. Still using {cluster(run).data}: "
                 f"{'; '.join(found[:5])}. Restoring under a running server destroys it.",
                 "PostgreSQL was asked to stop; this step has not moved or removed any file.",
                 next_command=f"sudo systemctl status {cluster(run).unit}   (on its machine)",

@@ -14,10 +14,12 @@ def recovery() -> list[Step]:
     """PostgreSQL is stopped before the receiver: stopping, it first sends all its WAL."""
     return [
         Step("pause", "Pause Barman's cron", receiver.pause_cron, receiver.undo_pause),
-        Step("stop", "Stop PostgreSQL and prove it", cluster.stop, cluster.undo_stop),
+        Step(
+            "stop", "Stop PostgreSQL and verify that it is stopped", cluster.stop, cluster.undo_stop
+        ),
         Step(
             "save",
-            "Stop the receiver, save what it received last",
+            "Stop the receiver, save the last WAL it received",
             receiver.save_received,
             receiver.undo_save,
         ),
@@ -90,7 +92,7 @@ def _interrupted(site: Site, kind: str, console: Console) -> Run:
         )
     if current.kind != kind:
         raise OperatorError(
-            f"The run under way is another: {current.describe()}.",
+            f"Another run is under way: {current.describe()}.",
             NOTHING_CHANGED,
             next_command=current.finish_command,
         )

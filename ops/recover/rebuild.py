@@ -13,7 +13,7 @@ WHERE c.relkind IN ('r', 'p', 'm') AND c.oid >= 16384
 ORDER = {
     "postgres": (
         "pulumi up                         (a new machine, a new disk; joining Barman fails: it "
-        "is another cluster yet)",
+        "is still another cluster)",
         "python -m ops rebuild postgres    (the data, from Barman)",
         "pulumi up                         (finishes the join)",
     ),

@@ -27,13 +27,18 @@ def steps() -> list[Step]:
     the new timeline from the first of them on."""
     return [
         Step("slot", "Recreate the replication slot", make_slot, final=True),
-        Step("receiver", "Put the receiver on the new timeline", start_receiver, final=True),
+        Step("receiver", "Start the receiver on the new timeline", start_receiver, final=True),
         Step("archive", "Archive the last WAL of both timelines", archive_ends, final=True),
-        Step("commits", "Let commits wait for Barman again, where they should", settle, final=True),
+        Step(
+            "commits",
+            "Wait for synchronous replication, where it is configured",
+            settle,
+            final=True,
+        ),
         Step("switch", "Switch a WAL segment and see it archived", switch, final=True),
         Step("cron", "Resume cron", cron, final=True),
         Step("backup", "Take a full backup", full_backup, final=True),
-        Step("proof", "Prove that what is written now is held by Barman", prove, final=True),
+        Step("proof", "Prove that new WAL reaches Barman", prove, final=True),
     ]
 
 
@@ -44,7 +49,7 @@ def alone() -> list[Step]:
 
 
 def make_slot(run: Run) -> str:
-    """A slot that begins after the fork: before it, this server's history is another one's."""
+    """A slot that begins after the switchpoint: before it, this history is another one's."""
     machine, slot = run.site.postgres, run.site.outputs.backup.slot
     server = run.site.outputs.backup.server_name
     status, _, present = postgres.state(machine, slot)
@@ -56,11 +61,11 @@ def make_slot(run: Run) -> str:
     if present is not None:
         postgres.query(machine, f"SELECT pg_drop_replication_slot({postgres.literal(slot)})")
     postgres.query(machine, "SELECT pg_switch_wal()")
-    # The checkpoint that follows may recycle the segment with the fork; no receiver can ask for it.
+    # The checkpoint that follows may recycle the switchpoint's segment; no receiver can ask for it.
     home, since = run.site.outputs.barman.data_directory, beginning_at(status.timeline or 1)
     held = catalogue.read(run.site.barman, home, server, since)
     fetched = [name for name in _fork_segments(run, held) if _fetch(run, name)]
-    # The slot begins at the last checkpoint: now that one is in a segment after the fork's.
+    # The slot begins at the last checkpoint: now that one is in a segment after the switchpoint's.
     postgres.query(machine, "CHECKPOINT", timeout_s=3600)
     # As `barman receive-wal --create-slot` does it.
     create = f"SELECT pg_create_physical_replication_slot({postgres.literal(slot)}, true)"
@@ -142,7 +147,7 @@ done
 
 
 def _fork_segments(run: Run, held: catalogue.Catalogue) -> list[str]:
-    """Complete segments of the server's timeline, from the fork on, that Barman lacks."""
+    """Complete segments of the server's timeline, from the switchpoint on, that Barman lacks."""
     machine, data = run.site.postgres, cluster(run).data
     status, _, _ = postgres.state(machine, run.site.outputs.backup.slot)
     timeline = status.timeline or 1
@@ -173,7 +178,7 @@ def _fetch(run: Run, name: str) -> bool:
     outputs = run.site.outputs
     source = f"{outputs.postgres.data_directory}/pg_wal/{name}"
     if not run.site.postgres.run(["test", "-e", source], accept=(0, 1)).ok:
-        run.say(f"{name} is no longer there: between the fork and the new backup is a gap")
+        run.say(f"{name} is gone: there is a gap between the switchpoint and the new backup")
         return False
     run.site.barman.run(
         [
@@ -213,7 +218,7 @@ def cron(run: Run) -> str:
 
 
 def full_backup(run: Run) -> str:
-    """A new full backup: the timeline's own, so that no restore depends on the fork."""
+    """A new full backup: the timeline's own, so that no restore crosses the switchpoint."""
     adopt = bool(run.journal.facts.get("backing_up"))
     run.remember(backing_up=True)
     outputs = run.site.outputs
@@ -251,8 +256,7 @@ def prove(run: Run) -> str:
     )
     if not found.ok:
         raise OperatorError(
-            f"The row written just now is not in {segment} as Barman holds it: WAL does not "
-            "arrive whole.",
+            f"The row written just now is not in Barman's {segment}: WAL does not arrive whole.",
             PROOF_STATE,
         )
     failed = [

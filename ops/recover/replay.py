@@ -62,7 +62,7 @@ def replay(run: Run) -> str:
                         next_command="python -m ops window",
                     )
                 if out_of_reach.begins():
-                    run.say("PostgreSQL cannot get its WAL from Barman; it is started again")
+                    run.say("PostgreSQL cannot fetch WAL from Barman; starting it again")
                 mark = _start(run)
             tick(time.monotonic() - began)
             time.sleep(POLL_S)

@@ -21,7 +21,7 @@ def find(site: Site) -> Journal:
         ):
             return past
     raise OperatorError(
-        "No recovery has left an old data directory to go back to.",
+        "There is no old data directory to go back to.",
         NOTHING_CHANGED,
         next_command="python -m ops recover --target-time … --timeline …",
     )
@@ -36,16 +36,18 @@ def steps() -> list[Step]:
     """As a recovery, with a directory moved where a recovery restores one."""
     return [
         Step("pause", "Pause Barman's cron", receiver.pause_cron, receiver.undo_pause),
-        Step("stop", "Stop PostgreSQL and prove it", cluster.stop, cluster.undo_stop),
+        Step(
+            "stop", "Stop PostgreSQL and verify that it is stopped", cluster.stop, cluster.undo_stop
+        ),
         Step(
             "save",
-            "Stop the receiver, save what it received last",
+            "Stop the receiver, save the last WAL it received",
             receiver.save_received,
             receiver.undo_save,
         ),
         Step("aside", "Set the data aside", cluster.set_aside, cluster.undo_set_aside),
         Step("return", "Put the old data directory back", put_back, undo_put_back),
-        Step("target", "Let it begin a new timeline", configure, restore.undo_configure),
+        Step("target", "Configure a new timeline", configure, restore.undo_configure),
         Step("replay", "Start it", replay.replay, replay.undo_replay),
         Step("promote", "Promote", replay.promote),
         *rejoin.steps(),

@@ -77,7 +77,7 @@ def forward(run: Run, steps: Sequence[Step]) -> None:
         except ConnectionLost as error:
             raise OperatorError(
                 f"{error}. Step {step.name} is unfinished.",
-                "Nothing was undone; the journal on the Barman machine knows how far it came.",
+                "Nothing was undone; the journal on the Barman machine has the steps done so far.",
                 run.journal.finish_command,
             ) from error
         seconds = time.monotonic() - began
@@ -129,20 +129,20 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
         if record is None or record.state is State.UNDONE:
             continue
         if step.undo is not None:
-            run.console.print(f"      taking back: {step.title}", markup=False, highlight=False)
+            run.console.print(f"      undoing: {step.title}", markup=False, highlight=False)
             try:
                 step.undo(run)
                 run.force_to_disk()
             except (OperatorError, CommandFailed) as error:
                 raise OperatorError(
-                    f"Taking back step {step.name} failed: {_happened(error)}",
-                    "The steps after it are taken back, those before it are not.",
-                    f"python -m ops {run.journal.kind} --abort   (once that is mended)",
+                    f"Undoing step {step.name} failed: {_happened(error)}",
+                    "The steps after it are undone, those before it are not.",
+                    f"python -m ops {run.journal.kind} --abort   (once that is fixed)",
                 ) from error
             except ConnectionLost as error:
                 raise OperatorError(
-                    f"{error}. Step {step.name} is not taken back yet.",
-                    "The steps after it are taken back; the journal on the Barman machine says so.",
+                    f"{error}. Step {step.name} is not undone yet.",
+                    "The steps after it are undone; the journal on the Barman machine has them.",
                     run.journal.finish_command,
                 ) from error
         run.journal.note(step.name, State.UNDONE)
@@ -158,4 +158,4 @@ def summary(run: Run, steps: Sequence[Step]) -> None:
         if record is not None:
             total += record.seconds
             run.console.print(f"  {record.seconds:8.1f} s  {step.title}", markup=False)
-    run.console.print(f"  {total:8.1f} s  in all ({span(total)})", markup=False)
+    run.console.print(f"  {total:8.1f} s  total ({span(total)})", markup=False)

@@ -88,17 +88,17 @@ def _postgres(status: Status) -> list[Reason]:
 
 
 def _certificate(status: Status) -> list[Reason]:
-    ends, mend = status.certificate_ends, "python -m ops rotate tls"
+    ends, fix = status.certificate_ends, "python -m ops rotate tls"
     if ends is None or ends - status.at > timedelta(days=SOON_DAYS):
         return []
     if ends > status.at:
-        return [_degraded(f"PostgreSQL's certificate expires at {ends:%Y-%m-%d %H:%M} UTC", mend)]
+        return [_degraded(f"PostgreSQL's certificate expires at {ends:%Y-%m-%d %H:%M} UTC", fix)]
     # Barman's receiver is a client, too: it goes on until its connection breaks.
     return [
         _unprotected(
             f"PostgreSQL's certificate expired at {ends:%Y-%m-%d %H:%M} UTC: "
             "clients refuse new connections",
-            mend,
+            fix,
         )
     ]
 

@@ -112,7 +112,7 @@ def test_two_backups_at_once(site: Site, report: Report) -> None:
             thaw(site)
             ended(running, 0)
         assert second.returncode == 2
-        assert "A backup runs already" in second.stderr
+        assert "A backup is already running" in second.stderr
         assert "another backup" in by_cron.lower()
         assert site.backups()[backup]["restorable"]
         assert next(iter(site.backups())) == backup

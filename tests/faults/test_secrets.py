@@ -90,6 +90,6 @@ def test_certificate_expired_and_rotated(site: Site, report: Report) -> None:
         assert let_in(site) == ""
         row.protected_after_s = time.monotonic() - began
         ledger.wait_for_more(50)
-    row.seen = "new connections are refused, open ones go on; ops rotate tls mends it"
+    row.seen = "new connections are refused, open ones go on; ops rotate tls fixes it"
     nothing_lost_nor_failed(site, ledger, row, report)
     site.until_content()

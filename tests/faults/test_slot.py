@@ -1,4 +1,4 @@
-"""The slot that keeps WAL for Barman, lost in two ways; `ops rejoin` mends both."""
+"""The slot that keeps WAL for Barman, lost in two ways; `ops rejoin` fixes both."""
 
 import time
 

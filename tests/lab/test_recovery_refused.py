@@ -118,7 +118,7 @@ def test_the_guard_stands_where_the_stop_step_does_nothing(site: Stack) -> None:
     before = alive(site)
     done = site.ops_patched(WITHOUT_THE_STOP_STEP, "recover", "--yes")
     assert done.returncode == 2
-    assert "PostgreSQL will not stop" in said_by(done)
+    assert "PostgreSQL does not stop" in said_by(done)
     assert "put back as it was" in said_by(done)
     assert alive(site) == before
     site.wait_protected()

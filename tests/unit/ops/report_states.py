@@ -131,7 +131,7 @@ def barman_gone() -> Report:
     status = healthy().status
     status.barman_machine = MachineStatus(name="barman-prod", reachable=False, error=NEVER_ANSWERED)
     status.postgres_machine = MachineStatus(
-        name="postgres-prod", reachable=False, error="the way to it, barman-prod, is closed"
+        name="postgres-prod", reachable=False, error="its jump host, barman-prod, cannot be reached"
     )
     status.postgres = status.receiver = status.slot = status.possible_loss_bytes = None
     status.last_backup = status.last_done_backup = status.restorable_from = None

@@ -67,7 +67,7 @@ def test_what_lies_behind_a_gap_is_not_taken_for_the_latest_state() -> None:
     assert "backup --wait" in chosen.notes[0]
     behind = targets.parse(time="2026-11-23 07:30:00Z")
     assert plan.choose(only_first, behind, NOW)
-    with pytest.raises(OperatorError, match="behind a gap of the WAL"):
+    with pytest.raises(OperatorError, match="after a gap in the WAL"):
         plan.choose(holed, behind, NOW)
 
 
@@ -129,7 +129,7 @@ def test_unknown_failed_or_too_young_backups() -> None:
 
 
 def test_a_backup_of_an_abandoned_branch_leads_nowhere_else() -> None:
-    with pytest.raises(OperatorError, match="no unbroken WAL leads to timeline 4"):
+    with pytest.raises(OperatorError, match=r"No WAL without gaps leads from .* to timeline 4"):
         choose(Target(), backup_id="20261123T074213", timeline=4)
 
 

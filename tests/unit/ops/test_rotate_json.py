@@ -54,7 +54,7 @@ def test_a_dry_run_says_what_would_change(engine: MagicMock) -> None:
     said = json.loads(done.stdout)
     assert (said["kind"], said["done"], said["verdict"]) == ("tls", False, None)
     assert said["changes"] == list(CHANGES[Kind.TLS])
-    assert "This will happen" in done.stderr
+    assert "Planned" in done.stderr
     engine.update.assert_not_called()
 
 

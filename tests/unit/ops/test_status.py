@@ -135,8 +135,8 @@ def test_a_certificate_is_told_of_before_it_ends(left: timedelta, expected: Verd
     status = healthy()
     status.certificate_ends = status.at + left
     assert verdict(status) is expected
-    mend = {reason.next_command for reason in judge(status)}
-    assert mend == (set() if expected is Verdict.PROTECTED else {"python -m ops rotate tls"})
+    commands = {reason.next_command for reason in judge(status)}
+    assert commands == (set() if expected is Verdict.PROTECTED else {"python -m ops rotate tls"})
 
 
 def test_another_cluster_is_named_once_with_its_own_runbook() -> None:

@@ -141,7 +141,7 @@ def test_what_cannot_be_taken_back_says_how_to_go_on(run: Run) -> None:
         raise OperatorError("it still runs", "Nothing was changed.")
 
     walk.steps[0] = Step("a", "a", walk.steps[0].do, stuck)
-    with pytest.raises(OperatorError, match="Taking back step a failed: it still runs") as caught:
+    with pytest.raises(OperatorError, match="Undoing step a failed: it still runs") as caught:
         steps.forward(run, walk.steps)
     assert "--abort" in str(caught.value.next_command)
 
@@ -153,7 +153,7 @@ def test_a_machine_that_goes_while_steps_are_taken_back(run: Run) -> None:
         raise ConnectionLost("gone")
 
     walk.steps[0] = Step("a", "a", walk.steps[0].do, gone)
-    with pytest.raises(OperatorError, match="Step a is not taken back yet") as caught:
+    with pytest.raises(OperatorError, match="Step a is not undone yet") as caught:
         steps.forward(run, walk.steps)
     assert "--resume" in str(caught.value.next_command)
 
