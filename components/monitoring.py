@@ -13,7 +13,7 @@ from host.desired import barman, postgres
 
 @dataclass(frozen=True)
 class MonitoringArgs:
-    """Both servers; Barman's facts have who is told."""
+    """Both servers; Barman's facts have who is notified."""
 
     postgres: PostgresServer
     barman: BarmanServer

@@ -112,7 +112,7 @@ def durability_guard_unit(config: str) -> str:
 
 def durability_guard_json(level: str, fallback_after_s: int, config: str) -> str:
     """The guard's configuration, from durability and fallbackAfterSeconds."""
-    told = {
+    document = {
         "level": level,
         "fallback_after_s": fallback_after_s,
         "socket": f"/var/run/postgresql/.s.PGSQL.{PORT}",
@@ -120,7 +120,7 @@ def durability_guard_json(level: str, fallback_after_s: int, config: str) -> str
         "file": f"{config}/conf.d/durability.conf",
         "recovery_marker": RECOVERY_MARKER,
     }
-    return json.dumps(told, indent=1) + "\n"
+    return json.dumps(document, indent=1) + "\n"
 
 
 def heartbeat_unit(version: str) -> str:
@@ -130,14 +130,14 @@ def heartbeat_unit(version: str) -> str:
 
 def restore_drill_json(server: str, home: str, version: str, queries: Mapping[str, str]) -> str:
     """The drill's configuration; `queries` by database, each of which shall say `t`."""
-    told = {
+    document = {
         "server": server,
         "home": home,
         "version": version,
         "scratch": DRILL_SCRATCH,
         "queries": dict(queries),
     }
-    return json.dumps(told, indent=1) + "\n"
+    return json.dumps(document, indent=1) + "\n"
 
 
 def restore_drill_units(schedule: str, calendar: str) -> dict[str, str]:

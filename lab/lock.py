@@ -1,4 +1,4 @@
-"""One command at a time works on a lab; the second is told who is ahead of it."""
+"""One command at a time works on a lab; the second learns who is ahead of it."""
 
 import contextlib
 import fcntl

@@ -34,15 +34,16 @@ class Action(StrEnum):
     """What is to be done about the server's configuration."""
 
     KEEP = "keep"
-    ARM = "arm"
-    RELEASE = "release"
+    ENABLE = "enable"
+    DISABLE = "disable"
 
 
 class Exposure(StrEnum):
     """Why commits are acknowledged without Barman."""
 
     CHOSEN = "async"
-    ARMING = "not armed yet"
+    # The value is in histories and metrics that exist.
+    NOT_YET = "not armed yet"
     FALLBACK = "fallback"
     RECOVERY = "recovery"
     OVERRIDDEN = "overridden"
@@ -79,25 +80,25 @@ class Look:
 class State:
     """What the guard remembers from look to look.
 
-    `armed`: its configuration file has the name. `settled`: Barman has confirmed WAL since then.
+    `enabled`: its configuration file has the name. `settled`: Barman has confirmed WAL since then.
     `asked`/`asked_at`: a WAL position whose confirmation is awaited, and since when. `gone_since`:
-    no synchronous receiver since then. `proofs`: confirmations in a row while not armed.
+    no synchronous receiver since then. `proofs`: confirmations in a row while not enabled.
     """
 
-    armed: bool = False
+    enabled: bool = False
     settled: bool = True
     asked: int | None = None
     asked_at: float | None = None
     gone_since: float | None = None
     proofs: int = 0
     not_before: float = 0.0
-    exposure: Exposure = Exposure.ARMING
+    exposure: Exposure = Exposure.NOT_YET
 
     @property
     def away_since(self) -> float | None:
-        """Since when commits may have been waiting without a confirmation; only while armed."""
+        """Since when commits may have been waiting without a confirmation; only while enabled."""
         since = [at for at in (self.gone_since, self.asked_at) if at is not None]
-        return min(since, default=None) if self.armed else None
+        return min(since, default=None) if self.enabled else None
 
     def waiting_s(self, now: float) -> float:
         """For how long Barman has now not confirmed anything, in seconds."""
@@ -107,11 +108,11 @@ class State:
 def step(policy: Policy, state: State, look: Look) -> tuple[State, Action]:
     """The next state, and what to do to get there.
 
-    The new state assumes the action succeeds; `State.armed` says what the file shall be.
+    The new state assumes the action succeeds; `State.enabled` says what the file shall be.
     """
     if policy.level is Level.ASYNC:
-        action = Action.RELEASE if state.armed else Action.KEEP
-        return _released(Exposure.CHOSEN), action
+        action = Action.DISABLE if state.enabled else Action.KEEP
+        return _disabled(Exposure.CHOSEN), action
     if look.runbook:
         return _during_runbook(state, look)
     if look.server is Server.MUTE:
@@ -119,29 +120,29 @@ def step(policy: Policy, state: State, look: Look) -> tuple[State, Action]:
     if look.server is not Server.UP:
         # Nobody commits, so nobody waits.
         return replace(_idle(state), proofs=0), Action.KEEP
-    if state.armed:
-        return _armed(policy, state, look)
-    return _unarmed(state, look)
+    if state.enabled:
+        return _enabled(policy, state, look)
+    return _not_enabled(state, look)
 
 
 def exposed(state: State, look: Look) -> Exposure | None:
     """Why commits are acknowledged without Barman just now, or None if they are not."""
     if look.server in (Server.MUTE, Server.DOWN):
-        return None if state.armed else state.exposure
-    if not state.armed:
+        return None if state.enabled else state.exposure
+    if not state.enabled:
         return state.exposure
     if look.waits:
         return None
     return Exposure.RECOVERY if look.runbook else Exposure.OVERRIDDEN
 
 
-def failed_to_arm(state: State, now: float) -> State:
-    """The state after the server did not take the name: not armed, to be tried again later."""
-    return replace(_released(state.exposure), not_before=now + RETRY_AFTER_S)
+def failed_to_enable(state: State, now: float) -> State:
+    """The state after the server did not take the name: to be tried again later."""
+    return replace(_disabled(state.exposure), not_before=now + RETRY_AFTER_S)
 
 
-def _released(why: Exposure) -> State:
-    return State(armed=False, exposure=why)
+def _disabled(why: Exposure) -> State:
+    return State(enabled=False, exposure=why)
 
 
 def _idle(state: State) -> State:
@@ -149,23 +150,23 @@ def _idle(state: State) -> State:
 
 
 def _during_runbook(state: State, look: Look) -> tuple[State, Action]:
-    """Out of the way. What is released while the server is stopped releases no commit: a restored
+    """Out of the way. Disabling while the server is stopped lets no commit go: a restored
     server just does not begin by waiting for a receiver that cannot follow it yet."""
-    if state.armed and look.server in (Server.DOWN, Server.IN_RECOVERY):
-        return _released(Exposure.RECOVERY), Action.RELEASE
+    if state.enabled and look.server in (Server.DOWN, Server.IN_RECOVERY):
+        return _disabled(Exposure.RECOVERY), Action.DISABLE
     return replace(_idle(state), proofs=0), Action.KEEP
 
 
-def _armed(policy: Policy, state: State, look: Look) -> tuple[State, Action]:
+def _enabled(policy: Policy, state: State, look: Look) -> tuple[State, Action]:
     state = _awaiting(state, look)
     waited = state.waiting_s(look.now)
     if not state.settled:
         if state.gone_since is None and state.asked is None:
             return replace(state, settled=True), Action.KEEP
         if waited >= PATIENCE_S:
-            return failed_to_arm(state, look.now), Action.RELEASE
+            return failed_to_enable(state, look.now), Action.DISABLE
     elif policy.level is Level.FALLBACK and waited >= policy.fallback_after_s:
-        return _released(Exposure.FALLBACK), Action.RELEASE
+        return _disabled(Exposure.FALLBACK), Action.DISABLE
     return state, Action.KEEP
 
 
@@ -184,8 +185,8 @@ def _awaiting(state: State, look: Look) -> State:
     return state
 
 
-def _unarmed(state: State, look: Look) -> tuple[State, Action]:
-    """Arm only what has been seen to work: WAL asked for at one look is confirmed at the next."""
+def _not_enabled(state: State, look: Look) -> tuple[State, Action]:
+    """Enable only what was seen to work: WAL asked for at one look is confirmed at the next."""
     proven = (
         look.receiver
         and state.asked is not None
@@ -195,4 +196,4 @@ def _unarmed(state: State, look: Look) -> tuple[State, Action]:
     state = replace(state, proofs=state.proofs + 1 if proven else 0, asked=look.written)
     if state.proofs < PROOFS or look.now < state.not_before:
         return state, Action.KEEP
-    return State(armed=True, settled=False, exposure=state.exposure), Action.ARM
+    return State(enabled=True, settled=False, exposure=state.exposure), Action.ENABLE

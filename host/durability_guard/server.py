@@ -78,14 +78,14 @@ class Postgres:
         )
         return Seen(found, int(commits or 0))
 
-    def armed(self) -> bool:
+    def enabled(self) -> bool:
         """Whether the file tells PostgreSQL to wait; a file that is not there does not."""
         try:
             return RECEIVER in self._file.read_text()
         except FileNotFoundError:
             return False
 
-    def arm(self) -> bool:
+    def enable(self) -> bool:
         """Make commits wait. False, with everything as before, if the server does not take it."""
         new = self._file.with_name(f".{self._file.name}.new")
         with new.open("w") as stream:
@@ -96,10 +96,10 @@ class Postgres:
         _sync_directory(self._file.parent)
         if self._reloaded(waits=True):
             return True
-        self.release()
+        self.disable()
         return False
 
-    def release(self) -> bool:
+    def disable(self) -> bool:
         """Let commits go without Barman. Needs no space on any disk: the file is emptied.
 
         False if a server that runs goes on waiting.

@@ -19,7 +19,7 @@ from .decision import (
     Policy,
     State,
     exposed,
-    failed_to_arm,
+    failed_to_enable,
     step,
 )
 from .history import History, boot_id
@@ -44,7 +44,7 @@ class Guard:
         self.postgres = postgres
         self.history = history
         self.boot = boot
-        self.state = _remembered(postgres.armed(), policy, boot, history.exposed)
+        self.state = _remembered(postgres.enabled(), policy, boot, history.exposed)
         self._complaint = ""
         self._proving = False
         self._written = 0
@@ -55,7 +55,7 @@ class Guard:
         while True:
             seen = self.cycle()
             notify(f"WATCHDOG=1\nSTATUS={self._sentence(seen)}")
-            self._proving = self._may_arm and not self.state.armed and seen.look.receiver
+            self._proving = self._may_enable and not self.state.enabled and seen.look.receiver
             time.sleep(HURRY_S if self._proving else PERIOD_S)
 
     def cycle(self) -> Seen:
@@ -64,21 +64,21 @@ class Guard:
         self._written = seen.look.written or self._written
         before = self.state
         after, action = step(self.policy, before, seen.look)
-        if action is Action.RELEASE:
-            # Told first: what is acknowledged without Barman is inside an interval whatever happens
-            # between these lines.
+        if action is Action.DISABLE:
+            # Recorded first: what is acknowledged without Barman is inside an interval whatever
+            # happens between these lines.
             if self.history.exposed != after.exposure:
                 self._expose(after.exposure, seen, waited=before.waiting_s(seen.look.now))
-            if not self.postgres.release():
+            if not self.postgres.disable():
                 self._complain(
                     "PostgreSQL did not disable synchronous replication; look for errors in its log"
                 )
                 after = before
-        elif action is Action.ARM and not self.postgres.arm():
+        elif action is Action.ENABLE and not self.postgres.enable():
             self._complain(
                 "PostgreSQL did not enable synchronous replication; look for errors in its log"
             )
-            after = failed_to_arm(before, seen.look.now)
+            after = failed_to_enable(before, seen.look.now)
         self.state = after
         if action is Action.KEEP:
             self._remember(seen)
@@ -86,7 +86,7 @@ class Guard:
         return seen
 
     @property
-    def _may_arm(self) -> bool:
+    def _may_enable(self) -> bool:
         return self.policy.level is not Level.ASYNC
 
     def _remember(self, seen: Seen) -> None:
@@ -146,9 +146,9 @@ class Guard:
             "look": asdict(seen.look),
             "state": asdict(self.state),
         }
-        told = metrics.text(self.history.exposed, status["waiting_s"], seen.waiting_commits)
+        figures = metrics.text(self.history.exposed, status["waiting_s"], seen.waiting_commits)
         try:
-            for path, text in ((STATUS, json.dumps(status)), (METRICS, told)):
+            for path, text in ((STATUS, json.dumps(status)), (METRICS, figures)):
                 new = path.with_suffix(".new")
                 new.write_text(text)
                 new.replace(path)
@@ -156,19 +156,19 @@ class Guard:
             self._complain(f"cannot write the status: {error}")
 
 
-def _remembered(armed: bool, policy: Policy, boot: str, exposed: str | None) -> State:
+def _remembered(enabled: bool, policy: Policy, boot: str, exposed: str | None) -> State:
     """The state as the last process left it in this boot; the file on disk has the last word.
 
     `exposed` is the history's last word: an interval goes on over a reboot for the same reason.
     """
     lasting = exposed is not None and exposed != Exposure.CHOSEN
-    fresh = State(armed=armed, exposure=Exposure(exposed) if lasting else Exposure.ARMING)
+    fresh = State(enabled=enabled, exposure=Exposure(exposed) if lasting else Exposure.NOT_YET)
     try:
         status = json.loads(STATUS.read_text())
         known = State(**status["state"] | {"exposure": Exposure(status["state"]["exposure"])})
     except (OSError, ValueError, TypeError, KeyError):
         return fresh
-    same = status["boot"] == boot and status["level"] == policy.level and known.armed == armed
+    same = status["boot"] == boot and status["level"] == policy.level and known.enabled == enabled
     return known if same else fresh
 
 
@@ -190,11 +190,15 @@ def notify(message: str) -> None:
 def main() -> None:
     """Run as a service; the configuration is read once, a new one needs a restart."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    wished = json.loads(CONFIGURATION.read_text())
+    configuration = json.loads(CONFIGURATION.read_text())
     boot = boot_id()
     Guard(
-        Policy(Level(wished["level"]), float(wished["fallback_after_s"])),
-        Postgres(wished["socket"], Path(wished["file"]), Path(wished["recovery_marker"])),
+        Policy(Level(configuration["level"]), float(configuration["fallback_after_s"])),
+        Postgres(
+            configuration["socket"],
+            Path(configuration["file"]),
+            Path(configuration["recovery_marker"]),
+        ),
         History(HISTORY, boot),
         boot,
     ).run()

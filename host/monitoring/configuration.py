@@ -140,9 +140,9 @@ def alertmanager_yml(delivery: Delivery) -> str:
 def barman_exporter_json(
     server: str, home: str, configuration: str, backup_interval: timedelta
 ) -> str:
-    """What the Barman exporter is told: `server`, whose backups are below `home`, its
+    """The Barman exporter's configuration: `server`, whose backups are below `home`, its
     `configuration` file, and the longest time between two scheduled backups."""
-    told = {
+    document = {
         "server": server,
         "home": home,
         "barman_configuration": configuration,
@@ -155,7 +155,7 @@ def barman_exporter_json(
         "alertmanager": f"127.0.0.1:{PORTS['alertmanager']}",
         "silent_after_s": _SILENT_AFTER_S,
     }
-    return json.dumps(told, indent=1) + "\n"
+    return json.dumps(document, indent=1) + "\n"
 
 
 def _email(address: str, smtp: Smtp) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class StreamingBackup:
         self._archive_segment("the backup's WAL", self._backup_is_complete)
 
     def _backup_is_complete(self) -> bool:
-        """Barman looks at waiting backups once a minute unless it is told to."""
+        """Barman looks at waiting backups once a minute by itself."""
         for backup in self._backups("WAITING_FOR_WALS"):
             self._barman("check-backup", self.server, backup)
         return bool(self._backups("DONE"))

@@ -27,12 +27,12 @@ MARKER = "SELECT count(*), min(n), max(n), extract(epoch FROM max(at)) FROM dril
 class Drill:
     """One drill of the newest backup; `record` is what will be written down."""
 
-    def __init__(self, wished: dict[str, Any]) -> None:
-        self.server_name: str = wished["server"]
-        self.home = Path(wished["home"])
-        self.scratch = Path(wished["scratch"])
-        self.queries: dict[str, str] = wished["queries"]
-        self.server = Server(self.scratch, wished["version"])
+    def __init__(self, configuration: dict[str, Any]) -> None:
+        self.server_name: str = configuration["server"]
+        self.home = Path(configuration["home"])
+        self.scratch = Path(configuration["scratch"])
+        self.queries: dict[str, str] = configuration["queries"]
+        self.server = Server(self.scratch, configuration["version"])
         self.size = 0
         self.record: dict[str, Any] = {
             "at": history.iso(time.time()),
@@ -204,14 +204,14 @@ def alone() -> Iterator[bool]:
 
 def main() -> None:
     """Hold a drill; with --clean only remove what a killed one has left."""
-    wished = json.loads(CONFIGURATION.read_text())
+    configuration = json.loads(CONFIGURATION.read_text())
     with alone() as only:
         if not only:
             say(4, "another drill is running; nothing was done")
             return
-        clean(Path(wished["scratch"]))
+        clean(Path(configuration["scratch"]))
         if "--clean" in sys.argv[1:]:
             return
-        record = Drill(wished).hold()
+        record = Drill(configuration).hold()
         conclude(record)
     sys.exit({"passed": 0, "declined": EXIT_DECLINED}.get(record["outcome"], 1))

@@ -47,14 +47,14 @@ def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -
         machine, UNIT, [*_COMMAND, server], _log(name), user=barman.USER, adopt=adopt, tick=tick
     )
     # By its name: after the clock was set back, the newest name is another backup's.
-    told = _TAKEN.search(said)
-    if told is None:
+    named = _TAKEN.search(said)
+    if named is None:
         raise OperatorError(
             f"Barman does not say which backup it took: {said.strip()[-500:]}",
             "The backup was taken and stays in Barman's catalogue.",
             "python -m ops backups",
         )
-    taken = _one(site, told[1])
+    taken = _one(site, named[1])
     for _ in range(SETTLE_TRIES):
         if taken.status in ("DONE", "FAILED"):
             break

@@ -44,7 +44,8 @@ def recover(
     point: Point,
     stack: Stack = None,
     discard_old_data: Annotated[
-        bool, typer.Option("--discard-old-data", help="for want of space: undo is then impossible")
+        bool,
+        typer.Option("--discard-old-data", help="when space is short: undo is then impossible"),
     ] = False,
     check_everything: CheckEverything = False,
     accept_damage: AcceptDamage = False,

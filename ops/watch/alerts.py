@@ -47,7 +47,7 @@ class Alert(BaseModel):
     """The page to open, a path in this project."""
     since: datetime
     silenced: bool
-    """Whether somebody has silenced it, or a graver alert says the same."""
+    """Whether somebody has silenced it, or a more severe alert says the same."""
 
 
 class Alerts(BaseModel):

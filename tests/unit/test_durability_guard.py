@@ -44,9 +44,9 @@ class Simulation:
         self.now = 0.0
         self.written = 1000
         self.confirmed = 1000
-        self.waits = self.state.armed
-        self.released_at: list[float] = []
-        self.armed_at: list[float] = []
+        self.waits = self.state.enabled
+        self.disabled_at: list[float] = []
+        self.enabled_at: list[float] = []
 
     def second(self, *, barman: bool, server: Server = Server.UP, runbook: bool = False) -> Look:
         """One second passes in which commits are made, and Barman is there or not."""
@@ -66,12 +66,12 @@ class Simulation:
             confirmed=self.confirmed,
         )
         self.state, action = step(self.policy, self.state, look)
-        if action is Action.ARM:
+        if action is Action.ENABLE:
             self.waits = True
-            self.armed_at.append(self.now)
-        elif action is Action.RELEASE:
+            self.enabled_at.append(self.now)
+        elif action is Action.DISABLE:
             self.waits = False
-            self.released_at.append(self.now)
+            self.disabled_at.append(self.now)
         return look
 
 
@@ -84,12 +84,12 @@ seconds = st.lists(
 def test_sync_never_lets_a_commit_go_while_the_server_runs(
     events: list[tuple[bool, Server, bool]],
 ) -> None:
-    world = Simulation(SYNC, State(armed=True))
+    world = Simulation(SYNC, State(enabled=True))
     for barman, server, runbook in events:
-        armed_before, released = world.waits, len(world.released_at)
+        enabled_before, released = world.waits, len(world.disabled_at)
         settled = world.state.settled
         world.second(barman=barman, server=server, runbook=runbook)
-        if len(world.released_at) > released and settled and armed_before:
+        if len(world.disabled_at) > released and settled and enabled_before:
             assert runbook
             assert server in (Server.DOWN, Server.IN_RECOVERY)
 
@@ -98,7 +98,7 @@ def test_sync_never_lets_a_commit_go_while_the_server_runs(
 def test_fallback_ends_every_wait_in_time(
     events: list[tuple[bool, Server, bool]], limit: int
 ) -> None:
-    world = Simulation(Policy(Level.FALLBACK, float(limit)), State(armed=True))
+    world = Simulation(Policy(Level.FALLBACK, float(limit)), State(enabled=True))
     for barman, server, runbook in events:
         world.second(barman=barman, server=server, runbook=runbook)
     # Whatever came before: from now on Barman is away and somebody commits every second.
@@ -125,21 +125,21 @@ def test_what_the_state_says_is_what_the_server_does(
     world = Simulation(FALLBACK)
     for barman, server, runbook in events:
         look = world.second(barman=barman, server=server, runbook=runbook)
-        assert world.state.armed == world.waits
+        assert world.state.enabled == world.waits
         if not world.waits:
             assert exposed(world.state, replace(look, waits=False)) is not None
 
 
 @given(seconds)
 def test_async_waits_for_nobody(events: list[tuple[bool, Server, bool]]) -> None:
-    world = Simulation(Policy(Level.ASYNC, 30.0), State(armed=True))
+    world = Simulation(Policy(Level.ASYNC, 30.0), State(enabled=True))
     for barman, server, runbook in events:
         world.second(barman=barman, server=server, runbook=runbook)
         assert not world.waits
 
 
-def test_a_commit_is_released_within_the_set_time_and_two_looks() -> None:
-    world = Simulation(FALLBACK, State(armed=True))
+def test_a_commit_is_let_go_within_the_set_time_and_two_looks() -> None:
+    world = Simulation(FALLBACK, State(enabled=True))
     world.second(barman=True)
     began = world.now
     while world.waits:
@@ -149,17 +149,17 @@ def test_a_commit_is_released_within_the_set_time_and_two_looks() -> None:
 
 
 def test_a_dead_connection_that_still_looks_alive_counts_as_away() -> None:
-    state = State(armed=True)
+    state = State(enabled=True)
     look = replace(HEALTHY, written=2000, confirmed=1000)
     for now in range(29):
         state, action = step(FALLBACK, state, replace(look, now=float(now)))
         assert action is Action.KEEP
     _, action = step(FALLBACK, state, replace(look, now=30.0))
-    assert action is Action.RELEASE
+    assert action is Action.DISABLE
 
 
 def test_a_slow_barman_that_goes_on_confirming_is_not_away() -> None:
-    state = State(armed=True)
+    state = State(enabled=True)
     for second in range(600):
         # Five seconds behind, for ever.
         look = replace(
@@ -179,12 +179,12 @@ def test_a_receiver_that_confirms_only_whole_segments_is_never_trusted() -> None
 
 def test_a_switch_that_is_not_confirmed_is_taken_back_at_any_level() -> None:
     for policy in (SYNC, FALLBACK):
-        state = State(armed=True, settled=False)
+        state = State(enabled=True, settled=False)
         look = replace(HEALTHY, synchronous=False, written=100, confirmed=50)
         state, action = step(policy, state, look)
         assert action is Action.KEEP
         state, action = step(policy, state, replace(look, now=PATIENCE_S))
-        assert action is Action.RELEASE
+        assert action is Action.DISABLE
         assert state.not_before > PATIENCE_S
 
 
@@ -196,7 +196,7 @@ def test_arming_takes_three_proofs() -> None:
 
 
 def test_a_runbook_is_left_alone_while_the_server_runs() -> None:
-    world = Simulation(FALLBACK, State(armed=True))
+    world = Simulation(FALLBACK, State(enabled=True))
     for _ in range(100):
         world.second(barman=False, runbook=True)
     assert world.waits
@@ -327,19 +327,19 @@ class FakePostgres:
         self.order: list[str] = []
 
     def look(self, *, probe: bool) -> Seen:
-        return Seen(replace(self.seen, waits=self.armed()))
+        return Seen(replace(self.seen, waits=self.enabled()))
 
-    def armed(self) -> bool:
-        return self.real.armed()
+    def enabled(self) -> bool:
+        return self.real.enabled()
 
-    def arm(self) -> bool:
-        self.order.append("arm")
+    def enable(self) -> bool:
+        self.order.append("enable")
         if self.takes:
             self.file.write_text("synchronous_standby_names = 'barman_receive_wal'\n")
         return self.takes
 
-    def release(self) -> bool:
-        self.order.append("release")
+    def disable(self) -> bool:
+        self.order.append("disable")
         if self.takes:
             self.file.write_text("")
         return self.takes
@@ -362,7 +362,7 @@ def told(folder: Path) -> list[tuple[str, str | None]]:
     return [(e["event"], e.get("reason")) for e in read(folder / "history.jsonl")]
 
 
-def until_armed(made: service.Guard, postgres: FakePostgres, begin: float = 0.0) -> float:
+def until_enabled(made: service.Guard, postgres: FakePostgres, begin: float = 0.0) -> float:
     for second in range(20):
         now = begin + second
         postgres.seen = replace(
@@ -376,7 +376,7 @@ def test_the_interval_is_on_disk_before_commits_are_let_go(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, postgres = guard(machine)
-    now = until_armed(made, postgres)
+    now = until_enabled(made, postgres)
     append = made.history.append
     monkeypatch.setattr(
         made.history,
@@ -390,25 +390,25 @@ def test_the_interval_is_on_disk_before_commits_are_let_go(
     for second in range(32):
         postgres.seen = Look(now + second, Server.UP, written=5000)
         made.cycle()
-    assert postgres.order == ["waiting", "exposed", "release"]
-    assert not postgres.armed()
+    assert postgres.order == ["waiting", "exposed", "disable"]
+    assert not postgres.enabled()
 
 
 def test_a_killed_guard_goes_on_counting(machine: Path) -> None:
     made, postgres = guard(machine)
-    now = until_armed(made, postgres)
+    now = until_enabled(made, postgres)
     for second in range(25):
         postgres.seen = Look(now + second, Server.UP, written=5000)
         made.cycle()
     again, postgres = guard(machine)
     postgres.seen = Look(now + 30, Server.UP, written=5000)
     again.cycle()
-    assert postgres.order == ["release"]
+    assert postgres.order == ["disable"]
 
 
 def test_a_reboot_in_a_fallback_continues_the_interval(machine: Path) -> None:
     made, postgres = guard(machine)
-    now = until_armed(made, postgres)
+    now = until_enabled(made, postgres)
     for second in range(40):
         postgres.seen = Look(now + second, Server.UP, written=5000)
         made.cycle()
@@ -417,21 +417,21 @@ def test_a_reboot_in_a_fallback_continues_the_interval(machine: Path) -> None:
     postgres.seen = Look(1.0, Server.DOWN)
     again.cycle()
     assert told(machine)[-1] == ("exposed", "fallback")
-    until_armed(again, postgres, 2.0)
+    until_enabled(again, postgres, 2.0)
     assert told(machine)[-1] == ("protected", None)
 
 
 def test_a_server_that_does_not_take_the_name_is_left_as_it_was(machine: Path) -> None:
     made, postgres = guard(machine, takes=False)
-    until_armed(made, postgres)
-    assert not made.state.armed
-    assert postgres.order == ["arm"]
+    until_enabled(made, postgres)
+    assert not made.state.enabled
+    assert postgres.order == ["enable"]
     assert told(machine) == [("exposed", "not armed yet")]
 
 
-def test_a_release_that_fails_is_tried_until_it_works(machine: Path) -> None:
+def test_disabling_that_fails_is_tried_until_it_works(machine: Path) -> None:
     made, postgres = guard(machine)
-    now = until_armed(made, postgres)
+    now = until_enabled(made, postgres)
     postgres.takes = False
     postgres.order.clear()
     for second in range(40):
@@ -441,14 +441,14 @@ def test_a_release_that_fails_is_tried_until_it_works(machine: Path) -> None:
     assert told(machine).count(("exposed", "fallback")) == 1
     postgres.takes = True
     made.cycle()
-    assert not postgres.armed()
+    assert not postgres.enabled()
 
 
 def test_a_full_disk_keeps_no_commit_waiting(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, postgres = guard(machine)
-    now = until_armed(made, postgres)
+    now = until_enabled(made, postgres)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -457,16 +457,16 @@ def test_a_full_disk_keeps_no_commit_waiting(
     for second in range(40):
         postgres.seen = Look(now + second, Server.UP, written=5000)
         made.cycle()
-    assert not postgres.armed()
+    assert not postgres.enabled()
 
 
-def test_the_real_release_empties_the_file_of_a_stopped_server(tmp_path: Path) -> None:
+def test_disabling_empties_the_file_of_a_stopped_server(tmp_path: Path) -> None:
     file = tmp_path / "durability.conf"
     file.write_text("synchronous_standby_names = 'barman_receive_wal'\n")
     postgres = Postgres("/nonexistent/socket", file, tmp_path / "marker")
-    assert postgres.armed()
-    assert postgres.release()
+    assert postgres.enabled()
+    assert postgres.disable()
     assert file.read_text() == ""
-    assert not postgres.armed()
-    assert not postgres.arm()
+    assert not postgres.enabled()
+    assert not postgres.enable()
     assert file.read_text() == ""
