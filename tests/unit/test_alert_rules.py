@@ -312,5 +312,5 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
 def test_every_rule_is_fired_by_its_cause_on_the_lab() -> None:
     """The heartbeat always fires: there it is the silence that is tested."""
     lab = Path(__file__).parents[1] / "lab"
-    told = "".join((lab / f"test_alert{name}.py").read_text() for name in ("s", "_causes"))
-    assert {name for name in ALERTS if f'"{name}"' not in told} == {"Heartbeat"}
+    tests = "".join((lab / f"test_alert{name}.py").read_text() for name in ("s", "_causes"))
+    assert {name for name in ALERTS if f'"{name}"' not in tests} == {"Heartbeat"}

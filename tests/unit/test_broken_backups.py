@@ -12,10 +12,10 @@ ENDED = "end_time=2026-11-01 04:10:00\nstatus={}\n"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Barman's directory of one server, and a Barman that notes what it is told to delete."""
+    """Barman's directory of one server, and a Barman that notes what it is asked to delete."""
     (tmp_path / "bin").mkdir()
     barman = tmp_path / "bin" / "barman"
-    barman.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/told\n')
+    barman.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\n')
     barman.chmod(0o755)
     (tmp_path / "pg" / "base").mkdir(parents=True)
     (tmp_path / "pg" / "meta").mkdir()
@@ -25,8 +25,8 @@ def folder(tmp_path: Path) -> Path:
 def deleted(folder: Path) -> list[str]:
     path = f"{folder.parent}/bin:/usr/bin:/bin"
     subprocess.run([PROGRAM, folder], env={"PATH": path}, check=True)
-    told = folder.parent / "told"
-    return [line.split()[-1] for line in told.read_text().splitlines()] if told.exists() else []
+    asked = folder.parent / "asked"
+    return [line.split()[-1] for line in asked.read_text().splitlines()] if asked.exists() else []
 
 
 def backup(folder: Path, name: str, info: str, beside: bool = False) -> None:

@@ -310,16 +310,16 @@ def test_the_wire_gives_up_on_a_mute_server(tmp_path: Path) -> None:
         Connection(str(tmp_path / "s"), "postgres", "", 0.1)
 
 
-def test_what_the_machine_is_told_is_json() -> None:
+def test_the_machine_s_configuration_is_json() -> None:
     from host import render
 
-    told = json.loads(render.durability_guard_json("sync", 30, "/etc/postgresql/17/main"))
-    assert told["level"] in set(Level)
-    assert told["file"] == "/etc/postgresql/17/main/conf.d/durability.conf"
+    configuration = json.loads(render.durability_guard_json("sync", 30, "/etc/postgresql/17/main"))
+    assert configuration["level"] in set(Level)
+    assert configuration["file"] == "/etc/postgresql/17/main/conf.d/durability.conf"
 
 
 class FakePostgres:
-    """Stands in for the server: it takes what it is told, or not."""
+    """Stands in for the server: it does what it is asked, or not."""
 
     def __init__(self, file: Path, *, takes: bool = True) -> None:
         self.real = Postgres("/nonexistent", file, file.with_name("marker"))
@@ -358,7 +358,7 @@ def guard(folder: Path, policy: Policy = FALLBACK, *, takes: bool = True, boot: 
     return service.Guard(policy, cast(Postgres, postgres), history, boot), postgres
 
 
-def told(folder: Path) -> list[tuple[str, str | None]]:
+def recorded(folder: Path) -> list[tuple[str, str | None]]:
     return [(e["event"], e.get("reason")) for e in read(folder / "history.jsonl")]
 
 
@@ -412,13 +412,13 @@ def test_a_reboot_in_a_fallback_continues_the_interval(machine: Path) -> None:
     for second in range(40):
         postgres.seen = Look(now + second, Server.UP, written=5000)
         made.cycle()
-    assert told(machine)[-1] == ("exposed", "fallback")
+    assert recorded(machine)[-1] == ("exposed", "fallback")
     again, postgres = guard(machine, boot="another")
     postgres.seen = Look(1.0, Server.DOWN)
     again.cycle()
-    assert told(machine)[-1] == ("exposed", "fallback")
+    assert recorded(machine)[-1] == ("exposed", "fallback")
     until_enabled(again, postgres, 2.0)
-    assert told(machine)[-1] == ("protected", None)
+    assert recorded(machine)[-1] == ("protected", None)
 
 
 def test_a_server_that_does_not_take_the_name_is_left_as_it_was(machine: Path) -> None:
@@ -426,7 +426,7 @@ def test_a_server_that_does_not_take_the_name_is_left_as_it_was(machine: Path) -
     until_enabled(made, postgres)
     assert not made.state.enabled
     assert postgres.order == ["enable"]
-    assert told(machine) == [("exposed", "not armed yet")]
+    assert recorded(machine) == [("exposed", "not armed yet")]
 
 
 def test_disabling_that_fails_is_tried_until_it_works(machine: Path) -> None:
@@ -438,7 +438,7 @@ def test_disabling_that_fails_is_tried_until_it_works(machine: Path) -> None:
         postgres.seen = Look(now + second, Server.UP, written=5000)
         made.cycle()
     assert len(postgres.order) > 5
-    assert told(machine).count(("exposed", "fallback")) == 1
+    assert recorded(machine).count(("exposed", "fallback")) == 1
     postgres.takes = True
     made.cycle()
     assert not postgres.enabled()

@@ -8,12 +8,12 @@ from host.durability_guard.history import History
 from ops.watch.durability import Durability, exposures, sentence
 
 
-def events(*told: tuple[str, dict[str, object]]) -> str:
+def events(*listed: tuple[str, dict[str, object]]) -> str:
     return "\n".join(
         json.dumps(
             {"at": f"2026-01-0{day}T00:00:00+00:00", "event": event, "lsn": f"0/{day}", **more}
         )
-        for day, (event, more) in enumerate(told, 1)
+        for day, (event, more) in enumerate(listed, 1)
     )
 
 
@@ -53,7 +53,7 @@ def test_it_reads_what_the_guard_writes(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("waits", "state", "told"),
+    ("waits", "state", "expected"),
     [
         (True, "sync", "before it is acknowledged"),
         (True, None, "which is away (3 waiting)"),
@@ -61,7 +61,7 @@ def test_it_reads_what_the_guard_writes(tmp_path) -> None:
         (None, None, "does not answer"),
     ],
 )
-def test_the_sentence(waits: bool | None, state: str | None, told: str) -> None:
+def test_the_sentence(waits: bool | None, state: str | None, expected: str) -> None:
     found = Durability(
         level="sync",
         commits_wait=waits,
@@ -70,4 +70,4 @@ def test_the_sentence(waits: bool | None, state: str | None, told: str) -> None:
         guard_running=True,
         exposures=[],
     )
-    assert told in sentence(found)
+    assert expected in sentence(found)

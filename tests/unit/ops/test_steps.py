@@ -72,12 +72,12 @@ def test_the_journal_says_nothing_that_a_power_cut_could_undo(
 
         return SimpleNamespace(run=forced)
 
-    def told(machine: object, current: Journal) -> None:
+    def saved(machine: object, current: Journal) -> None:
         settled = {r.name for r in current.steps if r.state in (State.DONE, State.UNDONE)}
         assert not settled & {step for step, _ in in_memory}
 
     run.site = cast(Site, SimpleNamespace(barman=machine("barman"), postgres=machine("postgres")))
-    monkeypatch.setattr(journal, "save", told)
+    monkeypatch.setattr(journal, "save", saved)
     walk.steps = [in_memory_first(step, in_memory) for step in walk.steps[:2]]
     steps.forward(run, walk.steps)
     if taken_back:
