@@ -22,7 +22,7 @@ PROOF = "PostgreSQL's certificate is valid until 2027-12-26 12:00:00 UTC"
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
-    """Pulumi and both machines, which do as they are told."""
+    """Pulumi and both machines, which do as they are asked."""
 
     @contextmanager
     def site_of(_: str | None) -> Iterator[MagicMock]:
