@@ -8,6 +8,9 @@ from math import ceil
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from host.domain import paths, processes
+from host.domain.quoting import conf_value, pgpass_field
+
 Parameter = str | int | float | bool
 
 PORT = 5432
@@ -24,14 +27,14 @@ GUARD_LIBRARY = "/usr/local/lib/durability_guard"
 DRILL_LIBRARY = "/usr/local/lib/restore_drill"
 DRILL_SCRATCH = "/data/restore-drill"
 HEARTBEAT_SQL = "/usr/local/share/heartbeat.sql"
-# Left by a recovery runbook for as long as it owns the data directory.
-RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 SSH_GATE = "/usr/local/bin/barman-ssh-gate"
 POSTGRES_SSH_GATE = "/usr/local/bin/postgres-ssh-gate"
 # By whose certificate Barman knows PostgreSQL's server.
 SERVER_AUTHORITY = "/etc/ssl/postgresql-ca.pem"
 BACKUP_VERIFY = "/usr/local/bin/backup-verify"
-BACKUP_VERIFY_STATE = "/var/lib/backup-verify"
+BACKUP_VERIFY_LIBRARY = "/usr/local/lib/backup_verify"
+# Below it host/domain, under its own name.
+LIBRARIES = "/usr/local/lib"
 
 
 def postgresql_conf(parameters: Mapping[str, Parameter]) -> str:
@@ -86,7 +89,12 @@ def barman_server_conf(
 
 def receiver_watch_unit(address: str) -> str:
     """The service that starts Barman's receiver again, PostgreSQL being at `address`."""
-    return _render("barman-receiver-watch.service", program=RECEIVER_WATCH, address=address)
+    return _render(
+        "barman-receiver-watch.service",
+        program=RECEIVER_WATCH,
+        address=address,
+        receiver=processes.RECEIVER,
+    )
 
 
 def backup_verify_unit(home: str, server: str) -> str:
@@ -96,7 +104,7 @@ def backup_verify_unit(home: str, server: str) -> str:
         program=BACKUP_VERIFY,
         home=home,
         server=server,
-        state=BACKUP_VERIFY_STATE,
+        state=paths.VERIFICATION_STATE,
     )
 
 
@@ -110,15 +118,17 @@ def durability_guard_unit(config: str) -> str:
     return _render("durability-guard.service", conf_d=f"{config}/conf.d")
 
 
-def durability_guard_json(level: str, fallback_after_s: int, config: str) -> str:
-    """The guard's configuration, from durability and fallbackAfterSeconds."""
+def durability_guard_json(level: str, fallback_after_s: int, config: str, library: str) -> str:
+    """The guard's configuration, from durability and fallbackAfterSeconds; `library` is the digest
+    of host/domain."""
     document = {
         "level": level,
         "fallback_after_s": fallback_after_s,
         "socket": f"/var/run/postgresql/.s.PGSQL.{PORT}",
         # Before zz-recovery.conf, by which a recovery overrules it.
         "file": f"{config}/conf.d/durability.conf",
-        "recovery_marker": RECOVERY_MARKER,
+        "recovery_marker": paths.RECOVERY_MARKER,
+        "library": library,
     }
     return json.dumps(document, indent=1) + "\n"
 
@@ -156,6 +166,12 @@ def library_sources(package: str) -> dict[str, str]:
     return {name: folder.joinpath(name).read_text() for name in names}
 
 
+def domain_sources() -> dict[str, str]:
+    """The modules of host/domain, by their paths below LIBRARIES."""
+    names = {"host/__init__.py": files("host").joinpath("__init__.py").read_text()}
+    return names | {f"host/domain/{name}": t for name, t in library_sources("domain").items()}
+
+
 def monitoring_drop_in(*, needs: str, command: Sequence[str], environment: str) -> str:
     """systemd drop-in that starts one of Debian's monitoring services as `command`, once the file
     `needs` is there."""
@@ -175,7 +191,7 @@ def barman_cron(server: str, schedule: str) -> str:
 def pgpass(address: str, passwords: Mapping[str, str]) -> str:
     """~barman/.pgpass for role -> password. Secret."""
     return "".join(
-        f"{address}:{PORT}:*:{_escape(role)}:{_escape(password)}\n"
+        f"{address}:{PORT}:*:{pgpass_field(role)}:{pgpass_field(password)}\n"
         for role, password in sorted(passwords.items())
     )
 
@@ -202,17 +218,13 @@ def program_file(name: str) -> str:
     return files("host").joinpath("files", name).read_text()
 
 
-def _escape(field: str) -> str:
-    return field.replace("\\", "\\\\").replace(":", "\\:")
-
-
 def _literal(value: Parameter) -> str:
     """A value as postgresql.conf wants it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, int | float):
         return str(value)
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+    return conf_value(value)
 
 
 def _source(name: str) -> str:

@@ -1,9 +1,10 @@
-"""What drills and verifications wrote down, one JSON object a line; a torn line is skipped."""
+"""What drills and verifications wrote down."""
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from host.domain import histories
 
 from .catalogue import Backup
 
@@ -13,22 +14,7 @@ TAIL_BYTES = 256 * 1024
 
 def entries(path: Path) -> list[dict[str, Any]]:
     """The last entries, the oldest first; none when nothing was ever written."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(0, 2)
-            stream.seek(max(0, stream.tell() - TAIL_BYTES))
-            lines = stream.read().splitlines()
-    except FileNotFoundError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict) and "at" in entry:
-            found.append(entry)
-    return found
+    return [entry for entry in histories.read(path, TAIL_BYTES) if "at" in entry]
 
 
 def at(entry: dict[str, Any] | None) -> float:

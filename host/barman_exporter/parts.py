@@ -11,8 +11,11 @@ from pathlib import Path
 
 import psycopg2
 
+from host.domain.processes import receivers
+from host.domain.wal import missing
+
 from . import metrics
-from .catalogue import Backup, Wals, backups, missing
+from .catalogue import Backup, Wals, backups
 from .histories import at, entries, newest, unsound
 from .server import Server, certificate_end
 from .wal import Lag, received
@@ -63,21 +66,6 @@ class Stream:
         metrics.SERVER_LSN.set(flushed)
         metrics.LAG_BYTES.set(max(0, flushed - disk))
         metrics.LAG_SECONDS.set(self._lag.seconds(time.monotonic(), flushed, disk))
-
-
-def receivers(user: int) -> int:
-    """How many processes of pg_receivewal this user really has; zombies do not count."""
-    found = 0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            program = (entry / "cmdline").read_text(errors="replace").split("\0")[0]
-            if Path(program).name == "pg_receivewal" and entry.stat().st_uid == user:
-                found += 1
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found
 
 
 class Catalogue:

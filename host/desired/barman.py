@@ -9,6 +9,7 @@ from host.desired import files
 from host.desired.files import Desired, Directory, File
 from host.desired.monitoring import Monitoring, OwnService, service
 from host.desired.names import MOUNT_POINT, OPERATOR, SERVER, SLOT
+from host.domain import paths
 from host.monitoring import configuration as watching
 from host.monitoring import services
 from host.monitoring.configuration import Delivery
@@ -99,7 +100,7 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             Directory(BARMAN_HOME, owner="barman", mode=0o700),
             files.ssh_directory("barman", HOME),
             Directory(render.DRILL_SCRATCH, owner="barman", mode=0o700),
-            Directory(render.BACKUP_VERIFY_STATE, owner="barman"),
+            Directory(paths.VERIFICATION_STATE, owner="barman"),
         ),
         watch=files.unit("barman-receiver-watch.service", render.receiver_watch_unit(postgres)),
         units=(drill_units["restore-drill-clean.service"], drill_units["restore-drill.timer"]),
@@ -138,6 +139,8 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             files.program(render.REMOVE_BROKEN, "remove-broken-backups"),
             files.program(f"{render.BARMAN_PROGRAMS}/pg_receivewal", "pg_receivewal"),
             files.program(render.RECEIVER_WATCH, "barman-receiver-watch"),
+            *files.domain(),
+            *files.library(render.BACKUP_VERIFY_LIBRARY, "backup_verify"),
             files.program(render.BACKUP_VERIFY, "backup-verify"),
             files.unit("backup-verify.service", render.backup_verify_unit(BARMAN_HOME, SERVER)),
             files.program(render.SSH_GATE, "barman-ssh-gate"),
@@ -158,7 +161,7 @@ def streaming_backup(facts: BarmanFacts) -> StreamingBackup:
         server=SERVER,
         slot=SLOT,
         durability=facts.durability,
-        cron=File("/etc/cron.d/barman", render.barman_cron(SERVER, facts.backup_schedule)),
+        cron=File(paths.BARMAN_CRON, render.barman_cron(SERVER, facts.backup_schedule)),
     )
 
 
@@ -207,7 +210,11 @@ def monitoring(facts: BarmanFacts) -> Monitoring:
                     File(
                         services.BARMAN_EXPORTER,
                         watching.barman_exporter_json(
-                            SERVER, BARMAN_HOME, SERVER_CONFIGURATION, facts.backup_interval
+                            SERVER,
+                            BARMAN_HOME,
+                            SERVER_CONFIGURATION,
+                            facts.backup_interval,
+                            files.domain_digest(),
                         ),
                     ),
                 ),

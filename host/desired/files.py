@@ -1,6 +1,7 @@
 """The words in which a machine is described: files, directories, units."""
 
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from host import render
@@ -45,6 +46,20 @@ def library(folder: str, package: str) -> tuple[File, ...]:
     """The modules of a package of host/, installed in `folder`."""
     sources = render.library_sources(package)
     return tuple(File(f"{folder}/{name}", text) for name, text in sources.items())
+
+
+def domain() -> tuple[File, ...]:
+    """host/domain, which programs on both machines import."""
+    return tuple(
+        File(f"{render.LIBRARIES}/{path}", text) for path, text in render.domain_sources().items()
+    )
+
+
+def domain_digest() -> str:
+    """Which host/domain there is. In a service's configuration, it makes a new one a reason to
+    restart the service, which has imported the old one."""
+    sources = "".join(file.path + file.content for file in domain())
+    return sha256(sources.encode()).hexdigest()
 
 
 def unit(name: str, text: str) -> File:

@@ -100,6 +100,7 @@ class Configuration(Desired):
     units: tuple[File, ...]
     hardening: tuple[File, ...]
     directories: tuple[Directory, ...]
+    library: tuple[File, ...]
     ssh_gate: File
     ssh_files: tuple[File, ...]
     server_file: str
@@ -143,6 +144,7 @@ def configuration(facts: PostgresFacts, credentials: PostgresCredentials) -> Con
         ),
         hardening=files.hardening(render.sshd_hardening_conf(OPERATOR, "postgres")),
         directories=(files.ssh_directory("postgres", HOME),),
+        library=files.domain(),
         ssh_gate=files.program(render.POSTGRES_SSH_GATE, "postgres-ssh-gate"),
         ssh_files=files.ssh_files(
             user="postgres",
@@ -177,7 +179,9 @@ def configuration(facts: PostgresFacts, credentials: PostgresCredentials) -> Con
             files.program("/usr/local/sbin/durability-guard", "durability-guard"),
             File(
                 "/etc/durability-guard.json",
-                render.durability_guard_json(facts.durability, facts.fallback_after_s, config),
+                render.durability_guard_json(
+                    facts.durability, facts.fallback_after_s, config, files.domain_digest()
+                ),
             ),
         ),
         guard=files.unit("durability-guard.service", render.durability_guard_unit(config)),

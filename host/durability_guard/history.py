@@ -1,19 +1,15 @@
-"""What is kept for later: the intervals in which the RPO was not 0, one JSON object a line.
+"""What is kept for later: the intervals in which the RPO was not 0.
 
 Events: `exposed` (commits are acknowledged without Barman from here on, with the reason) and
 `protected`; `waiting` (commits wait for a Barman that does not answer) and `answered`.
 """
 
-import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-
-def lsn(position: int) -> str:
-    """A WAL position as PostgreSQL writes it."""
-    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
+from host.domain import histories
+from host.domain.wal import show_lsn
 
 
 def boot_id() -> str:
@@ -30,7 +26,7 @@ class History:
         self._began: dict[str, dict[str, Any]] = {}
         self.exposed: str | None = None
         self.waiting = False
-        for event in read(path):
+        for event in histories.read(path):
             self._take(event)
 
     def append(self, event: str, now: float, position: int, **details: Any) -> dict[str, Any]:
@@ -41,7 +37,7 @@ class History:
         record = {
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "event": event,
-            "lsn": lsn(position),
+            "lsn": show_lsn(position),
             **details,
             "boot": self._boot,
             "monotonic": round(now, 3),
@@ -51,11 +47,7 @@ class History:
             # Wall clocks jump; this is how long it really was.
             record["seconds"] = round(now - begin["monotonic"], 3)
         self._take(record)
-        with self._path.open("ab+") as stream:
-            torn = stream.tell() > 0 and not _ends_with_newline(self._path)
-            stream.write((b"\n" if torn else b"") + json.dumps(record).encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        histories.append(self._path, record)
         return record
 
     def _take(self, record: dict[str, Any]) -> None:
@@ -70,22 +62,3 @@ class History:
             self.exposed = None
         elif event in ("waiting", "answered"):
             self.waiting = event == "waiting"
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """All events, the oldest first; a line cut off by a crash is skipped."""
-    if not path.exists():
-        return []
-    events = []
-    for line in path.read_text(errors="replace").splitlines():
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            continue
-    return events
-
-
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as stream:
-        stream.seek(-1, os.SEEK_END)
-        return stream.read(1) == b"\n"

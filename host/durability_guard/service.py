@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from host.domain import paths
+
 from . import metrics
 from .decision import (
     WORTH_TELLING_S,
@@ -26,7 +28,7 @@ from .history import History, boot_id
 from .server import Postgres, Seen
 
 CONFIGURATION = Path("/etc/durability-guard.json")
-HISTORY = Path("/var/lib/durability-guard/history.jsonl")
+HISTORY = Path(paths.DURABILITY_HISTORY)
 # On a file system in memory: it outlives this process, not this boot, as its clock readings do.
 STATUS = Path("/run/durability-guard/status.json")
 # Read by the node exporter.

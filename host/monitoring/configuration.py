@@ -10,11 +10,10 @@ from typing import Any
 import yaml
 
 from host import render
+from host.domain import paths
 from host.monitoring.services import ALERTS, PORTS
 
 SCRAPE_S = 15
-DRILLS = "/var/lib/restore-drill/history.jsonl"
-VERIFICATIONS = "/var/lib/backup-verify/history.jsonl"
 # barman check costs a second of CPU, the rest next to nothing.
 _PERIODS_S = {"stream": 5, "catalogue": 60, "histories": 30, "certificate": 3600, "checks": 150}
 # Prometheus asks every SCRAPE_S; longer than two of its restarts.
@@ -138,22 +137,24 @@ def alertmanager_yml(delivery: Delivery) -> str:
 
 
 def barman_exporter_json(
-    server: str, home: str, configuration: str, backup_interval: timedelta
+    server: str, home: str, configuration: str, backup_interval: timedelta, library: str
 ) -> str:
     """The Barman exporter's configuration: `server`, whose backups are below `home`, its
-    `configuration` file, and the longest time between two scheduled backups."""
+    `configuration` file, the longest time between two scheduled backups, and the digest of
+    host/domain."""
     document = {
         "server": server,
         "home": home,
         "barman_configuration": configuration,
-        "drills": DRILLS,
-        "verifications": VERIFICATIONS,
+        "drills": paths.DRILL_HISTORY,
+        "verifications": paths.VERIFICATION_HISTORY,
         "backup_maximum_age_s": (backup_interval + render.BACKUP_AGE_MARGIN).total_seconds(),
         "periods_s": _PERIODS_S,
         "address": "127.0.0.1",
         "port": PORTS["barman"],
         "alertmanager": f"127.0.0.1:{PORTS['alertmanager']}",
         "silent_after_s": _SILENT_AFTER_S,
+        "library": library,
     }
     return json.dumps(document, indent=1) + "\n"
 

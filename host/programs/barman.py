@@ -5,7 +5,7 @@ Starts nothing: streaming needs the PostgreSQL machine and is begun by streaming
 
 from typing import Any
 
-from converge import Host, conclude
+from host.programs.converge import Host, conclude
 
 
 def main(desired: dict[str, Any]) -> int:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from converge import ConvergeError, Host, conclude
+from host.programs.converge import ConvergeError, Host, conclude
 
 GIB = 2**30
 # Azure reports a disk as larger some seconds before the machine sees it.

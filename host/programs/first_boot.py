@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from converge import ConvergeError, Host, conclude
+from host.programs.converge import ConvergeError, Host, conclude
 
 FIRST_BOOT_TIMEOUT_S = 1800
 DISABLED = Path("/etc/cloud/cloud-init.disabled")

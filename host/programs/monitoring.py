@@ -6,7 +6,7 @@ defaults would, and files can belong to users that the packages bring.
 
 from typing import Any
 
-from converge import Host, conclude
+from host.programs.converge import Host, conclude
 
 
 def main(desired: dict[str, Any]) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from converge import Host, conclude
+from host.programs.converge import Host, conclude
 
 
 def main(desired: dict[str, Any]) -> int:

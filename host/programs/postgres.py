@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converge import ConvergeError, Host, conclude
+from host.domain.paths import RECOVERY_MARKER
+from host.programs.converge import ConvergeError, Host, conclude
 
 SCRAM_ITERATIONS = 4096  # PostgreSQL's own default, scram_iterations
 CLUSTER = "main"
@@ -26,8 +27,6 @@ INITIALISED = ".cluster-initialised"
 PORT = 5432
 # What a client sends first to begin TLS: length and code (PostgreSQL's frontend protocol).
 SSL_REQUEST = struct.pack(">II", 8, 80877103)
-# Left by a recovery runbook for as long as it owns the data directory.
-RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 
 Row = list[str]
 
@@ -60,6 +59,7 @@ class Postgres:
         self.host.packages(self.desired["packages"])
         for directory in self.desired["directories"]:
             self.host.directory(directory["path"], directory["owner"], directory["mode"])
+        self.host.files(self.desired["library"])
         # The gate first: the key that it is for does nothing without it.
         self.host.files([self.desired["ssh_gate"], *self.desired["ssh_files"]])
         self._cluster()

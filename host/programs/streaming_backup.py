@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from converge import ConvergeError, Host, conclude
+from host.domain.processes import RECEIVER
+from host.programs.converge import ConvergeError, Host, conclude
 
 # What cannot be true before there is a first backup.
 NEEDS_BACKUP = frozenset(
@@ -16,7 +17,6 @@ NEEDS_BACKUP = frozenset(
 )
 # Red until somebody deletes the backup that failed, whatever good ones came after it.
 PAST = "failed_backups"
-RECEIVER = "pg_receivewal|barman.* receive-wal"
 DURABILITY_TIMEOUT_S = 90
 BACKUP_TIMEOUT_S = 7 * 24 * 3600
 

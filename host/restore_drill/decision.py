@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from host.domain.quoting import conf_value
+
 GIB = 2**30
 # Replay keeps WAL and some temporary files beside the data.
 REPLAY_ROOM = GIB
@@ -128,10 +130,7 @@ def settings(control: str, restore_command: str, until: str, folder: str) -> dic
 
 def render(values: Mapping[str, str]) -> str:
     """postgresql.conf's text."""
-    return "".join(
-        f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n"
-        for name, value in sorted(values.items())
-    )
+    return "".join(f"{name} = {conf_value(value)}\n" for name, value in sorted(values.items()))
 
 
 def _gib(size: int) -> str:

@@ -1,13 +1,14 @@
 """What is kept of drills: one JSON object a line, for others to read (docs/drills.md)."""
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path("/var/lib/restore-drill")
-HISTORY = FOLDER / "history.jsonl"
+from host.domain import histories, paths
+
+FOLDER = Path(paths.DRILL_STATE)
+HISTORY = Path(paths.DRILL_HISTORY)
 # Of the drill under way. One that is there without a drill is what a killed one has left.
 CURRENT = FOLDER / "current.json"
 
@@ -23,16 +24,8 @@ def seconds(text: str) -> float:
 
 
 def append(record: dict[str, Any], path: Path = HISTORY) -> None:
-    """Add one drill; it is on the disk when this returns. A line cut off by a crash is ended."""
-    line = json.dumps(record).encode() + b"\n"
-    with path.open("ab+") as stream:
-        if stream.tell():
-            stream.seek(-1, os.SEEK_END)
-            if stream.read(1) != b"\n":
-                line = b"\n" + line
-        stream.write(line)
-        stream.flush()
-        os.fsync(stream.fileno())
+    """Add one drill; it is on the disk when this returns."""
+    histories.append(path, record)
 
 
 def note(state: dict[str, Any], path: Path = CURRENT) -> None:

@@ -12,9 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from host.domain import paths
+
 from .decision import Backup, Surroundings, newest
 
-RUNBOOK = Path("/data/runbooks/current.json")
+RUNBOOK = Path(paths.CURRENT_RUNBOOK)
 POLL_S = 1.0
 STOP_TIMEOUT_S = 30
 

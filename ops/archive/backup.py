@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 
+from host.domain.wal import LAST_NAME
 from ops.archive import catalogue
 from ops.archive.catalogue import Backup
 from ops.errors import NOTHING_CHANGED, OperatorError
@@ -81,7 +82,7 @@ def _one(site: Site, backup_id: str) -> Backup:
 def _backups(site: Site) -> tuple[Backup, ...]:
     """Oldest first. `barman list-backups` would go through the whole archive for each of them."""
     home, server = site.outputs.barman.data_directory, site.outputs.backup.server_name
-    return catalogue.read(site.barman, home, server, since=catalogue.NO_WAL).backups
+    return catalogue.read(site.barman, home, server, since=LAST_NAME).backups
 
 
 def start(machine: Machine, server: str, name: str) -> None:

@@ -6,21 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from host.domain.wal import number_of, parse_lsn
 from ops.archive import verification
 from ops.archive.verification import Verification
 from ops.reach import barman, remote_python
 from ops.reach.ssh import Machine
-
-
-def parse_lsn(text: str) -> int:
-    """A log sequence number from PostgreSQL's notation, 0/3000028."""
-    high, low = text.split("/")
-    return (int(high, 16) << 32) + int(low, 16)
-
-
-def show_lsn(lsn: int) -> str:
-    """The same, the other way round."""
-    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
 
 
 def _lsn(value: Any) -> Any:
@@ -106,7 +96,7 @@ class Catalogue(_Model):
 
     def position(self, name: str) -> int:
         """A segment's place on its timeline: LSN divided by the segment size."""
-        return int(name[8:16], 16) * (2**32 // self.segment_size) + int(name[16:24], 16)
+        return number_of(name, self.segment_size)
 
     def backup(self, backup_id: str) -> Backup | None:
         return next((b for b in self.backups if b.backup_id == backup_id), None)
@@ -124,28 +114,17 @@ class Catalogue(_Model):
         return [*(fork.path if fork else ()), (timeline, None)]
 
 
-# After every segment there is: for whom backups alone matter.
-NO_WAL = "F" * 24
-
-
-def beginning_at(timeline: int, lsn: int = 0) -> str:
-    """The name of a segment of `timeline` that is not after the one with `lsn`, whatever size
-    segments have."""
-    return f"{timeline:08X}{lsn >> 32:08X}{0:08X}"
-
-
 def read(machine: Machine, home: str, server: str, since: str = "") -> Catalogue:
     """Barman's store as it is now. Segments known to be damaged count as missing.
 
-    With `since` (`beginning_at`) the archive is not gone through once more: of WAL there is then
-    only that timeline's from there on, and no forks.
+    With `since` (host.domain.wal.not_after) the archive is not gone through once more: of WAL there
+    is then only that timeline's from there on, and no forks.
     """
     verified = verification.read(machine)
     answer = remote_python.call(
         machine,
         "catalogue",
         [home, server, json.dumps(verification.bad_wal(verified.values())), since],
-        needs=["wal"],
         user=barman.USER,
         timeout_s=600,
     )

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from ops.archive.catalogue import Backup, Catalogue, parse_lsn, show_lsn
+from host.domain.wal import parse_lsn, show_lsn
+from ops.archive.catalogue import Backup, Catalogue
 from ops.archive.targets import Kind, Target
 from ops.archive.windows import Interval, intervals, reach
 from ops.errors import NOTHING_CHANGED, OperatorError

@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from host.domain import histories
+from host.domain.paths import VERIFICATION_HISTORY
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.model import BackupStatus
 from ops.reach import barman, longrun
 from ops.reach.ssh import CommandFailed, Machine, Site
 
 PROGRAM = "/usr/local/bin/backup-verify"
-HISTORY = "/var/lib/backup-verify/history.jsonl"
 UNIT = "runbook-verify"
 
 
@@ -32,21 +33,21 @@ class Verification(BaseModel):
 
 
 def newest(history: str) -> dict[str, Verification]:
-    """The last verification of each backup in a history, one JSON object a line; a line cut off by
-    a crash is skipped."""
+    """The last verification of each backup in a history."""
     found: dict[str, Verification] = {}
-    for line in history.splitlines():
+    for entry in histories.parse(history):
         try:
-            entry = Verification.model_validate_json(line)
+            verification = Verification.model_validate(entry)
         except ValidationError:
+            # Of another version of the program.
             continue
-        found[entry.backup_id] = entry
+        found[verification.backup_id] = verification
     return found
 
 
 def read(machine: Machine) -> dict[str, Verification]:
     """The last verification of each backup."""
-    return newest(machine.run(["cat", HISTORY], accept=(0, 1)).stdout)
+    return newest(machine.run(["cat", VERIFICATION_HISTORY], accept=(0, 1)).stdout)
 
 
 def unsound(backups: Sequence[BackupStatus]) -> list[BackupStatus]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from host.domain.quoting import sql_literal
 from ops.archive import backup as backups_
 from ops.archive import targets, verification, window
 from ops.archive.verification import Verification
@@ -127,5 +128,5 @@ def restore_point(name: str, stack: Stack = None) -> None:
     with site_of(stack) as site:
         state, _, _ = postgres.state(site.postgres, site.outputs.backup.slot)
         postgres.require_running(state)
-        sql = f"SELECT pg_create_restore_point({postgres.literal(wanted)})"
+        sql = f"SELECT pg_create_restore_point({sql_literal(wanted)})"
         console.print(f"{wanted} is at {postgres.query(site.postgres, sql)}")

@@ -6,14 +6,15 @@ Reads segments from the newest back and stops at the first hit; none is read twi
 import json
 from pathlib import Path
 
-from ops.onmachine.catalogue import name_of, segment
-from ops.onmachine.wal import Commit, scan
+from host.domain.wal import name_of
+from host.domain.wal_records import Commit, scan
+from ops.onmachine.catalogue import segment
 
 
 def main(home: str, server: str, kind: str, value: str, size: str, runs: str) -> None:
     for timeline, first, last in json.loads(runs):
-        for position in range(last, first - 1, -1):
-            hit = _find(Path(home) / server, kind, value, name_of(timeline, position, int(size)))
+        for number in range(last, first - 1, -1):
+            hit = _find(Path(home) / server, kind, value, name_of(timeline, number, int(size)))
             if hit is not None:
                 print(json.dumps({"timeline": timeline} | hit))
                 return

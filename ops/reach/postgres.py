@@ -64,11 +64,6 @@ def query(
     return machine.run(argv, user=USER, stdin=sql, timeout_s=timeout_s).stdout.strip()
 
 
-def literal(value: str) -> str:
-    """`value` as an SQL string constant."""
-    return "'" + value.replace("'", "''") + "'"
-
-
 def state(
     machine: Machine, slot: str
 ) -> tuple[PostgresStatus, ReceiverStatus | None, SlotStatus | None]:

@@ -3,13 +3,12 @@
 import time
 from pathlib import PurePosixPath
 
+from host.domain.paths import RECOVERY_MARKER
 from ops.errors import OperatorError
 from ops.reach import remote_python
 from ops.reach.outputs import StackOutputs
 from ops.runbook.steps import Run
 
-# pulumi up leaves the machine alone while this exists.
-MARKER = "/data/postgresql/recovery-in-progress"
 STOP_TIMEOUT_S = 180
 PROOF_TIMEOUT_S = 15.0
 
@@ -38,8 +37,9 @@ def cluster(run: Run) -> Cluster:
 def stop(run: Run) -> str:
     """Stop PostgreSQL, keep it from coming back with a reboot, and prove that it is stopped."""
     names, machine = cluster(run), run.site.postgres
-    machine.run(["mkdir", "-p", str(PurePosixPath(MARKER).parent)])
-    machine.run(["sh", "-c", f'printf "%s\\n" "$1" >{MARKER}', "mark", run.journal.describe()])
+    machine.run(["mkdir", "-p", str(PurePosixPath(RECOVERY_MARKER).parent)])
+    mark = f'printf "%s\\n" "$1" >{RECOVERY_MARKER}'
+    machine.run(["sh", "-c", mark, "mark", run.journal.describe()])
     set_start(run, "disabled")
     stop_unit(run)
     prove_stopped(run)
@@ -57,7 +57,7 @@ def undo_stop(run: Run) -> None:
     """Start PostgreSQL again, if there is a data directory to start it on."""
     names, machine = cluster(run), run.site.postgres
     set_start(run, "auto")
-    machine.run(["rm", "-f", names.override, MARKER])
+    machine.run(["rm", "-f", names.override, RECOVERY_MARKER])
     if machine.run(["test", "-e", f"{names.data}/PG_VERSION"], accept=(0, 1)).ok:
         started = machine.run(["systemctl", "start", names.unit], timeout_s=600, accept=None)
         run.say("PostgreSQL runs again" if started.ok else f"not started: {started.said}")

@@ -115,7 +115,6 @@ def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) ->
             str(held.segment_size),
             json.dumps(runs),
         ],
-        needs=["wal", "catalogue"],
         user=barman.USER,
         timeout_s=LOCATE_TIMEOUT_S,
     )

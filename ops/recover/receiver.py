@@ -2,18 +2,18 @@
 
 import time
 
+from host.domain.paths import BARMAN_CRON
+from host.domain.processes import BARMAN, RECEIVER
 from ops.errors import OperatorError
 from ops.reach import barman
 from ops.runbook.journal import FOLDER
 from ops.runbook.steps import Run
 
-CRON = "/etc/cron.d/barman"
 PAUSED = f"{FOLDER}/paused-cron"
 SETTLE_TIMEOUT_S = 60.0
 # Of what cron starts, everything but the receiver ends by itself.
-_BUSY = r"barman( -[a-z]+( /etc/barman.conf)?)* (cron|archive-wal)( |$)"
-_BACKUP = r"barman( -[a-z]+( /etc/barman.conf)?)* backup( |$)"
-_RECEIVER = r"pg_receivewal|barman( -[a-z]+( /etc/barman.conf)?)* receive-wal"
+_BUSY = rf"{BARMAN} (cron|archive-wal)( |$)"
+_BACKUP = rf"{BARMAN} backup( |$)"
 
 
 def streaming(run: Run) -> str:
@@ -31,14 +31,14 @@ def pause_cron(run: Run) -> str:
             "Barman's cron was not paused.",
             next_command="python -m ops backups   (wait until it is DONE, then the same again)",
         )
-    machine.run(["sh", "-c", f"if [ -e {CRON} ]; then mv {CRON} {PAUSED}; fi"])
+    machine.run(["sh", "-c", f"if [ -e {BARMAN_CRON} ]; then mv {BARMAN_CRON} {PAUSED}; fi"])
     _wait_until_gone(run, _BUSY)
     return "cron is paused"
 
 
 def resume_cron(run: Run) -> None:
     """Cron as before."""
-    run.site.barman.run(["sh", "-c", f"if [ -e {PAUSED} ]; then mv {PAUSED} {CRON}; fi"])
+    run.site.barman.run(["sh", "-c", f"if [ -e {PAUSED} ]; then mv {PAUSED} {BARMAN_CRON}; fi"])
 
 
 def undo_pause(run: Run) -> None:
@@ -79,11 +79,11 @@ def undo_save(run: Run) -> None:
 
 def stop_receiver(run: Run) -> None:
     """Stop receive-wal and its pg_receivewal. Raises OperatorError if it will not stop."""
-    if not _running(run, _RECEIVER):
+    if not _running(run, RECEIVER):
         return
     server = run.site.outputs.backup.server_name
     run.site.barman.run(["barman", "receive-wal", "--stop", server], user="barman", accept=None)
-    _wait_until_gone(run, _RECEIVER)
+    _wait_until_gone(run, RECEIVER)
 
 
 def _saved(run: Run) -> str:

@@ -8,11 +8,13 @@ import re
 import time
 import uuid
 
+from host.domain.paths import RECOVERY_MARKER
+from host.domain.quoting import sql_literal
+from host.domain.wal import name_of, not_after, parse_lsn, switchpoints
 from ops.archive import backup, catalogue
-from ops.archive.catalogue import beginning_at, parse_lsn
 from ops.errors import OperatorError
 from ops.reach import barman, postgres
-from ops.recover.cluster import MARKER, cluster
+from ops.recover.cluster import cluster
 from ops.recover.receiver import pause_cron, resume_cron, stop_receiver, streaming, undo_pause
 from ops.runbook.progress import watched
 from ops.runbook.steps import Run, Step
@@ -59,16 +61,16 @@ def make_slot(run: Run) -> str:
         return f"slot {slot} is there"
     stop_receiver(run)
     if present is not None:
-        postgres.query(machine, f"SELECT pg_drop_replication_slot({postgres.literal(slot)})")
+        postgres.query(machine, f"SELECT pg_drop_replication_slot({sql_literal(slot)})")
     postgres.query(machine, "SELECT pg_switch_wal()")
     # The checkpoint that follows may recycle the switchpoint's segment; no receiver can ask for it.
-    home, since = run.site.outputs.barman.data_directory, beginning_at(status.timeline or 1)
+    home, since = run.site.outputs.barman.data_directory, not_after(status.timeline or 1)
     held = catalogue.read(run.site.barman, home, server, since)
     fetched = [name for name in _fork_segments(run, held) if _fetch(run, name)]
     # The slot begins at the last checkpoint: now that one is in a segment after the switchpoint's.
     postgres.query(machine, "CHECKPOINT", timeout_s=3600)
     # As `barman receive-wal --create-slot` does it.
-    create = f"SELECT pg_create_physical_replication_slot({postgres.literal(slot)}, true)"
+    create = f"SELECT pg_create_physical_replication_slot({sql_literal(slot)}, true)"
     postgres.query(machine, create)
     run.remember(new_slot=True)
     return f"slot {slot} created" + (f", fetched {', '.join(fetched)}" if fetched else "")
@@ -154,22 +156,19 @@ def _fork_segments(run: Run, held: catalogue.Catalogue) -> list[str]:
     if timeline == 1 or status.lsn is None:
         return []
     history = machine.run(["cat", f"{data}/pg_wal/{timeline:08X}.history"], accept=(0, 1)).stdout
-    lines = [line.split() for line in history.splitlines() if line[:1].isdigit()]
-    if not lines:
+    left = switchpoints(history)
+    if not left:
         return []
-    fork = parse_lsn(lines[-1][1]) // held.segment_size
+    switch = left[-1].lsn // held.segment_size
     now = parse_lsn(status.lsn) // held.segment_size
     runs = [r for r in held.runs if r.timeline == timeline]
     have = {
-        position
-        for r in runs
-        for position in range(held.position(r.first), held.position(r.last) + 1)
+        number for r in runs for number in range(held.position(r.first), held.position(r.last) + 1)
     }
-    per_log = 2**32 // held.segment_size
     return [
-        f"{timeline:08X}{position // per_log:08X}{position % per_log:08X}"
-        for position in range(fork, min(now, min(have, default=now)))
-        if position not in have
+        name_of(timeline, number, held.segment_size)
+        for number in range(switch, min(now, min(have, default=now)))
+        if number not in have
     ]
 
 
@@ -201,7 +200,7 @@ def settle(run: Run) -> str:
     names, machine = cluster(run), run.site.postgres
     machine.run(["rm", "-f", names.override])
     machine.run(["systemctl", "reload", names.unit])
-    machine.run(["rm", "-f", MARKER])
+    machine.run(["rm", "-f", RECOVERY_MARKER])
     if run.site.outputs.backup.durability == "async":
         return "commits do not wait for Barman (as configured)"
     # The guard on PostgreSQL's machine was out of the way while the marker was there.
@@ -242,7 +241,7 @@ def prove(run: Run) -> str:
     machine, server = run.site.barman, run.site.outputs.backup.server_name
     mark = f"{run.journal.id}-{uuid.uuid4()}"
     segment = postgres.query(
-        run.site.postgres, _MARK % {"mark": postgres.literal(mark)}, waits_for_barman=True
+        run.site.postgres, _MARK % {"mark": sql_literal(mark)}, waits_for_barman=True
     )
     segment = segment.split("\n")[-1]
     if not _SEGMENT.match(segment):

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ops.archive.catalogue import parse_lsn
+from host.domain.wal import parse_lsn
 from ops.archive.targets import Kind, Target
 from ops.errors import OperatorError
 from ops.reach import postgres

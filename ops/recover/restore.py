@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from host.domain.quoting import conf_value
+from host.domain.wal import not_after
 from ops.archive import catalogue
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind, Target
@@ -151,8 +153,7 @@ def replay_values(target: Target, timeline: int, address: str, server: str) -> d
 
 def render(values: dict[str, str]) -> str:
     """A configuration file with these settings."""
-    quoted = {name: value.replace("'", "''") for name, value in values.items()}
-    lines = [f"{name} = '{value}'" for name, value in quoted.items()]
+    lines = [f"{name} = {conf_value(value)}" for name, value in values.items()]
     return "\n".join(["# Written by a recovery runbook, which removes it at its end.", *lines, ""])
 
 
@@ -173,7 +174,7 @@ def _last_commit(run: Run) -> datetime | None:
         run.site.barman,
         outputs.barman.data_directory,
         outputs.backup.server_name,
-        catalogue.beginning_at(plan.timeline, plan.replay_from),
+        not_after(plan.timeline, plan.replay_from),
     )
     times = [
         r.last_commit.time for r in found.runs if r.timeline == plan.timeline and r.last_commit

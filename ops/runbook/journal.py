@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from host.domain.paths import RUNBOOKS
 from ops.archive.plan import Plan
 from ops.reach.ssh import Machine
 
-FOLDER = "/data/runbooks"
+FOLDER = RUNBOOKS
 CURRENT = f"{FOLDER}/current.json"
 
 

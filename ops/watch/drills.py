@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from host.domain import histories
+from host.domain.paths import DRILL_HISTORY, DRILL_STATE
 from ops.errors import OperatorError
 from ops.reach.ssh import Machine, Site
 from ops.screen import moment, size, span
 
 UNIT = "restore-drill"
-FOLDER = "/var/lib/restore-drill"
 POLL_S = 2.0
 EXIT_CODES = {"passed": 0, "declined": 1, "failed": 2}
 
@@ -78,12 +79,13 @@ def read(site: Site) -> DrillList:
 
 
 def parse(history: str) -> list[Drill]:
-    """The drills in a history, one JSON object a line; a torn line is skipped."""
+    """The drills in a history."""
     found = []
-    for line in history.splitlines():
+    for entry in histories.parse(history):
         try:
-            found.append(Drill.model_validate_json(line))
+            found.append(Drill.model_validate(entry))
         except ValidationError:
+            # Of another version of the program.
             continue
     return found
 
@@ -96,7 +98,7 @@ def failure(found: Sequence[Drill]) -> str | None:
 
 def recorded(machine: Machine) -> list[Drill]:
     """The drills that the Barman machine has recorded, oldest first."""
-    return parse(machine.run(["cat", f"{FOLDER}/history.jsonl"], accept=(0, 1)).stdout)
+    return parse(machine.run(["cat", DRILL_HISTORY], accept=(0, 1)).stdout)
 
 
 def _due(text: str) -> datetime | None:
@@ -127,7 +129,7 @@ def hold(site: Site, say: Callable[[str], None]) -> Drill:
     shown = ""
     while True:
         time.sleep(POLL_S)
-        state = machine.run(["cat", f"{FOLDER}/current.json"], accept=(0, 1)).stdout
+        state = machine.run(["cat", f"{DRILL_STATE}/current.json"], accept=(0, 1)).stdout
         phase = _phase(state)
         if phase and phase != shown:
             say(phase)

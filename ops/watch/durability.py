@@ -8,12 +8,13 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.table import Table
 
+from host.domain import histories
+from host.domain.paths import DURABILITY_HISTORY
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import postgres
 from ops.reach.ssh import CommandFailed, Site
 from ops.screen import moment, span
 
-HISTORY = "/var/lib/durability-guard/history.jsonl"
 UNIT = "durability-guard"
 
 _STATE = """
@@ -62,7 +63,7 @@ class Durability(BaseModel):
 def read(site: Site) -> Durability:
     """Ask PostgreSQL's machine. Raises OperatorError if it cannot be reached."""
     machine = site.postgres
-    output = machine.run(["cat", HISTORY], accept=(0, 1))
+    output = machine.run(["cat", DURABILITY_HISTORY], accept=(0, 1))
     active = machine.run(["systemctl", "is-active", UNIT], accept=None)
     try:
         sql = _STATE % {"receiver": postgres.RECEIVER}
@@ -80,13 +81,9 @@ def read(site: Site) -> Durability:
 
 
 def exposures(history: str) -> list[Exposure]:
-    """The intervals in the guard's history, one JSON object a line; a torn line is skipped."""
+    """The intervals in the guard's history."""
     found: list[Exposure] = []
-    for line in history.splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
+    for event in histories.parse(history):
         if event["event"] not in ("exposed", "protected"):
             continue
         last = found[-1] if found else None

@@ -1,17 +1,16 @@
 """The program that reads Barman's backups again, on a store made up in a directory."""
 
 import gzip
-import importlib.machinery
-import importlib.util
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).resolve().parents[2] / "host" / "files" / "backup-verify"
+from host.backup_verify import service
+from host.domain import histories
+
 SEGMENT_SIZE = 2**20
 PAGE = b"\x16\xd1" + bytes(SEGMENT_SIZE - 2)
 FIRST, SECOND = "20261101T040000", "20261102T040000"
@@ -20,17 +19,12 @@ FIRST, SECOND = "20261101T040000", "20261102T040000"
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The program, with stand-ins for PostgreSQL's two that find nothing wrong."""
-    loader = importlib.machinery.SourceFileLoader("backup_verify", str(PROGRAM))
-    spec = importlib.util.spec_from_loader("backup_verify", loader)
-    assert spec
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("pg_verifybackup", "pg_waldump"):
         tell(tools / name, "exit 0")
-    monkeypatch.setattr(module, "_programs", lambda _: tools)
-    return module
+    monkeypatch.setattr(service, "_programs", lambda _: tools)
+    return service
 
 
 def tell(tool: Path, script: str) -> None:
@@ -82,7 +76,8 @@ def test_a_damaged_file_makes_the_backup_failed_until_it_is_sound_again(
     assert store.backups()[SECOND]["status"] == "DONE"
     tell(tmp_path / "bin" / "pg_verifybackup", "exit 0")
     assert program.verify(store, FIRST)["ok"]
-    assert (store.backups()[FIRST]["status"], store.backups()[FIRST]["error"]) == ("DONE", "None")
+    sound = store.backups()[FIRST]
+    assert (sound["status"], sound.get("error")) == ("DONE", None)
 
 
 @pytest.mark.parametrize("harm", ["missing", "flipped", "short"])
@@ -147,4 +142,4 @@ def test_new_backups_are_due_at_once_and_old_ones_every_three_days(
 def test_a_torn_line_of_the_history_is_skipped(program: Any, tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_text(json.dumps({"backup_id": FIRST}) + '\n{"backup')
-    assert program.read_history(path) == [{"backup_id": FIRST}]
+    assert histories.read(path) == [{"backup_id": FIRST}]

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.barman_exporter.alarm import LASTS, alert
-from host.barman_exporter.catalogue import Backup, Wals, backups, missing
+from host.barman_exporter.catalogue import Backup, Wals, backups
 from host.barman_exporter.histories import at, entries, newest, unsound
-from host.barman_exporter.wal import PAGE, Lag, content_end, received
-from ops.onmachine.catalogue import name_of, segment
+from host.barman_exporter.wal import Lag, received
+from host.domain.wal import missing, name_of
+from host.domain.wal_records import PAGE, content_end
+from ops.onmachine.catalogue import segment
 
 RECORDED = Path(__file__).parent / "ops" / "recorded"
 SIZE = 2**24

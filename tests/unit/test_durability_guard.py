@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from host.domain.histories import read
+from host.domain.wal import show_lsn
 from host.durability_guard import service
 from host.durability_guard.decision import (
     PATIENCE_S,
@@ -26,7 +28,7 @@ from host.durability_guard.decision import (
     exposed,
     step,
 )
-from host.durability_guard.history import History, lsn, read
+from host.durability_guard.history import History
 from host.durability_guard.server import Postgres, Seen
 from host.durability_guard.wire import Connection, WireError
 
@@ -216,7 +218,7 @@ def test_history_pairs_by_the_clock_that_never_jumps(tmp_path: Path) -> None:
     assert again.append("protected", 112.5, 0x1_0000_0100)["seconds"] == 12.5
     assert History(path, "boot-1").exposed is None
     assert [event["event"] for event in read(path)] == ["exposed", "protected"]
-    assert read(path)[0]["lsn"] == "1/28" == lsn(0x1_0000_0028)
+    assert read(path)[0]["lsn"] == "1/28" == show_lsn(0x1_0000_0028)
 
 
 def test_history_of_another_boot_has_no_duration(tmp_path: Path) -> None:
@@ -313,7 +315,9 @@ def test_the_wire_gives_up_on_a_mute_server(tmp_path: Path) -> None:
 def test_the_machine_s_configuration_is_json() -> None:
     from host import render
 
-    configuration = json.loads(render.durability_guard_json("sync", 30, "/etc/postgresql/17/main"))
+    configuration = json.loads(
+        render.durability_guard_json("sync", 30, "/etc/postgresql/17/main", "digest")
+    )
     assert configuration["level"] in set(Level)
     assert configuration["file"] == "/etc/postgresql/17/main/conf.d/durability.conf"
 

@@ -22,13 +22,9 @@ HOST = Path(__file__).resolve().parents[2] / "host"
 
 @pytest.fixture(scope="module")
 def programs() -> Any:
-    """The modules by name, importing each other as they do behind the loader."""
-    sys.path.insert(0, str(HOST / "programs"))
-    try:
-        names = ("converge", "postgres", "first_boot", "streaming_backup", "data_disk")
-        yield {name: importlib.import_module(name) for name in names}
-    finally:
-        sys.path.remove(str(HOST / "programs"))
+    """The modules by name."""
+    names = ("converge", "postgres", "first_boot", "streaming_backup", "data_disk")
+    return {name: importlib.import_module(f"host.programs.{name}") for name in names}
 
 
 def gate(name: str = "barman-ssh-gate") -> ModuleType:
@@ -98,7 +94,7 @@ def test_verifier_is_postgresqls(programs: Any) -> None:
 def test_identifiers_cannot_break_out(name: str) -> None:
     sys.path.insert(0, str(HOST / "programs"))
     try:
-        quoted = importlib.import_module("postgres").identifier(name)
+        quoted = importlib.import_module("host.programs.postgres").identifier(name)
     finally:
         sys.path.remove(str(HOST / "programs"))
     assert quoted[0] == quoted[-1] == '"'

@@ -48,7 +48,7 @@ DOCUMENTS = {
     "backup-verify.timer": render.backup_verify_timer,
     "durability-guard.service": lambda: render.durability_guard_unit("/etc/postgresql/17/main"),
     "durability-guard.json": lambda: render.durability_guard_json(
-        "sync-with-fallback", 30, "/etc/postgresql/17/main"
+        "sync-with-fallback", 30, "/etc/postgresql/17/main", "0" * 64
     ),
     "heartbeat.service": lambda: render.heartbeat_unit("17"),
     "restore-drill.json": lambda: render.restore_drill_json(

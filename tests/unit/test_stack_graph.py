@@ -278,12 +278,12 @@ def test_a_retiring_vm_size_is_announced(caplog: pytest.LogCaptureFixture) -> No
 def test_durability_reaches_the_guard_the_joint_and_the_outputs(level: str) -> None:
     registered, outputs = run("dev", durability=level, fallbackAfterSeconds=77)
     stdin = {item.name: item.inputs["stdin"] for item in registered if item.type == COMMAND}
-    desired = json.loads(stdin["postgres-configure"])["desired"]
+    desired = json.loads(stdin["postgres-configure"])["arguments"][0]
     files = {item["path"]: item["content"] for item in desired["guard_files"]}
     guard = json.loads(files["/etc/durability-guard.json"])
     assert (guard["level"], guard["fallback_after_s"]) == (level, 77)
     assert "/usr/local/lib/durability_guard/decision.py" in files
-    assert json.loads(stdin["backup-join"])["desired"]["durability"] == level
+    assert json.loads(stdin["backup-join"])["arguments"][0]["durability"] == level
     assert outputs["backup"]["durability"] == level
 
 
@@ -292,7 +292,7 @@ def test_the_authority_s_key_reaches_no_machine_and_its_certificate_the_clients(
     authority = x509.load_pem_x509_certificate(outputs["caCertificate"].encode())
     stdin = {name: command.inputs["stdin"] for name, command in resources(COMMAND).items()}
     files = {
-        name: {item["path"]: item["content"] for item in json.loads(text)["desired"]["files"]}
+        name: {item["path"]: item["content"] for item in json.loads(text)["arguments"][0]["files"]}
         for name, text in stdin.items()
         if name.endswith("-configure")
     }
@@ -345,7 +345,7 @@ MARK = "20261201T120000Z"
 
 
 def desired(registered: list[Registered], name: str) -> dict[str, Any]:
-    return next(json.loads(i.inputs["stdin"])["desired"] for i in registered if i.name == name)
+    return next(json.loads(i.inputs["stdin"])["arguments"][0] for i in registered if i.name == name)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from host.domain.wal import parse_lsn, show_lsn
 from ops.archive import plan, targets, window, windows
-from ops.archive.catalogue import Catalogue, parse_lsn, show_lsn
+from ops.archive.catalogue import Catalogue
 from ops.archive.plan import Located
 from ops.archive.targets import Kind, Target
 from ops.errors import OperatorError

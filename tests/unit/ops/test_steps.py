@@ -3,7 +3,6 @@
 import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,11 +10,11 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
+from host.bundle import PYTHON, bundle
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind, Target
 from ops.errors import OperatorError
 from ops.onmachine import stopped
-from ops.reach.remote_python import program
 from ops.reach.ssh import ConnectionLost, Site
 from ops.recover import cluster, restore
 from ops.recover.clone import minimums
@@ -218,10 +217,9 @@ def test_a_clone_gets_the_settings_that_replay_insists_on() -> None:
 
 
 def test_what_is_sent_to_a_machine_runs_there_by_itself(tmp_path: Path) -> None:
-    text = program(stopped)
     done = subprocess.run(
-        [sys.executable, "-I", "-", str(tmp_path)],
-        input=text,
+        PYTHON,
+        input=bundle("ops.onmachine.stopped", str(tmp_path)),
         capture_output=True,
         text=True,
         check=True,

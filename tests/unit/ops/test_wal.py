@@ -6,8 +6,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.onmachine.catalogue import fork, name_of, unbroken
-from ops.onmachine.wal import Commit, RestorePoint, scan
+from host.domain.wal import Run, name_of, parse_lsn, unbroken
+from host.domain.wal_records import Commit, RestorePoint, scan
+from ops.onmachine.catalogue import fork
 
 SEGMENT = gzip.decompress(
     (Path(__file__).with_name("recorded") / "000000040000000000000014.gz").read_bytes()
@@ -52,15 +53,16 @@ def test_runs_break_at_gaps_and_timelines() -> None:
         name_of(2, 6, size),
         name_of(2, 7, size) + ".partial",
     }
-    assert [
-        (run["timeline"], run["first"][-2:], run["last"][-2:], run["partial"])
-        for run in unbroken(names, size)
-    ] == [(1, "02", "03", False), (1, "05", "05", False), (2, "06", "07", True)]
+    assert [*unbroken(names, size)] == [
+        Run(1, 2, 3, False),
+        Run(1, 5, 5, False),
+        Run(2, 6, 7, True),
+    ]
 
 
 def test_a_segment_that_is_archived_as_well_is_not_partial() -> None:
     name = name_of(1, 4, 2**24)
-    assert unbroken({name, f"{name}.partial"}, 2**24)[0]["partial"] is False
+    assert unbroken({name, f"{name}.partial"}, 2**24)[0].partial is False
 
 
 def test_a_history_file() -> None:
@@ -68,6 +70,6 @@ def test_a_history_file() -> None:
     assert fork(4, text) == {
         "timeline": 4,
         "parent": 2,
-        "lsn": "0/E019ED8",
-        "path": [[1, "0/8069300"], [2, "0/E019ED8"]],
+        "lsn": parse_lsn("0/E019ED8"),
+        "path": [[1, parse_lsn("0/8069300")], [2, parse_lsn("0/E019ED8")]],
     }

@@ -1,0 +1,225 @@
+"""Reads base backups and the WAL that follows them, and remembers whether they are as they were.
+
+A backup that is not what PostgreSQL sent, or whose own WAL is not, becomes FAILED in Barman's
+catalogue: so neither Barman's redundancy and retention nor the runbooks ever count it, and the
+older sound ones stay. Found sound later, it is DONE again.
+"""
+
+import argparse
+import fcntl
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from host.domain import backup_info, histories, paths
+from host.domain.wal import SEGMENT, name_of, number_of, timeline_of
+from host.domain.wal_records import PAGE_MAGIC
+
+STATE = Path(paths.VERIFICATION_STATE)
+HISTORY = Path(paths.VERIFICATION_HISTORY)
+# Each backup is read again after this time: disks forget.
+AGAIN_AFTER = timedelta(days=3)
+# Marks a backup that this program, and nobody else, has found FAILED.
+OURS = "verification: "
+LSN = re.compile(r"\b[0-9A-F]+/([0-9A-F]+)\b")
+GZIP = b"\x1f\x8b"
+
+
+class Store:
+    """Barman's directory of one server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def backups(self) -> dict[str, dict[str, str]]:
+        """The fields of every backup.info, by backup id, oldest first."""
+        return backup_info.read(self.folder)
+
+    def mark(self, backup: str, status: str, error: str | None) -> None:
+        """Write status and error into the backup's entry in the catalogue, each file in one
+        step."""
+        for path in backup_info.files(self.folder).get(backup, ()):
+            values = {"status": status, "error": str(error)}
+            _replace(path, backup_info.replaced(path.read_text(), values))
+
+    def archived(self, timeline: str) -> list[str]:
+        """The segments of a timeline that are in the archive, in order."""
+        found = (path.name for path in self.folder.glob(f"wals/{timeline}*/*"))
+        return sorted(name for name in found if SEGMENT.fullmatch(name))
+
+    def segment(self, name: str, into: Path) -> str | None:
+        """Unpack one archived segment. What is wrong with it, or None."""
+        path = self.folder / "wals" / name[:16] / name
+        try:
+            data = path.read_bytes()
+            if data[:2] == GZIP:
+                data = gzip.decompress(data)
+            elif data[1:2] != PAGE_MAGIC:
+                data = self._through_barman(name)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            return str(error)
+        into.write_bytes(data)
+        return None
+
+    def _through_barman(self, name: str) -> bytes:
+        """Other compressions are Barman's own business. Raises ValueError."""
+        done = subprocess.run(
+            ["barman", "get-wal", self.folder.name, name], capture_output=True, check=False
+        )
+        if done.returncode:
+            raise ValueError(done.stderr.decode(errors="replace").strip()[-200:])
+        return done.stdout
+
+
+def verify(store: Store, backup: str) -> dict[str, object]:
+    """Read one backup and its WAL; mark it in the catalogue; the line for the history."""
+    began, known = time.monotonic(), store.backups()
+    fields = known[backup]
+    wrong = _files(store, backup, fields)
+    names = _stretch(store, backup, known)
+    with tempfile.TemporaryDirectory(dir=store.folder, prefix=".verify-") as scratch:
+        bad = {name: why for name in names if (why := _wal(store, name, Path(scratch), fields))}
+    own = [name for name in bad if fields["begin_wal"] <= name <= fields["end_wal"]]
+    if not wrong and own:
+        wrong = f"WAL {own[0]}: {bad[own[0]]}"
+    later = next((f"WAL {name} after it: {why}" for name, why in bad.items()), None)
+    if backup in store.backups():
+        if wrong:
+            store.mark(backup, "FAILED", OURS + wrong)
+        elif fields["status"] == "FAILED":
+            store.mark(backup, "DONE", None)
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "backup_id": backup,
+        "ok": not (wrong or bad),
+        "seconds": round(time.monotonic() - began, 1),
+        "error": wrong or later,
+        "bad_wal": sorted(bad),
+    }
+
+
+def _files(store: Store, backup: str, fields: dict[str, str]) -> str | None:
+    """What is wrong with the backup's files, by the manifest that PostgreSQL sent with them."""
+    tool = f"{_programs(fields)}/pg_verifybackup"
+    data = store.folder / "base" / backup / "data"
+    # Its WAL is not beside it but in the archive, and is read there.
+    done = subprocess.run(
+        [tool, "--no-parse-wal", "--quiet", data], capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return None
+    said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+    return said[0].removeprefix("pg_verifybackup: ").removeprefix("error: ") + more
+
+
+def _stretch(store: Store, backup: str, known: dict[str, dict[str, str]]) -> list[str]:
+    """The segments that belong to this backup: from its beginning to the next one's, or to the
+    newest there is. A name may be missing in the archive."""
+    first, last = known[backup]["begin_wal"], known[backup]["end_wal"]
+    timeline = first[:8]
+    later = [
+        fields["begin_wal"]
+        for name, fields in known.items()
+        if name > backup and fields["status"] == "DONE" and fields["begin_wal"][:8] == timeline
+    ]
+    size = backup_info.segment_size(known[backup])
+    begin, end = number_of(first, size), number_of(last, size) + 1
+    if later:
+        end = max(end, number_of(min(later), size))
+    else:
+        end = max([end, *(number_of(name, size) + 1 for name in store.archived(timeline))])
+    return [name_of(timeline_of(first), number, size) for number in range(begin, end)]
+
+
+def _wal(store: Store, name: str, scratch: Path, fields: dict[str, str]) -> str | None:
+    """What is wrong with one archived segment, or None."""
+    if not (store.folder / "wals" / name[:16] / name).exists():
+        return "it is missing"
+    plain = scratch / name
+    try:
+        wrong = store.segment(name, plain)
+        if wrong:
+            return wrong
+        if plain.stat().st_size != backup_info.segment_size(fields):
+            return f"it has {plain.stat().st_size} bytes"
+        # Follows every record and its checksum.
+        done = subprocess.run(
+            [f"{_programs(fields)}/pg_waldump", "--quiet", plain],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0 or _ends(store, name, plain, done.stderr):
+            return None
+        return done.stderr.strip().replace("\n", "; ")[:300]
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _ends(store: Store, name: str, plain: Path, complaint: str) -> bool:
+    """Whether a timeline that was left by a recovery ends here: the runbook archives its last
+    segment as far as it was received, and nothing but zeros follows the last record."""
+    timelines = {path.name[:8] for path in store.folder.glob("wals/" + "[0-9A-F]" * 16)}
+    if name[:8] == max(timelines) or name != store.archived(name[:8])[-1]:
+        return False
+    size = plain.stat().st_size
+    reached = [int(low, 16) % size for low in LSN.findall(complaint)]
+    return bool(reached) and max(reached) >= len(plain.read_bytes().rstrip(b"\0"))
+
+
+def _programs(fields: dict[str, str]) -> str:
+    return f"/usr/lib/postgresql/{int(fields['version']) // 10000}/bin"
+
+
+def due(known: dict[str, dict[str, str]], history: list[dict], now: datetime) -> list[str]:
+    """The backups to read now: complete ones, never read yet or not for a long time."""
+    last = {entry["backup_id"]: datetime.fromisoformat(entry["at"]) for entry in history}
+    return [
+        name
+        for name, fields in reversed(known.items())
+        if fields["status"] == "DONE" and (name not in last or now - last[name] > AGAIN_AFTER)
+    ]
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(f".{path.name}.new")
+    with new.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    new.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Verify Barman's backups; as the user barman.")
+    parser.add_argument("folder", type=Path, help="Barman's directory of one server")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--due", action="store_true", help="those not read yet, or not lately")
+    what.add_argument("--backup", help="this one")
+    what.add_argument("--accept", help="let this one be restored, corrupt or not")
+    arguments = parser.parse_args()
+    store = Store(arguments.folder)
+    with (STATE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = store.backups()
+        names = due(known, histories.read(HISTORY), datetime.now(UTC)) if arguments.due else []
+        for name in filter(None, (arguments.backup, arguments.accept)):
+            ours = known.get(name, {}).get("error", "").startswith(OURS)
+            if name not in known or not (known[name]["status"] == "DONE" or ours):
+                sys.exit(f"{name} is no complete backup")
+            names = [name] if arguments.backup else []
+        if arguments.accept:
+            store.mark(arguments.accept, "DONE", None)
+        for name in names:
+            entry = verify(store, name)
+            histories.append(HISTORY, entry)
+            print(json.dumps(entry), flush=True)

@@ -1,0 +1,14 @@
+"""Where things are on the machines, for those who look there from more than one program."""
+
+# Left by a recovery runbook for as long as it owns the data directory of PostgreSQL's machine.
+RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
+# The runbooks' journals, on Barman's machine, and the one of the run under way.
+RUNBOOKS = "/data/runbooks"
+CURRENT_RUNBOOK = f"{RUNBOOKS}/current.json"
+BARMAN_CRON = "/etc/cron.d/barman"
+# Histories, one JSON object a line (histories.py).
+DURABILITY_HISTORY = "/var/lib/durability-guard/history.jsonl"
+DRILL_STATE = "/var/lib/restore-drill"
+DRILL_HISTORY = f"{DRILL_STATE}/history.jsonl"
+VERIFICATION_STATE = "/var/lib/backup-verify"
+VERIFICATION_HISTORY = f"{VERIFICATION_STATE}/history.jsonl"

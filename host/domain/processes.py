@@ -1,0 +1,21 @@
+"""Whether Barman's WAL receiver runs."""
+
+from pathlib import Path
+
+# For pgrep -f: what cron starts, with or without options, and the program that it starts.
+BARMAN = r"barman( -[a-z]+( /etc/barman.conf)?)*"
+RECEIVER = rf"pg_receivewal|{BARMAN} receive-wal"
+
+
+def receivers(user: int, proc: Path = Path("/proc")) -> int:
+    """How many processes of pg_receivewal the user of this id has; zombies do not count."""
+    found = 0
+    for entry in proc.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            program = (entry / "cmdline").read_text(errors="replace").split("\0")[0]
+            found += Path(program).name == "pg_receivewal" and entry.stat().st_uid == user
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found

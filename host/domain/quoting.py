@@ -1,0 +1,19 @@
+"""Values as PostgreSQL's own parsers read them back."""
+
+
+def conf_value(value: str) -> str:
+    """A string in postgresql.conf or postgresql.auto.conf, whose lexer (guc-file.l) takes a
+    backslash for the beginning of an escape. Raises ValueError for what no line can hold."""
+    if "\n" in value or "\0" in value:
+        raise ValueError("a value in postgresql.conf is one line")
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def sql_literal(value: str) -> str:
+    """A string constant in SQL; standard_conforming_strings is on, so a backslash is itself."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def pgpass_field(value: str) -> str:
+    """A field of a password file (libpq-pgpass)."""
+    return value.replace("\\", "\\\\").replace(":", "\\:")
