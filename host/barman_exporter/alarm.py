@@ -27,10 +27,10 @@ class Alarm:
             time.sleep(PERIOD_S)
             silent = time.monotonic() - last_asked() > self._silent_after_s
             if silent or raised:
-                told = self._tell(alert(datetime.now(UTC), firing=silent))
-                raised = silent or not told
+                delivered = self._send(alert(datetime.now(UTC), firing=silent))
+                raised = silent or not delivered
 
-    def _tell(self, what: dict[str, object]) -> bool:
+    def _send(self, what: dict[str, object]) -> bool:
         connection = http.client.HTTPConnection(self._alertmanager, timeout=TIMEOUT_S)
         try:
             connection.request(

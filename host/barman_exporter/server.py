@@ -69,12 +69,12 @@ def certificate_end(dsn: str) -> float | None:
 
     Raises OSError (ssl.SSLError among them) when the handshake or its verification fails.
     """
-    told = parse_dsn(dsn)
-    if told.get("sslmode", "prefer") not in ("verify-ca", "verify-full"):
+    options = parse_dsn(dsn)
+    if options.get("sslmode", "prefer") not in ("verify-ca", "verify-full"):
         return None
-    context = ssl.create_default_context(cafile=told.get("sslrootcert"))
-    context.check_hostname = told["sslmode"] == "verify-full"
-    host, port = told["host"], int(told.get("port", 5432))
+    context = ssl.create_default_context(cafile=options.get("sslrootcert"))
+    context.check_hostname = options["sslmode"] == "verify-full"
+    host, port = options["host"], int(options.get("port", 5432))
     with socket.create_connection((host, port), timeout=TIMEOUT_S) as plain:
         plain.sendall(_SSL_REQUEST)
         if plain.recv(1) != b"S":

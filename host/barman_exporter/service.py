@@ -58,25 +58,25 @@ def every(name: str, period_s: float, look: Callable[[], None]) -> None:
 
 def main() -> None:
     """Run as a service; the configuration is read once, a new one needs a restart."""
-    told = json.loads(CONFIGURATION.read_text())
+    configuration = json.loads(CONFIGURATION.read_text())
     places = Places(
-        server=told["server"],
-        base=Path(told["home"]) / told["server"],
-        drills=Path(told["drills"]),
-        verifications=Path(told["verifications"]),
+        server=configuration["server"],
+        base=Path(configuration["home"]) / configuration["server"],
+        drills=Path(configuration["drills"]),
+        verifications=Path(configuration["verifications"]),
     )
     # Read each time: Barman's configuration may change under a running exporter.
-    dsn = partial(conninfo, Path(told["barman_configuration"]), told["server"])
-    metrics.BACKUP_MAXIMUM_AGE.set(told["backup_maximum_age_s"])
+    dsn = partial(conninfo, Path(configuration["barman_configuration"]), configuration["server"])
+    metrics.BACKUP_MAXIMUM_AGE.set(configuration["backup_maximum_age_s"])
     scraped = _Scraped()
     REGISTRY.register(scraped)  # type: ignore[arg-type]
-    periods = told["periods_s"]
+    periods = configuration["periods_s"]
     every("stream", periods["stream"], Stream(places, Server(dsn)).look)
     every("catalogue", periods["catalogue"], Catalogue(places).look)
     every("histories", periods["histories"], Histories(places).look)
     every("certificate", periods["certificate"], Certificate(dsn).look)
     every("checks", periods["checks"], Checks(places).look)
-    start_http_server(told["port"], addr=told["address"])
+    start_http_server(configuration["port"], addr=configuration["address"])
     # Registering asked once; from here on only Prometheus does.
     scraped.at = time.monotonic()
-    Alarm(told["alertmanager"], told["silent_after_s"]).watch(lambda: scraped.at)
+    Alarm(configuration["alertmanager"], configuration["silent_after_s"]).watch(lambda: scraped.at)

@@ -69,7 +69,7 @@ class Connection:
             if kind == b"D":
                 rows.append(_row(body))
             elif kind == b"E":
-                refusal = _told(body)
+                refusal = _error_text(body)
                 if _field(body, "S") in ("FATAL", "PANIC"):
                     raise WireError(refusal)
             elif kind == b"R" and struct.unpack("!I", body[:4])[0] != 0:
@@ -115,5 +115,5 @@ def _field(body: bytes, code: str) -> str:
     return ""
 
 
-def _told(body: bytes) -> str:
+def _error_text(body: bytes) -> str:
     return f"{_field(body, 'C')} {_field(body, 'M')}"

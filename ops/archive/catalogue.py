@@ -1,4 +1,4 @@
-"""What Barman holds, as typed values: backups, runs of WAL, forks between timelines."""
+"""What Barman holds, as typed values: backups, runs of WAL, switchpoints between timelines."""
 
 import json
 from datetime import UTC, datetime
@@ -74,7 +74,7 @@ class Run(_Model):
     last_commit: Commit | None
 
 
-class Fork(_Model):
+class Switchpoint(_Model):
     """Where `timeline` left `parent`; `last_commit` is the last one both have."""
 
     timeline: int
@@ -90,7 +90,7 @@ class Catalogue(_Model):
     segment_size: int
     backups: tuple[Backup, ...]
     runs: tuple[Run, ...]
-    forks: tuple[Fork, ...]
+    switchpoints: tuple[Switchpoint, ...]
     verifications: dict[str, Verification] = {}
     """The newest of each backup."""
 
@@ -110,15 +110,15 @@ class Catalogue(_Model):
     def lineage(self, timeline: int) -> list[tuple[int, int | None]]:
         """A timeline's ancestors, oldest first, each with the LSN at which it was left; then
         itself with None."""
-        fork = next((f for f in self.forks if f.timeline == timeline), None)
-        return [*(fork.path if fork else ()), (timeline, None)]
+        left = next((s for s in self.switchpoints if s.timeline == timeline), None)
+        return [*(left.path if left else ()), (timeline, None)]
 
 
 def read(machine: Machine, home: str, server: str, since: str = "") -> Catalogue:
     """Barman's store as it is now. Segments known to be damaged count as missing.
 
     With `since` (host.domain.wal.not_after) the archive is not gone through once more: of WAL there
-    is then only that timeline's from there on, and no forks.
+    is then only that timeline's from there on, and no switchpoints.
     """
     verified = verification.read(machine)
     answer = remote_python.call(

@@ -175,9 +175,9 @@ def _timeline(
     holding = [s.timeline for s in stretches if _holds(s, target)]
     if target.kind is Kind.TIME:
         abandoned = [
-            fork.parent
-            for fork in catalogue.forks
-            if fork.last_commit and fork.last_commit.time < target.time and fork.parent in holding
+            left.parent
+            for left in catalogue.switchpoints
+            if left.last_commit and left.last_commit.time < target.time and left.parent in holding
         ]
         if abandoned and newest not in abandoned:
             old = max(abandoned)

@@ -97,7 +97,7 @@ def reach(catalogue: Catalogue, backup: Backup, timeline: int) -> Run | None:
         if left is None:
             return run
         position = left // catalogue.segment_size
-        # The segment with the fork is read from the younger timeline; up to it the older serves.
+        # The switchpoint's segment is read from the younger timeline; up to it the older serves.
         if catalogue.position(run.last) < position - 1:
             return None
     return None

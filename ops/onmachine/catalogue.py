@@ -1,7 +1,7 @@
 """What Barman holds: backups, unbroken runs of WAL per timeline, and the commits at their ends.
 
-One pass over the directory of archived WAL; only segments at the end of a run, or at a fork, are
-read. Runs as the barman user; prints JSON.
+One pass over the directory of archived WAL; only segments at the end of a run, or at a switchpoint,
+are read. Runs as the barman user; prints JSON.
 """
 
 import gzip
@@ -52,7 +52,8 @@ KEPT_FIELDS = (
 def main(home: str, server: str, bad_wal: str, since: str = "") -> None:
     """`bad_wal` is a JSON list of archived segments that count as not there.
 
-    With `since`, a segment's name, only WAL of its timeline from there on is looked at, no forks.
+    With `since`, a segment's name, only WAL of its timeline from there on is looked at, and no
+    switchpoints.
     """
     base = Path(home) / server
     backups = backup_info.read(base)
@@ -81,11 +82,12 @@ def main(home: str, server: str, bad_wal: str, since: str = "") -> None:
         for path in (base / folder).glob(f"*{HISTORY}")
         if not since
     }
-    forks = [fork(int(name, 16), text) for name, text in sorted(history_files.items())]
-    for branch in forks:
+    left = [switchpoint(int(name, 16), text) for name, text in sorted(history_files.items())]
+    for branch in left:
         branch["last_commit"] = _commit_before(base, branch, size)
     listed = [_backup(name, known) for name, known in backups.items()]
-    print(json.dumps({"segment_size": size, "backups": listed, "runs": runs, "forks": forks}))
+    found = {"segment_size": size, "backups": listed, "runs": runs, "switchpoints": left}
+    print(json.dumps(found))
 
 
 def _backup(name: str, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def _named(run: Run, size: int) -> dict[str, Any]:
     }
 
 
-def fork(timeline: int, text: str) -> dict[str, Any]:
+def switchpoint(timeline: int, text: str) -> dict[str, Any]:
     """Where a timeline left its parent, from its history file: {timeline, parent, lsn, path}.
 
     `path` is every ancestor with the LSN at which it was left, oldest first.

@@ -66,7 +66,7 @@ def make_slot(run: Run) -> str:
     # The checkpoint that follows may recycle the switchpoint's segment; no receiver can ask for it.
     home, since = run.site.outputs.barman.data_directory, not_after(status.timeline or 1)
     held = catalogue.read(run.site.barman, home, server, since)
-    fetched = [name for name in _fork_segments(run, held) if _fetch(run, name)]
+    fetched = [name for name in _segments_from_switchpoint(run, held) if _fetch(run, name)]
     # The slot begins at the last checkpoint: now that one is in a segment after the switchpoint's.
     postgres.query(machine, "CHECKPOINT", timeout_s=3600)
     # As `barman receive-wal --create-slot` does it.
@@ -148,7 +148,7 @@ done
 """
 
 
-def _fork_segments(run: Run, held: catalogue.Catalogue) -> list[str]:
+def _segments_from_switchpoint(run: Run, held: catalogue.Catalogue) -> list[str]:
     """Complete segments of the server's timeline, from the switchpoint on, that Barman lacks."""
     machine, data = run.site.postgres, cluster(run).data
     status, _, _ = postgres.state(machine, run.site.outputs.backup.slot)

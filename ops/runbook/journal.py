@@ -93,7 +93,7 @@ class Journal(BaseModel):
 
 
 # Written beside and moved: a reader sees the whole journal or the one before, also after a crash.
-# The length is told, for a connection that is cut ends the input like one that was sent whole.
+# The length is given, for a connection that is cut ends the input like one that was sent whole.
 # That there is a run is no secret: what restarts the receiver looks for it. What it says is.
 _SAVE = f"""
 set -e

@@ -43,7 +43,7 @@ def test_every_timeline_has_its_stretch() -> None:
     assert [s.current for s in found] == [False, False, False, True]
 
 
-def test_a_hole_at_the_fork_cuts_the_older_backups_off() -> None:
+def test_a_hole_at_the_switchpoint_cuts_the_older_backups_off() -> None:
     # Timeline 2's first segment is missing, so backups of timeline 1 do not lead onto it.
     found = windows.intervals(STORE)
     assert found[1].starts > found[0].ends
@@ -57,7 +57,10 @@ def test_a_lost_segment_parts_a_stretch() -> None:
 def test_what_lies_behind_a_gap_is_not_taken_for_the_latest_state() -> None:
     assert choose(Target()).ends_early is None
     cut = STORE.model_copy(
-        update={"backups": tuple(b for b in STORE.backups if b.timeline == 1)[:1], "forks": ()}
+        update={
+            "backups": tuple(b for b in STORE.backups if b.timeline == 1)[:1],
+            "switchpoints": (),
+        }
     )
     only_first = cut.model_copy(update={"runs": tuple(r for r in cut.runs if r.timeline == 1)})
     assert plan.choose(only_first, Target(), NOW).ends_early is None
@@ -84,7 +87,7 @@ def test_a_moment_takes_the_backup_that_leaves_least_to_replay() -> None:
     assert choose(late, timeline=1).backup_id == "20261123T072317"
 
 
-def test_a_moment_between_fork_and_end_of_an_old_timeline_is_ambiguous() -> None:
+def test_a_moment_between_switchpoint_and_end_of_an_old_timeline_is_ambiguous() -> None:
     target = targets.parse(time="2026-11-23 07:41:07.5Z")
     with pytest.raises(OperatorError, match="--timeline 2") as caught:
         choose(target)
@@ -144,7 +147,7 @@ def test_positions() -> None:
 def test_what_was_located_on_an_older_timeline_is_restored_there() -> None:
     spot = Located(timeline=2, lsn=234987045, time=NOW - timedelta(hours=1))
     chosen = choose(targets.parse(xid="827"), located=spot)
-    assert chosen.timeline == 4  # before the fork: part of the newest timeline's own history
+    assert chosen.timeline == 4  # before the switchpoint: part of the newest timeline's own history
     later = spot.model_copy(update={"lsn": parse_lsn("0/E019FF0")})
     assert choose(targets.parse(xid="828"), located=later).timeline == 2
 

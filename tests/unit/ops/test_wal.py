@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from host.domain.wal import Run, name_of, parse_lsn, unbroken
 from host.domain.wal_records import Commit, RestorePoint, scan
-from ops.onmachine.catalogue import fork
+from ops.onmachine.catalogue import switchpoint
 
 SEGMENT = gzip.decompress(
     (Path(__file__).with_name("recorded") / "000000040000000000000014.gz").read_bytes()
@@ -67,7 +67,7 @@ def test_a_segment_that_is_archived_as_well_is_not_partial() -> None:
 
 def test_a_history_file() -> None:
     text = "1\t0/8069300\tno recovery target specified\n\n2\t0/E019ED8\tno recovery target\n"
-    assert fork(4, text) == {
+    assert switchpoint(4, text) == {
         "timeline": 4,
         "parent": 2,
         "lsn": parse_lsn("0/E019ED8"),
