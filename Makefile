@@ -42,15 +42,17 @@ test-faults: for-lab ## the whole fault matrix; writes docs/faults.md
 	@$(BIN)/python -m pytest tests/faults
 
 lint: for-lint ## ruff, pyright, shellcheck, codespell
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/pyright --pythonpath $(BIN)/python >.pyright.log || { cat .pyright.log; rm .pyright.log; exit 1; }; rm .pyright.log
+	@tools/python-programs -z | xargs -0 $(BIN)/ruff check --quiet .
+	@tools/python-programs -z | xargs -0 $(BIN)/ruff format --quiet --check .
+	@tools/python-programs -z | xargs -0 $(BIN)/pyright --pythonpath $(BIN)/python . >.pyright.log || \
+		{ cat .pyright.log; rm .pyright.log; exit 1; }; rm .pyright.log
 	@tools/shell-scripts -z | xargs -0 --no-run-if-empty shellcheck
 	@git ls-files -z --cached --others --exclude-standard | xargs -0 $(BIN)/codespell
 	@echo "lint: ruff, pyright, shellcheck and codespell have nothing to say"
 
 format: venv ## rewrite the sources in the house layout
-	@$(BIN)/ruff check --quiet --fix . && $(BIN)/ruff format --quiet .
+	@tools/python-programs -z | xargs -0 $(BIN)/ruff check --quiet --fix .
+	@tools/python-programs -z | xargs -0 $(BIN)/ruff format --quiet .
 
 # uv keeps the versions that the lock has, unless UPGRADE=1 or a pin asks for another.
 lock: venv ## write requirements.lock again from requirements*.txt (UPGRADE=1: newest versions)
