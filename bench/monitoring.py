@@ -28,31 +28,14 @@ SERVICES = {
     "postgres-lab": ("prometheus-node-exporter", "prometheus-postgres-exporter"),
 }
 # Inside the machine: /proc is its own there.
-_PROBE = """
-import json, os, subprocess, sys, time
-tick = os.sysconf("SC_CLK_TCK")
-def account(unit):
-    show = ["systemctl", "show", "--value", "--property=MainPID", unit]
-    pid = subprocess.run(show, capture_output=True, text=True, check=True).stdout.strip()
-    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
-    memory = dict(line.split(":") for line in open(f"/proc/{pid}/status") if line.startswith("Vm"))
-    return sum(map(int, fields[11:15])) / tick, int(memory["VmRSS"].split()[0]) * 1024
-seconds, units = float(sys.argv[1]), sys.argv[2:]
-before = {unit: account(unit) for unit in units}
-time.sleep(seconds)
-after = {unit: account(unit) for unit in units}
-print(json.dumps({
-    unit: {"cpu_percent": 100 * (after[unit][0] - before[unit][0]) / seconds,
-           "rss_bytes": after[unit][1]}
-    for unit in units
-}))
-"""
+PROBE = Path(__file__).with_name("service_cost.py")
 
 
 def measure(lab: Lab, name: str, seconds: float) -> dict[str, dict[str, float]]:
     """Service -> {cpu_percent, rss_bytes} of the machine `name` over `seconds`."""
-    argv = ["python3", "-c", _PROBE, str(seconds), *SERVICES[name]]
-    done = machine.execute(lab, name, argv, timeout=seconds + 60)
+    argv = ["python3", "-", str(seconds), *SERVICES[name]]
+    probe = PROBE.read_text()
+    done = machine.execute(lab, name, argv, stdin=probe, timeout=seconds + 60)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 

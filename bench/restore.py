@@ -6,7 +6,6 @@ Works on a stack of its own that it stands up and removes.
 
 import json
 import re
-import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ CHECKPOINT;
 """
 # Barman is let in to put backups back, and only here and into the cluster.
 COPY = "/data/clones/bench"
+POSTGRES = "postgres-lab"
 STEP = re.compile(r"^\[\d+/\d+\] (.*)$")
 Row = tuple[str, float]
 
@@ -58,16 +58,17 @@ def measure(checkout: Path) -> tuple[str, list[Row]]:
 
 def rsync(checkout: Path, backup: str) -> float:
     """Seconds for the backup's files as Barman sends them, by rsync alone, and to the disk."""
-    there = on(checkout, "postgres-lab", "hostname -I").split()[0]
-    made = f"install -d -o postgres -g postgres {COPY.rpartition('/')[0]} {COPY}"
-    on(checkout, "postgres-lab", f"rm -rf {COPY} && {made}")
+    there = on(checkout, POSTGRES, "hostname", "-I").split()[0]
     source, target = f"/data/barman/pg/base/{backup}/data/", f"postgres@{there}:{COPY}/"
-    send = f"rsync -a --secluded-args -e 'ssh -q' {source} {target}"
+    owned = ["install", "-d", "-o", "postgres", "-g", "postgres", COPY.rpartition("/")[0], COPY]
+    send = ["rsync", "-a", "--secluded-args", "-e", "ssh -q", source, target]
+    on(checkout, POSTGRES, "rm", "-rf", COPY)
+    on(checkout, POSTGRES, *owned)
     begin = time.monotonic()
-    on(checkout, "barman-lab", f"runuser -u barman -- {send}")
-    on(checkout, "postgres-lab", f"sync --file-system {COPY}")
+    on(checkout, "barman-lab", "runuser", "-u", "barman", "--", *send)
+    on(checkout, POSTGRES, "sync", "--file-system", COPY)
     seconds = time.monotonic() - begin
-    on(checkout, "postgres-lab", f"rm -rf {COPY}")
+    on(checkout, POSTGRES, "rm", "-rf", COPY)
     return seconds
 
 
@@ -105,14 +106,15 @@ def ops(checkout: Path, *words: str) -> str:
     return _said(checkout, ".venv/bin/python", "-m", "ops", *words)
 
 
-def on(checkout: Path, machine: str, script: str) -> str:
-    return lab(checkout, "enter", machine, "sh", "-c", f"cd / && {script}")
+def on(checkout: Path, machine: str, *argv: str) -> str:
+    # Every word after the first -- is the command's, another -- too.
+    return lab(checkout, "enter", "--", machine, "env", "--chdir=/", *argv)
 
 
 def psql(checkout: Path, sql: str) -> None:
     # Nothing of this is to be kept by Barman before the backup is.
-    quoted = shlex.quote(f"SET synchronous_commit = local; {sql}")
-    on(checkout, "postgres-lab", f"runuser -u postgres -- psql -X -q -d app -c {quoted}")
+    words = ["psql", "-X", "-q", "-d", "app", "-c", f"SET synchronous_commit = local; {sql}"]
+    on(checkout, POSTGRES, "runuser", "-u", "postgres", "--", *words)
 
 
 def _said(checkout: Path, *argv: str) -> str:

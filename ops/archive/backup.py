@@ -8,7 +8,7 @@ from host.domain.wal import LAST_NAME
 from ops.archive import catalogue
 from ops.archive.catalogue import Backup
 from ops.errors import NOTHING_CHANGED, OperatorError
-from ops.reach import barman, longrun, postgres
+from ops.reach import barman, longrun, postgres, shell
 from ops.reach.ssh import Machine, Site
 from ops.screen import size
 
@@ -110,9 +110,8 @@ def archive_now(site: Site) -> str:
     newest, deadline = "", time.monotonic() + ARCHIVE_TIMEOUT_S
     while not site.barman.run(["test", "-e", path], accept=(0, 1)).ok:
         # After much writing there is a queue before it: patience, as long as that moves on.
-        script = 'ls "$(ls -d "$1"/wals/*/ | tail -1)" | tail -1'
-        folder = f"{outputs.barman.data_directory}/{server}"
-        now = site.barman.run(["sh", "-c", script, "newest", folder], accept=None).stdout
+        archive = f"{outputs.barman.data_directory}/{server}/wals"
+        now = shell.run(site.barman, "newest-segment", archive, accept=None).stdout
         if now != newest:
             newest, deadline = now, time.monotonic() + ARCHIVE_TIMEOUT_S
         if time.monotonic() > deadline:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ops.errors import OperatorError
 from ops.model import BackupStatus, Check
+from ops.reach import shell
 from ops.reach.ssh import Machine, Result
 
 USER = "barman"
@@ -36,8 +37,7 @@ def tell(machine: Machine, *words: str, timeout_s: float = 120) -> Result:
 
     Its output goes through a file: a receiver that barman starts would inherit and keep a pipe.
     """
-    script = 'out=$(mktemp); barman "$@" >"$out" 2>&1; s=$?; cat "$out"; rm "$out"; exit $s'
-    return machine.run(["sh", "-c", script, "barman", *words], user=USER, timeout_s=timeout_s)
+    return shell.run(machine, "through-file", "barman", *words, user=USER, timeout_s=timeout_s)
 
 
 def checks(answer: Any, server: str) -> list[Check]:

@@ -6,22 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from ops.errors import OperatorError
+from ops.reach import shell
 from ops.reach.ssh import Machine
 
 # Short work is noticed soon, long work is not asked about more often than it needs.
 FIRST_POLL_S, LONGEST_POLL_S = 0.2, 2.0
-# The exit code goes to a file: a transient unit that has ended is forgotten by systemd.
-_WRAP = 'log=$1; shift; "$@" >"$log" 2>&1; echo $? >"$log.new"; mv "$log.new" "$log.status"'
-# The unit is asked first: once it has ended, its file is there. The other way round work that ends
-# between the two looks can be taken for work that was killed.
 _TROUBLE = re.compile(r"error|failed|fatal|no space|denied|refused", re.IGNORECASE)
-_STATUS = """
-state=$(systemctl is-active "$2")
-case $state in
-active | activating | deactivating) echo "$state" ;;
-*) cat "$1.status" 2>/dev/null || echo "$state" ;;
-esac
-"""
 
 
 def run(
@@ -73,7 +63,7 @@ def start(machine: Machine, unit: str, argv: Sequence[str], log: str, *, user: s
     machine.run(
         [
             *("systemd-run", "--quiet", "--collect", f"--unit={unit}", f"--uid={user}"),
-            *("--property=WorkingDirectory=/", "sh", "-c", _WRAP, unit, log, *argv),
+            *("--property=WorkingDirectory=/", *shell.argv("run-logged", log, *argv)),
         ]
     )
 
@@ -85,4 +75,4 @@ def stop(machine: Machine, unit: str) -> None:
 
 def state_of(machine: Machine, unit: str, log: str) -> str:
     """systemd's word while it runs, then its exit code; `inactive` if it was killed."""
-    return machine.run(["sh", "-c", _STATUS, "status", log, unit]).stdout.strip()
+    return shell.run(machine, "unit-state", log, unit).stdout.strip()

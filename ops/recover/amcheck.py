@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ops.errors import OperatorError
-from ops.reach import longrun, postgres
+from ops.reach import longrun, postgres, shell
 from ops.recover.cluster import cluster
 from ops.runbook.progress import watched
 from ops.runbook.steps import Run
@@ -32,8 +32,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am a 
 WHERE c.relpersistence = 'p' AND (c.relkind IN ('r', 'm', 't', 'S')
    OR c.relkind = 'i' AND a.amname = 'btree')
 """
-# The exit code is pg_amcheck's last word here: 0 sound, 2 damage found, anything else is trouble.
-_RUN = '"$@"; echo "exit $?"'
+# pg_amcheck's last word here: 0 sound, 2 damage found, anything else is trouble.
 _EXIT = re.compile(r"^exit (\d+)$", re.MULTILINE)
 _PROGRESS = re.compile(r"(\d+)/(\d+) relations \(\s*\d+%\),\s+(\d+)/(\d+) pages.*")
 _NAMED = re.compile(r'^(?:heap table|btree index|sequence|\w[\w ]*) "(.+?)"[,:]', re.MULTILINE)
@@ -128,7 +127,7 @@ def _run(
         said = longrun.run(
             run.site.postgres,
             UNIT,
-            ["sh", "-c", _RUN, UNIT, *argv],
+            shell.argv("say-exit-code", *argv),
             log,
             user=postgres.USER,
             adopt=False,

@@ -12,7 +12,7 @@ from rich.console import Console
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind
 from ops.errors import NOTHING_CHANGED, OperatorError
-from ops.reach import barman, longrun, postgres
+from ops.reach import barman, longrun, postgres, shell
 from ops.reach.ssh import CommandFailed, Site
 from ops.recover import restore, space
 from ops.recover.cluster import Cluster
@@ -131,9 +131,7 @@ def _start(site: Site, clone: Clone, plan: Plan) -> str:
         "pg_ident.conf": "",
     }
     for name, text in files.items():
-        machine.run(
-            ["sh", "-c", 'cat >"$1"', "w", f"{clone.folder}/{name}"], user=postgres.USER, stdin=text
-        )
+        shell.write_file(machine, f"{clone.folder}/{name}", text, user=postgres.USER)
     restore.clean_auto_conf(site, clone.data)
     restore.signal(site, clone.data)
     machine.run(

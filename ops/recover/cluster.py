@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from host.domain.paths import RECOVERY_MARKER
 from ops.errors import OperatorError
-from ops.reach import remote_python
+from ops.reach import remote_python, shell
 from ops.reach.outputs import StackOutputs
 from ops.runbook.steps import Run
 
@@ -38,8 +38,7 @@ def stop(run: Run) -> str:
     """Stop PostgreSQL, keep it from coming back with a reboot, and prove that it is stopped."""
     names, machine = cluster(run), run.site.postgres
     machine.run(["mkdir", "-p", str(PurePosixPath(RECOVERY_MARKER).parent)])
-    mark = f'printf "%s\\n" "$1" >{RECOVERY_MARKER}'
-    machine.run(["sh", "-c", mark, "mark", run.journal.describe()])
+    shell.write_file(machine, RECOVERY_MARKER, f"{run.journal.describe()}\n")
     set_start(run, "disabled")
     stop_unit(run)
     prove_stopped(run)
@@ -69,9 +68,7 @@ def set_start(run: Run, mode: str) -> None:
     """Debian's start.conf: `auto`, or `disabled` so that not even a reboot starts the cluster."""
     names = cluster(run)
     run.site.postgres.run(["mkdir", "-p", names.config])
-    run.site.postgres.run(
-        ["sh", "-c", 'cat >"$1"', "set", f"{names.config}/start.conf"], stdin=mode
-    )
+    shell.write_file(run.site.postgres, f"{names.config}/start.conf", mode)
 
 
 def users(run: Run) -> list[str]:
@@ -133,5 +130,7 @@ def undo_set_aside(run: Run) -> None:
 
 def boot(run: Run) -> str:
     """A mark that is another one after the machine was rebooted."""
-    script = "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat"
-    return "/".join(run.site.postgres.run(["sh", "-c", script]).stdout.split())
+    files = ["/proc/sys/kernel/random/boot_id", "/proc/1/stat"]
+    boot_id, *process = run.site.postgres.run(["cat", *files]).stdout.split()
+    # proc(5): the 22nd field is when it was started.
+    return f"{boot_id}/{process[21]}"

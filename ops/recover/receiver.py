@@ -5,7 +5,7 @@ import time
 from host.domain.paths import BARMAN_CRON
 from host.domain.processes import BARMAN, RECEIVER
 from ops.errors import OperatorError
-from ops.reach import barman
+from ops.reach import barman, shell
 from ops.runbook.journal import FOLDER
 from ops.runbook.steps import Run
 
@@ -31,14 +31,14 @@ def pause_cron(run: Run) -> str:
             "Barman's cron was not paused.",
             next_command="python -m ops backups   (wait until it is DONE, then the same again)",
         )
-    machine.run(["sh", "-c", f"if [ -e {BARMAN_CRON} ]; then mv {BARMAN_CRON} {PAUSED}; fi"])
+    shell.run(machine, "move-if-there", BARMAN_CRON, PAUSED)
     _wait_until_gone(run, _BUSY)
     return "cron is paused"
 
 
 def resume_cron(run: Run) -> None:
     """Cron as before."""
-    run.site.barman.run(["sh", "-c", f"if [ -e {PAUSED} ]; then mv {PAUSED} {BARMAN_CRON}; fi"])
+    shell.run(run.site.barman, "move-if-there", PAUSED, BARMAN_CRON)
 
 
 def undo_pause(run: Run) -> None:
@@ -54,27 +54,17 @@ def save_received(run: Run) -> str:
     """
     machine, server = run.site.barman, run.site.outputs.backup.server_name
     stop_receiver(run)
-    machine.run(
-        ["sh", "-c", 'mkdir -p "$2" && cp -a "$1/." "$2/"', "copy", streaming(run), _saved(run)],
-        timeout_s=600,
-    )
+    machine.run(["mkdir", "-p", _saved(run)])
+    machine.run(["cp", "-a", f"{streaming(run)}/.", f"{_saved(run)}/"], timeout_s=600)
     names = machine.run(["ls", _saved(run)]).stdout.split()
     return f"received by {server} and not archived yet: {', '.join(names) or 'nothing'}"
 
 
 def undo_save(run: Run) -> None:
     """Give Barman back what it had received."""
-    run.site.barman.run(
-        [
-            "sh",
-            "-c",
-            'if [ -d "$1" ]; then cp -a -n "$1/." "$2/"; fi',
-            "copy",
-            _saved(run),
-            streaming(run),
-        ],
-        timeout_s=600,
-    )
+    machine = run.site.barman
+    if machine.run(["test", "-d", _saved(run)], accept=(0, 1)).ok:
+        machine.run(["cp", "-a", "-n", f"{_saved(run)}/.", f"{streaming(run)}/"], timeout_s=600)
 
 
 def stop_receiver(run: Run) -> None:

@@ -13,7 +13,7 @@ from host.domain.quoting import sql_literal
 from host.domain.wal import name_of, not_after, parse_lsn, switchpoints
 from ops.archive import backup, catalogue
 from ops.errors import OperatorError
-from ops.reach import barman, postgres
+from ops.reach import barman, postgres, shell
 from ops.recover.cluster import cluster
 from ops.recover.receiver import pause_cron, resume_cron, stop_receiver, streaming, undo_pause
 from ops.runbook.progress import watched
@@ -85,25 +85,12 @@ def start_receiver(run: Run) -> str:
         timeline = f"{status.timeline:08X}"
         # What was being received of the old timeline ends it: kept, and archived when the new
         # receiver runs. `receive-wal --reset` would delete it.
-        machine.run(
-            [*("sh", "-c", _TAKE_TAIL, "tail", streaming(run), _tail(run)), timeline],
-            timeout_s=600,
-        )
+        shell.run(machine, "take-tail", streaming(run), _tail(run), timeline, timeout_s=600)
         if run.journal.facts.get("new_slot"):
             barman.tell(machine, "receive-wal", "--reset", server)
         barman.tell(machine, "cron")
     receiver = _wait_streaming(run)
     return f"{receiver.state} from timeline {status.timeline}"
-
-
-# A segment that is complete on disk but not archived may stand beside the partial one.
-_TAKE_TAIL = """
-mkdir -p "$2"
-for file in "$1"/*.partial; do
-  name=$(basename "$file")
-  case $name in "$3"*) ;; '*'*) ;; *) mv "$file" "$2/$name" ;; esac
-done
-"""
 
 
 def _tail(run: Run) -> str:
@@ -133,19 +120,9 @@ def _wait_streaming(run: Run, synchronous: bool = False):
 def archive_ends(run: Run) -> str:
     """Put the end of the old timeline, which no receiver will finish, into Barman's archive."""
     machine, server = run.site.barman, run.site.outputs.backup.server_name
-    machine.run(["sh", "-c", _GIVE_TAIL, "tail", _tail(run), streaming(run)], timeout_s=600)
+    shell.run(machine, "give-tail", _tail(run), streaming(run), timeout_s=600)
     barman.tell(machine, "archive-wal", server, timeout_s=600)
     return "archived"
-
-
-# Received whole but for its unwritten end, which is zeros: as a segment it ends the timeline.
-_GIVE_TAIL = """
-[ -d "$1" ] || exit 0
-for file in "$1"/*.partial; do
-  [ -s "$file" ] || continue
-  mv "$file" "$2/$(basename "$file" .partial)"
-done
-"""
 
 
 def _segments_from_switchpoint(run: Run, held: catalogue.Catalogue) -> list[str]:
@@ -179,20 +156,16 @@ def _fetch(run: Run, name: str) -> bool:
     if not run.site.postgres.run(["test", "-e", source], accept=(0, 1)).ok:
         run.say(f"{name} is gone: there is a gap between the switchpoint and the new backup")
         return False
-    run.site.barman.run(
-        [
-            *("sh", "-c", _FETCH, "fetch"),
-            *(outputs.postgres.private_address, source, f"{streaming(run)}/{name}"),
-        ],
+    shell.run(
+        run.site.barman,
+        "fetch-segment",
+        outputs.postgres.private_address,
+        source,
+        f"{streaming(run)}/{name}",
         user=barman.USER,
         timeout_s=300,
     )
     return True
-
-
-_FETCH = """
-ssh -q "postgres@$1" cat "$2" >"$3.tmp" && mv "$3.tmp" "$3" || { rm -f "$3.tmp"; exit 1; }
-"""
 
 
 def settle(run: Run) -> str:
@@ -227,8 +200,7 @@ def full_backup(run: Run) -> str:
     base = f"{outputs.barman.data_directory}/{outputs.backup.server_name}/base"
 
     def written() -> int | None:
-        newest = f'du -sb "$(ls -d {base}/*/ | tail -1)"'
-        said = run.site.barman.run(["sh", "-c", newest], accept=None).stdout.split()
+        said = shell.run(run.site.barman, "newest-size", base, accept=None).stdout.split()
         return min(int(said[0]), total) if said else None
 
     with watched(run.console, total, written) as tick:
@@ -249,9 +221,8 @@ def prove(run: Run) -> str:
             f"PostgreSQL answered {segment!r} instead of a segment's name.", PROOF_STATE
         )
     backup.archive_now(run.site)
-    script = 'barman get-wal "$1" "$2" | grep -a -c -F -- "$3"'
-    found = machine.run(
-        ["sh", "-c", script, "find", server, segment, mark], user=barman.USER, accept=(0, 1)
+    found = shell.run(
+        machine, "find-in-wal", server, segment, mark, user=barman.USER, accept=(0, 1)
     )
     if not found.ok:
         raise OperatorError(

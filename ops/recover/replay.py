@@ -119,10 +119,10 @@ def _gave_up(run: Run) -> bool:
 def _start(run: Run) -> int:
     """Start PostgreSQL without waiting for it; the size of its log before, in bytes."""
     names, machine = cluster(run), run.site.postgres
-    mark = machine.run(["sh", "-c", 'wc -c <"$1" 2>/dev/null || echo 0', "size", names.log]).stdout
+    log = machine.run(["stat", "--format=%s", names.log], accept=(0, 1))
     machine.run(["systemctl", "reset-failed", names.unit], accept=None)
     machine.run(["systemctl", "start", "--no-block", names.unit])
-    return int(mark)
+    return int(log.stdout) if log.ok else 0
 
 
 def _logged(run: Run, mark: int) -> str:

@@ -7,7 +7,7 @@ from host.domain.wal import not_after
 from ops.archive import catalogue
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind, Target
-from ops.reach import barman, longrun
+from ops.reach import barman, longrun, shell
 from ops.reach.ssh import Site
 from ops.recover import space
 from ops.recover.cluster import Cluster, boot, cluster, prove_stopped
@@ -98,9 +98,7 @@ def configure(run: Run) -> str:
 
 def write_override(run: Run, names: Cluster, text: str) -> None:
     """Put the recovery's configuration file in place."""
-    run.site.postgres.run(
-        ["sh", "-c", 'cat >"$1" && chmod 0644 "$1"', "w", names.override], stdin=text
-    )
+    shell.write_file(run.site.postgres, names.override, text, mode="0644")
 
 
 def clean_auto_conf(site: Site, data: str) -> None:
@@ -115,8 +113,8 @@ def clean_auto_conf(site: Site, data: str) -> None:
 
 def signal(site: Site, data: str) -> None:
     """Tell PostgreSQL to start as an archive recovery."""
-    script = 'touch "$1/recovery.signal" && rm -f "$1/standby.signal"'
-    site.postgres.run(["sh", "-c", script, "signal", data], user="postgres")
+    site.postgres.run(["touch", f"{data}/recovery.signal"], user="postgres")
+    site.postgres.run(["rm", "-f", f"{data}/standby.signal"], user="postgres")
 
 
 def undo_configure(run: Run) -> None:

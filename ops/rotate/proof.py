@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from ops.errors import OperatorError
 from ops.model import Status, Verdict
-from ops.reach import postgres
+from ops.reach import postgres, shell
 from ops.reach.barman import USER as BARMAN
 from ops.reach.outputs import StackOutputs
 from ops.reach.ssh import Machine, Site, admits
@@ -16,14 +16,6 @@ from ops.watch import certificates, status
 
 # Barman's receiver is looked after once a minute.
 PROTECTED_TIMEOUT_S = 180
-# A login as any client's, by password over the socket. The password is never an argument or a
-# variable: libpq reads it from a file in memory that only postgres can read, gone a moment later.
-_LOGIN = """
-umask 077
-file=$(mktemp -p /run/postgresql) && trap 'rm -f "$file"' EXIT
-cat >"$file"
-PGPASSFILE=$file psql -X -w -A -t -q -h /run/postgresql -U "$1" -d "$2" -c 'SELECT 1'
-"""
 _REFUSED = "password authentication failed"
 
 
@@ -68,8 +60,11 @@ def _passwords(site: Site, before: StackOutputs) -> list[str]:
 
 def _logs_in(machine: Machine, uri: str) -> bool:
     parts = urlsplit(uri)
-    done = machine.run(
-        ["bash", "-c", _LOGIN, "login", parts.username or "", parts.path.lstrip("/")],
+    done = shell.run(
+        machine,
+        "log-in",
+        parts.username or "",
+        parts.path.lstrip("/"),
         user=postgres.USER,
         stdin=f"*:*:*:*:{parts.password}\n",
         accept=(0, 2),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from host.domain.paths import RUNBOOKS
 from ops.archive.plan import Plan
+from ops.reach import shell
 from ops.reach.ssh import Machine
 
 FOLDER = RUNBOOKS
@@ -92,29 +93,10 @@ class Journal(BaseModel):
         )
 
 
-# Written beside and moved: a reader sees the whole journal or the one before, also after a crash.
-# The length is given, for a connection that is cut ends the input like one that was sent whole.
-# That there is a run is no secret: what restarts the receiver looks for it. What it says is.
-_SAVE = f"""
-set -e
-install -d -m 0711 {FOLDER}
-umask 077
-mkdir -p "$1"
-cat >"$2.new"
-test "$(wc -c <"$2.new")" -eq "$3"
-sync "$2.new"
-mv "$2.new" "$2"
-sync {FOLDER}
-"""
-
-
 def save(machine: Machine, journal: Journal) -> None:
     """Write the journal of the run under way."""
     text = journal.model_dump_json(indent=1).encode()
-    machine.run(
-        ["sh", "-c", _SAVE, "save", journal.folder, CURRENT, str(len(text))],
-        stdin=text,
-    )
+    shell.run(machine, "save-journal", FOLDER, journal.folder, CURRENT, str(len(text)), stdin=text)
 
 
 def load(machine: Machine) -> Journal | None:
@@ -131,10 +113,7 @@ def close(machine: Machine, journal: Journal) -> None:
 
 def past(machine: Machine) -> list[Journal]:
     """Runs that are over, newest first."""
-    result = machine.run(
-        ["sh", "-c", f"for f in {FOLDER}/*/journal.json; do tr -d '\\n' <$f; echo; done"],
-        accept=(0, 1, 2),
-    )
+    result = shell.run(machine, "past-journals", FOLDER)
     found = [
         Journal.model_validate_json(line) for line in result.stdout.splitlines() if line.strip()
     ]

@@ -8,26 +8,19 @@ from contextlib import contextmanager
 import paramiko
 
 from ops.errors import NOTHING_CHANGED, OperatorError
+from ops.reach import shell
 from ops.reach.ssh import CONNECT_TIMEOUT_S, ConnectionLost, Machine
 from ops.runbook.journal import FOLDER
 
 BEAT_S = 15
 # A laptop that closes sends nothing; without a beat for this long the lock expires.
 SILENCE_S = 60
-_HOLD = f"""
-install -d -m 0711 {FOLDER}; umask 077
-exec 9>>{FOLDER}/lock
-if ! flock -n 9; then echo "held by $(cat {FOLDER}/holder)"; exit 0; fi
-printf '%s\\n' "$1" >{FOLDER}/holder
-echo locked
-while read -r -t {SILENCE_S} _; do :; done
-"""
 
 
 @contextmanager
 def held(machine: Machine, who: str) -> Iterator[None]:
     """Hold the lock as `who`. Raises OperatorError naming the holder when there is one."""
-    command = shlex.join(["sudo", "-n", "bash", "-c", _HOLD, "hold", who])
+    command = shlex.join(["sudo", "-n", *shell.argv("hold-lock", FOLDER, str(SILENCE_S), who)])
     try:
         channel = machine.transport.open_session(timeout=CONNECT_TIMEOUT_S)
         channel.exec_command(command)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.reach import longrun
+from ops.reach import longrun, shell
 
 
 def judged(tmp_path: Path, systemctl: str, status: str | None) -> str:
@@ -18,7 +18,7 @@ def judged(tmp_path: Path, systemctl: str, status: str | None) -> str:
     if status is not None:
         Path(f"{log}.status").write_text(status)
     done = subprocess.run(
-        ["sh", "-c", longrun._STATUS, "status", str(log), "unit"],
+        shell.argv("unit-state", str(log), "unit"),
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "LOG": str(log)},
         capture_output=True,
         text=True,

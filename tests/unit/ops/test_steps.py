@@ -235,7 +235,7 @@ class CutConnection:
     def __init__(self, root: Path, sent: int | None = None) -> None:
         self.root, self.sent = root, sent
 
-    def run(self, argv: list[str], *, stdin: bytes = b"", accept: object = None) -> Any:
+    def run(self, argv: list[str], *, stdin: bytes = b"", **_: Any) -> Any:
         here = [word.replace(journal.FOLDER, str(self.root)) for word in argv]
         done = subprocess.run(here, input=stdin[: self.sent], capture_output=True, check=False)
         return SimpleNamespace(stdout=done.stdout.decode(), ok=done.returncode == 0)
