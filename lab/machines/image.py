@@ -164,7 +164,7 @@ def _build(release: str, root: Path) -> None:
     with _building(root.parent) as directory:
         # No mirror named: debootstrap's own default.
         run(["debootstrap", "--variant=minbase", release, directory, "", script], timeout=1800)
-        shutil.copytree(_ROOTFS, directory, dirs_exist_ok=True)
+        overlay(_ROOTFS, directory)
         for certificate in _certificates():
             target = directory / "usr/local/share/ca-certificates"
             target.mkdir(parents=True, exist_ok=True)
@@ -180,6 +180,16 @@ def _build(release: str, root: Path) -> None:
         (directory / "image_setup.sh").unlink()
         directory.chmod(0o755)
         directory.rename(root)
+
+
+def overlay(source: Path, root: Path) -> None:
+    """Copy the tree `source` over `root`. What only its owner may write on a machine stays so, even
+    where the checkout came from an archive: tar.umask makes its files writable for their group."""
+    shutil.copytree(source, root, dirs_exist_ok=True)
+    for path in source.rglob("*"):
+        copy = root / path.relative_to(source)
+        if not copy.is_symlink():
+            copy.chmod(copy.stat().st_mode & ~0o022)
 
 
 def _certificates() -> list[Path]:
