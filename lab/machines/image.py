@@ -188,8 +188,7 @@ def overlay(source: Path, root: Path) -> None:
     shutil.copytree(source, root, dirs_exist_ok=True)
     for path in source.rglob("*"):
         copy = root / path.relative_to(source)
-        if not copy.is_symlink():
-            copy.chmod(copy.stat().st_mode & ~0o022)
+        copy.chmod(copy.stat().st_mode & ~0o022)
 
 
 def _certificates() -> list[Path]:
