@@ -6,6 +6,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postgres-barman
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
+# Tests by area and depth, the markers of pyproject.toml: AREA="backup or recovery" DEPTH=core
+CHOSEN = $(if $(AREA)$(DEPTH),-m "$(if $(AREA),($(AREA)))$(if $(AREA),$(if $(DEPTH), and ))$(DEPTH)")
 export PYTHON
 .DEFAULT_GOAL := help
 
@@ -28,18 +30,18 @@ shell: venv ## a shell in which pulumi works on the lab
 plan: venv ## the plan of a stack as JSON on stdout, offline (STACK=dev: Azure)
 	@$(BIN)/python -m lab plan $(STACK)
 
-test: for-lab for-browser lint ## lint, unit tests, the end-to-end tests and faults that are not marked thorough
-	@$(BIN)/python -m pytest -m "not thorough" tests/unit tests/lab
-	@$(BIN)/python -m pytest -m "not thorough" tests/faults
+test: for-lab for-browser lint ## lint, unit tests, the end-to-end tests and faults that are not marked deep
+	@$(BIN)/python -m pytest -m core tests/unit tests/lab
+	@$(BIN)/python -m pytest -m core tests/faults
 
 test-unit: for-unit ## the tests that need neither root nor a lab
 	@$(BIN)/python -m pytest tests/unit
 
-test-lab: for-lab for-browser ## the end-to-end tests alone (IMAGE=debian-testing: there)
-	@$(BIN)/python -m pytest $(or $(TESTS),tests/lab) $(if $(IMAGE),--image $(IMAGE))
+test-lab: for-lab for-browser ## the end-to-end tests alone (IMAGE=debian-testing, AREA=recovery)
+	@$(BIN)/python -m pytest $(CHOSEN) $(or $(TESTS),tests/lab) $(if $(IMAGE),--image $(IMAGE))
 
-test-faults: for-lab ## the whole fault matrix; writes docs/faults.md
-	@$(BIN)/python -m pytest tests/faults
+test-faults: for-lab ## the whole fault matrix; make docs writes its page then (AREA=recovery: part)
+	@$(BIN)/python -m pytest $(CHOSEN) tests/faults
 
 lint: for-lint ## ruff, pyright, shellcheck, codespell
 	@tools/python-programs -z | xargs -0 $(BIN)/ruff check --quiet .
@@ -60,10 +62,12 @@ lock: venv ## write requirements.lock again from requirements*.txt (UPGRADE=1: n
 		--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
 		--output-file requirements.lock requirements-dev.txt
 
-docs: for-lint ## draw the architecture, write the table of settings and the dashboard again
+docs: for-lint ## draw and write again what is made from other files: pictures, tables, JSON
 	@dot -Tsvg docs/architecture.dot -o docs/architecture.svg
 	@$(BIN)/python -m tools.settings_table
 	@$(BIN)/python -m tools.grafana_dashboard
+	@$(BIN)/python -m tools.ops_json >docs/ops-json.md
+	@$(BIN)/python -m tools.faults_page
 
 bench: for-lab ## measurements, side by side with peers
 	@$(BIN)/python -m bench

@@ -28,7 +28,7 @@ DOCUMENTED: dict[str, type[BaseModel]] = {
 HEAD = """\
 # The runbooks' JSON
 
-Written by `python -m tools.ops_json`; a test compares. Times are ISO 8601 in UTC, sizes bytes, log
+Written by `make docs`; a test compares. Times are ISO 8601 in UTC, sizes bytes, log
 sequence numbers PostgreSQL's own notation. Fields may be added; those here keep their meaning.
 """
 

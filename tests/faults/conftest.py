@@ -1,14 +1,15 @@
-"""One stack for the whole matrix, brought up with commits that wait; the report at the end."""
+"""One stack for the whole matrix, brought up with commits that wait; the results at the end."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lab.net import client
 from tests.faults.report import Report
-from tests.faults.site import FALLBACK_AFTER_S, Site
-from tests.lab.stack import CHECKOUT, Stack, copy_checkout
+from tests.faults.start import Start
+from tests.support.checkout import copy_checkout
+from tests.support.site import FALLBACK, FALLBACK_AFTER_S, Site, with_client
+from tests.support.stack import Stack, standing
 
 IMAGE = "debian-13"
 
@@ -16,42 +17,42 @@ IMAGE = "debian-13"
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack, up, in a lab of its own."""
-    made = Stack(
-        copy_checkout(
-            tmp_path_factory.mktemp("faults"),
-            image=IMAGE,
-            durability="sync-with-fallback",
-            fallbackAfterSeconds=FALLBACK_AFTER_S,
-        )
+    checkout = copy_checkout(
+        tmp_path_factory.mktemp("faults"),
+        image=IMAGE,
+        durability=FALLBACK,
+        fallbackAfterSeconds=FALLBACK_AFTER_S,
     )
-    try:
-        made.lab_command("up")
+    with standing(checkout) as made:
         yield made
-    finally:
-        made.lab_command("down", "--yes-delete-data", check=False)
 
 
 @pytest.fixture(scope="package")
 def pair(stack: Stack) -> Iterator[Site]:
     """Both machines and a client inside clientCidrs."""
-    attached = client.attach(stack.lab, "faults", "10.30.0.19/24")
-    try:
-        yield Site(stack, attached)
-    finally:
-        attached.detach()
+    with with_client(stack) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def start(pair: Site) -> Start:
+    """What brings the pair to where a row begins."""
+    return Start(pair)
 
 
 @pytest.fixture
-def site(pair: Site) -> Site:
-    """The pair, protected and with an empty ledger."""
-    pair.until_protected()
+def site(request: pytest.FixtureRequest, pair: Site, start: Start) -> Site:
+    """The pair, whole, at the row's level (fallback, unless the row is marked with another one),
+    and with an empty ledger."""
+    marker = request.node.get_closest_marker("level")
+    start.reach(marker.args[0] if marker else FALLBACK, request.session.testsfailed)
     pair.new_ledger()
     return pair
 
 
 @pytest.fixture(scope="package")
 def report(request: pytest.FixtureRequest) -> Iterator[Report]:
-    """Written only by a run in which the whole folder was run and passed."""
+    """Its results are kept only of a run in which the whole folder was run and passed."""
     made = Report(FALLBACK_AFTER_S)
     failed_before = request.session.testsfailed
     yield made
@@ -61,4 +62,4 @@ def report(request: pytest.FixtureRequest) -> Iterator[Report]:
     ours = [item for item in request.session.items if "tests/faults" in str(item.path)]
     passed = request.session.testsfailed == failed_before
     if whole and not chosen and len(made.rows) == len(ours) and passed:
-        (CHECKOUT / "docs" / "faults.md").write_text(made.text())
+        made.results().store()

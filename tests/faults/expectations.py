@@ -2,10 +2,11 @@
 
 import time
 
-from tests.faults.ledger import Ledger
-from tests.faults.report import Report, Row
-from tests.faults.site import FALLBACK, FALLBACK_AFTER_S, SLACK_S, Site
-from tests.waiting import eventually
+from tests.faults.report import Report
+from tests.support.ledger import Ledger
+from tests.support.site import FALLBACK, FALLBACK_AFTER_S, SLACK_S, Site
+from tests.support.waiting import eventually
+from tools.faults_page import Row
 
 IN_TIME_S = FALLBACK_AFTER_S + SLACK_S
 

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 import pytest
 
 from tests.faults.expectations import nothing_lost, nothing_lost_nor_failed
-from tests.faults.ledger import Ledger
-from tests.faults.report import Report, Row
-from tests.faults.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
-from tests.waiting import eventually
+from tests.faults.report import Report
+from tests.faults.start import Start
+from tests.support.ledger import Ledger
+from tests.support.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
+from tests.support.waiting import eventually
+from tools.faults_page import Row
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.backup, pytest.mark.deep]
 
 # Freezes pg_basebackup once a database's files have begun to arrive, and prints where they go.
 FREEZE = """
@@ -33,7 +35,8 @@ BULK = "CREATE TABLE bulk AS SELECT i, repeat(md5(i::text), 20) FROM generate_se
 
 
 @pytest.fixture(scope="module", autouse=True)
-def bulk(pair: Site) -> Iterator[None]:
+def bulk(request: pytest.FixtureRequest, pair: Site, start: Start) -> Iterator[None]:
+    start.reach(FALLBACK, request.session.testsfailed)
     pair.stack.sql(f"SET synchronous_commit = local; {BULK}", "app")
     yield
     pair.stack.sql("DROP TABLE bulk", "app")
@@ -64,17 +67,17 @@ def ended(running: subprocess.Popen[str], code: int) -> str:
 
 def never_used(site: Site, backup: str, status: str) -> None:
     """The backup is shown as what it is, and neither counted nor restored."""
-    assert site.backups()[backup]["status"] == status
-    assert not site.backups()[backup]["restorable"]
+    assert site.stack.backups()[backup]["status"] == status
+    assert not site.stack.backups()[backup]["restorable"]
     assert backup in site.refused("--backup-id", backup)
-    assert f"the last backup, {backup}," in site.reasons()
+    assert f"the last backup, {backup}," in site.stack.reasons()
 
 
 def backed_up_again(site: Site, ledger: Ledger, row: Row) -> None:
     """A new backup is all it takes."""
     began = time.monotonic()
-    taken = site.new_backup()
-    assert site.backups()[taken]["restorable"]
+    taken = site.stack.new_backup()
+    assert site.stack.backups()[taken]["restorable"]
     row.protected_after_s = time.monotonic() - began
     ledger.wait_for_more(50)
 
@@ -86,19 +89,19 @@ def test_backup_killed_half_way(site: Site, report: Report) -> None:
             site.stack.on(BARMAN, "pkill -KILL -u barman -f 'barman backup|^pg_basebackup'")
             assert "killed" in ended(running, 2)
         never_used(site, backup, "STARTED")
-        assert "was cut off" in site.reasons()
+        assert "was cut off" in site.stack.reasons()
         row.seen = (
             "status says that it was cut off, ops recover refuses it; the next one is good, "
             "the next nightly one removes what is left"
         )
         backed_up_again(site, ledger, row)
-        good = site.backups().keys() - {backup}
+        good = site.stack.backups().keys() - {backup}
         assert backup in site.stack.on(BARMAN, f"ls {BASE}")
         site.stack.on(BARMAN, NIGHTLY)
         assert backup not in site.stack.on(BARMAN, f"ls {BASE}")
-        assert good < site.backups().keys() and backup not in site.backups()
+        assert good < site.stack.backups().keys() and backup not in site.stack.backups()
     nothing_lost_nor_failed(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()
 
 
 def test_two_backups_at_once(site: Site, report: Report) -> None:
@@ -114,12 +117,12 @@ def test_two_backups_at_once(site: Site, report: Report) -> None:
         assert second.returncode == 2
         assert "A backup is already running" in second.stderr
         assert "another backup" in by_cron.lower()
-        assert site.backups()[backup]["restorable"]
-        assert next(iter(site.backups())) == backup
+        assert site.stack.backups()[backup]["restorable"]
+        assert next(iter(site.stack.backups())) == backup
         row.seen = "the second is refused by ops backup and by Barman, the first is good"
         ledger.wait_for_more(50)
     nothing_lost_nor_failed(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()
 
 
 def test_postgres_restarted_during_a_backup(site: Site, report: Report) -> None:
@@ -134,27 +137,27 @@ def test_postgres_restarted_during_a_backup(site: Site, report: Report) -> None:
         row.seen = "it is FAILED, ops recover refuses it; the next one is good"
         backed_up_again(site, ledger, row)
     nothing_lost(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()
 
 
 def test_up_during_a_backup(site: Site, report: Report) -> None:
     row = Row("`pulumi up` during a backup", FALLBACK)
-    site.set("retention", "RECOVERY WINDOW OF 8 DAYS")
+    site.stack.set("retention", "RECOVERY WINDOW OF 8 DAYS")
     try:
         with site.writing() as ledger:
             with half_way(site) as (running, backup):
-                site.up()
+                site.stack.up()
                 thaw(site)
                 ended(running, 0)
-            assert site.backups()[backup]["restorable"]
+            assert site.stack.backups()[backup]["restorable"]
             assert "8 DAYS" in site.stack.barman("show-servers", "pg")
             ledger.wait_for_more(50)
     finally:
-        site.set("retention", "RECOVERY WINDOW OF 7 DAYS")
-        site.up()
+        site.stack.set("retention", "RECOVERY WINDOW OF 7 DAYS")
+        site.stack.up()
     row.seen = "both go through"
     nothing_lost_nor_failed(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()
 
 
 def test_barmans_machine_loses_power_during_a_backup(site: Site, report: Report) -> None:
@@ -165,9 +168,9 @@ def test_barmans_machine_loses_power_during_a_backup(site: Site, report: Report)
             site.power_on(BARMAN)
             ended(running, 2)
         site.until_protected()
-        eventually("ops status to know", lambda: "was cut off" in site.reasons(), 60)
-        assert not site.backups().get(backup, {}).get("restorable")
+        eventually("ops status to know", lambda: "was cut off" in site.stack.reasons(), 60)
+        assert not site.stack.backups().get(backup, {}).get("restorable")
         row.seen = "status says that it was cut off; the next one is good"
         backed_up_again(site, ledger, row)
     nothing_lost_nor_failed(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()

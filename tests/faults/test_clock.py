@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.faults.expectations import nothing_lost_nor_failed
-from tests.faults.report import Report, Row
-from tests.faults.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
-from tests.waiting import eventually
+from tests.faults.report import Report
+from tests.support.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
+from tests.support.waiting import eventually
+from tools.faults_page import Row
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.durability, pytest.mark.deep]
 
 HOUR_S = 3600
 CLOCK = "/etc/clock-offset"
@@ -108,12 +109,12 @@ def test_clock_of_the_database_machine(site: Site, report: Report, seconds: int)
                 ledger.wait_for_more(200, 60)
                 site.until_protected()
                 row.protected_after_s = time.monotonic() - began
-                taken = site.new_backup()
-                assert site.backups()[taken]["restorable"]
+                taken = site.stack.new_backup()
+                assert site.stack.backups()[taken]["restorable"]
                 ledger.wait_for_more(50)
     row.seen = f"longest commit {ledger.longest_commit():.1f} s; a backup in each time is good"
     nothing_lost_nor_failed(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()
 
 
 @pytest.mark.parametrize("seconds", [HOUR_S, -HOUR_S])
@@ -127,11 +128,11 @@ def test_clock_of_barmans_machine(site: Site, report: Report, seconds: int) -> N
             began = time.monotonic()
             site.until_protected()
             row.protected_after_s = time.monotonic() - began
-            taken = site.new_backup()
+            taken = site.stack.new_backup()
             wrong = wrong or taken
             named = datetime.strptime(f"{taken}+0000", "%Y%m%dT%H%M%S%z")
             assert abs(ahead(named) - off) < 300
-            assert site.backups()[taken]["restorable"]
+            assert site.stack.backups()[taken]["restorable"]
             ledger.wait_for_more(50)
         # The moment just past can be had, whatever the backups are called.
         site.stack.ops("restore-point", "now")
@@ -142,4 +143,4 @@ def test_clock_of_barmans_machine(site: Site, report: Report, seconds: int) -> N
         site.stack.barman("delete", "pg", wrong)
     row.seen = f"longest commit {ledger.longest_commit():.1f} s; a backup in each time is good"
     nothing_lost_nor_failed(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()

@@ -5,10 +5,12 @@ import pytest
 from lab.machines import machine
 from tests.faults.expectations import protected_again, waits_then_resumes, went_on_alone
 from tests.faults.report import Report
-from tests.faults.site import BARMAN, TO_BARMAN, TO_POSTGRES, Site
+from tests.support.site import BARMAN, TO_BARMAN, TO_POSTGRES, Site
+
+pytestmark = pytest.mark.durability
 
 
-@pytest.mark.thorough
+@pytest.mark.deep
 def test_half_open_connection(site: Site, report: Report) -> None:
     """The receiver dies behind a partition: PostgreSQL keeps its connection, and the slot taken."""
     before = len(site.history())
@@ -24,7 +26,7 @@ def test_half_open_connection(site: Site, report: Report) -> None:
     went_on_alone(site, ledger, row, report, waited, before)
 
 
-@pytest.mark.thorough
+@pytest.mark.deep
 def test_barmans_machine_freezes(site: Site, report: Report) -> None:
     """Its connections stay, the kernel answers for it, but nothing is confirmed any more."""
     before = len(site.history())

@@ -1,4 +1,4 @@
-"""The promises of every level. Tests run in this order: the level changes on the way."""
+"""The promises of every level. In this order the level need not be changed for a row to begin."""
 
 import time
 
@@ -11,8 +11,8 @@ from tests.faults.expectations import (
     waits_then_resumes,
     went_on_alone,
 )
-from tests.faults.report import Report, Row
-from tests.faults.site import (
+from tests.faults.report import Report
+from tests.support.site import (
     ASYNC,
     BARMAN,
     FALLBACK,
@@ -23,7 +23,10 @@ from tests.faults.site import (
     UNIT,
     Site,
 )
-from tests.waiting import eventually
+from tests.support.waiting import eventually
+from tools.faults_page import Row
+
+pytestmark = pytest.mark.durability
 
 
 def kill_postmaster(site: Site) -> None:
@@ -146,6 +149,7 @@ def lose_the_database(site: Site, level: str) -> Row:
     return row
 
 
+@pytest.mark.recovery
 def test_database_machine_lost(site: Site, report: Report) -> None:
     row = lose_the_database(site, FALLBACK)
     report.rows.append(row)
@@ -156,7 +160,7 @@ def change(site: Site, level: str, row: Row) -> None:
     """`pulumi up` to `level` under load: no commit fails, none hangs."""
     with site.writing(8) as ledger:
         ledger.wait_for_more(100)
-        site.set_level(level)
+        site.stack.set_level(level)
         ledger.wait_for_more(100)
     row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
     row.seen = f"longest commit {ledger.longest_commit():.2f} s, failed {len(ledger.failures)}"
@@ -172,6 +176,7 @@ def test_level_changed_from_fallback_to_sync(site: Site, report: Report) -> None
     report.rows.append(row)
 
 
+@pytest.mark.level(SYNC)
 def test_barman_away_at_sync(site: Site, report: Report) -> None:
     before = len(site.history())
     with site.writing() as ledger:
@@ -198,6 +203,7 @@ def test_barman_away_at_sync(site: Site, report: Report) -> None:
     assert [event["event"] for event in site.history()[before:]] == ["waiting", "answered"]
 
 
+@pytest.mark.level(SYNC)
 def test_level_changed_from_sync_to_async(site: Site, report: Report) -> None:
     row = Row("`pulumi up`: durability changed under load", f"{SYNC} → {ASYNC}")
     change(site, ASYNC, row)
@@ -205,17 +211,18 @@ def test_level_changed_from_sync_to_async(site: Site, report: Report) -> None:
     assert site.guard()["exposed"] == ASYNC
 
 
-def test_control_database_machine_lost(pair: Site, report: Report) -> None:
-    pair.new_ledger()
-    row = lose_the_database(pair, ASYNC)
+@pytest.mark.recovery
+@pytest.mark.level(ASYNC)
+def test_control_database_machine_lost(site: Site, report: Report) -> None:
+    row = lose_the_database(site, ASYNC)
     row.fault += " (*control*)"
     report.rows.append(row)
     assert row.lost > 0
 
 
-def test_level_changed_from_async_to_fallback(pair: Site, report: Report) -> None:
-    pair.new_ledger()
+@pytest.mark.level(ASYNC)
+def test_level_changed_from_async_to_fallback(site: Site, report: Report) -> None:
     row = Row("`pulumi up`: durability changed under load", f"{ASYNC} → {FALLBACK}")
-    change(pair, FALLBACK, row)
-    pair.until_protected()
+    change(site, FALLBACK, row)
+    site.until_protected()
     report.rows.append(row)

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.faults.expectations import (
     IN_TIME_S,
     nothing_lost,
@@ -9,9 +11,12 @@ from tests.faults.expectations import (
     protected_again,
     recorded,
 )
-from tests.faults.report import Report, Row
-from tests.faults.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
-from tests.waiting import eventually
+from tests.faults.report import Report
+from tests.support.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
+from tests.support.waiting import eventually
+from tools.faults_page import Row
+
+pytestmark = pytest.mark.durability
 
 MIB = 2**20
 # Enough to need new segments, wherever WAL stands now.
@@ -35,7 +40,7 @@ def test_barmans_disk_full(site: Site, report: Report) -> None:
                 IN_TIME_S + 60,
             )
             ledger.wait_for_more(100)
-            assert f"/data on {BARMAN} is 100 % full" in site.reasons()
+            assert f"/data on {BARMAN} is 100 % full" in site.stack.reasons()
         row = protected_again(site, ledger, "Barman's disk full")
     row.seen = (
         f"commits waited {ledger.longest_commit():.1f} s, went on alone, interval recorded; "
@@ -43,7 +48,7 @@ def test_barmans_disk_full(site: Site, report: Report) -> None:
     )
     nothing_lost_nor_failed(site, ledger, row, report)
     assert recorded(site, before) == ["exposed", "protected"]
-    site.until_content()
+    site.stack.until_content()
 
 
 def test_postgres_disk_full(site: Site, report: Report) -> None:
@@ -51,7 +56,7 @@ def test_postgres_disk_full(site: Site, report: Report) -> None:
         with site.full(POSTGRES):
             eventually("PostgreSQL to be without WAL", lambda: not wrote(site), 120)
             assert ledger.failures
-            told = site.reasons()
+            told = site.stack.reasons()
             assert f"/data on {POSTGRES} is 100 % full" in told
             assert "make room" in told
         began = time.monotonic()
@@ -62,4 +67,4 @@ def test_postgres_disk_full(site: Site, report: Report) -> None:
         row.protected_after_s = time.monotonic() - began
     row.seen = "no commit is acknowledged; status names the disk; goes on once there is room"
     nothing_lost(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()

@@ -2,9 +2,14 @@
 
 import time
 
+import pytest
+
 from tests.faults.expectations import recorded, waits_then_resumes
-from tests.faults.report import Report, Row
-from tests.faults.site import BARMAN, FALLBACK, POSTGRES, TO_BARMAN, TO_POSTGRES, Site
+from tests.faults.report import Report
+from tests.support.site import BARMAN, FALLBACK, POSTGRES, TO_BARMAN, TO_POSTGRES, Site
+from tools.faults_page import Row
+
+pytestmark = pytest.mark.durability
 
 # systemd's WatchdogSec for the guard.
 WATCHDOG_S = 20

@@ -5,11 +5,12 @@ import time
 import pytest
 
 from tests.faults.expectations import nothing_lost
-from tests.faults.report import Report, Row
-from tests.faults.site import BARMAN, FALLBACK, POSTGRES, Site
-from tests.waiting import eventually
+from tests.faults.report import Report
+from tests.support.site import BARMAN, FALLBACK, POSTGRES, Site
+from tests.support.waiting import eventually
+from tools.faults_page import Row
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.durability, pytest.mark.deep]
 
 
 def accepting(site: Site) -> bool:
@@ -43,7 +44,7 @@ def test_power_cut(
         site.until_protected()
         row.protected_after_s = time.monotonic() - began
     nothing_lost(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()
 
 
 def test_control_database_machine_loses_power_and_nothing_was_forced(
@@ -76,4 +77,4 @@ def test_control_database_machine_loses_power_and_nothing_was_forced(
     assert row.lost > 0
     assert site.lost(ledger) == set()
     assert site.stack.sql("SHOW fsync") == "on"
-    site.until_content()
+    site.stack.until_content()

@@ -6,10 +6,11 @@ import time
 import pytest
 
 from tests.faults.expectations import nothing_lost, nothing_lost_nor_failed
-from tests.faults.report import Report, Row
-from tests.faults.site import ADDRESS, BARMAN, FALLBACK, POSTGRES, UNIT, Site
+from tests.faults.report import Report
+from tests.support.site import ADDRESS, BARMAN, FALLBACK, POSTGRES, UNIT, Site
+from tools.faults_page import Row
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.recovery, pytest.mark.deep]
 
 SEGMENTS = 40
 LOG = "/var/log/postgresql/postgresql-17-main.log"
@@ -50,13 +51,13 @@ def test_barman_out_of_reach_while_wal_is_replayed(site: Site, report: Report) -
     row.protected_after_s = time.monotonic() - began
     row.seen = "PostgreSQL stops instead of promoting; the runbook starts it again, and goes on"
     nothing_lost(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()
 
 
 def test_old_and_new_server_alive_together(site: Site, report: Report) -> None:
     """The directory that a recovery set aside is started by hand, beside the recovered server."""
     row = Row("old and new server alive together after a restore", FALLBACK)
-    site.new_backup()
+    site.stack.new_backup()
     with site.writing() as ledger:
         ledger.wait_for_more(50)
     site.recover()
@@ -94,4 +95,4 @@ def test_old_and_new_server_alive_together(site: Site, report: Report) -> None:
     row.seen = "the old one acknowledges no commit, Barman follows the new one only"
     assert site.lost(ledger) == set()
     nothing_lost_nor_failed(site, more, row, report)
-    site.until_content()
+    site.stack.until_content()

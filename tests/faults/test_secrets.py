@@ -13,11 +13,12 @@ from cryptography.x509.oid import NameOID
 
 from components import certificates
 from tests.faults.expectations import nothing_lost_nor_failed
-from tests.faults.report import Report, Row
-from tests.faults.site import ADDRESS, FALLBACK, POSTGRES, UNIT, Site
-from tests.waiting import eventually
+from tests.faults.report import Report
+from tests.support.site import ADDRESS, FALLBACK, POSTGRES, UNIT, Site
+from tests.support.waiting import eventually
+from tools.faults_page import Row
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.secrets, pytest.mark.deep]
 
 
 @pytest.mark.parametrize("what", ["password", "ssh", "tls"])
@@ -36,7 +37,7 @@ def test_rotated(site: Site, report: Report, what: str) -> None:
     nothing_lost_nor_failed(site, ledger, row, report)
     with site.writing() as after:
         after.wait_for_more(20)
-    site.until_content()
+    site.stack.until_content()
 
 
 def issued(site: Site, moment: datetime) -> str:
@@ -84,7 +85,7 @@ def test_certificate_expired_and_rotated(site: Site, report: Report) -> None:
         put(site, issued(site, now - timedelta(days=398)))
         eventually("a client to refuse", lambda: "certificate verify failed" in let_in(site))
         ledger.wait_for_more(50)
-        assert "PostgreSQL's certificate expired" in site.reasons()
+        assert "PostgreSQL's certificate expired" in site.stack.reasons()
         began = time.monotonic()
         site.stack.ops("rotate", "tls", "--yes")
         assert let_in(site) == ""
@@ -92,4 +93,4 @@ def test_certificate_expired_and_rotated(site: Site, report: Report) -> None:
         ledger.wait_for_more(50)
     row.seen = "new connections are refused, open ones go on; ops rotate tls fixes it"
     nothing_lost_nor_failed(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()

@@ -5,10 +5,13 @@ import time
 import pytest
 
 from tests.faults.expectations import nothing_lost_nor_failed, recorded, waits_then_resumes
-from tests.faults.ledger import Ledger
-from tests.faults.report import Report, Row
-from tests.faults.site import BARMAN, FALLBACK, Site
-from tests.waiting import eventually
+from tests.faults.report import Report
+from tests.support.ledger import Ledger
+from tests.support.site import BARMAN, FALLBACK, Site
+from tests.support.waiting import eventually
+from tools.faults_page import Row
+
+pytestmark = pytest.mark.durability
 
 DROP = """
 SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active;
@@ -22,7 +25,7 @@ WRITE = "SELECT pg_switch_wal(), pg_logical_emit_message(false, 'fault', repeat(
 def rejoined(site: Site, ledger: Ledger, row: Row) -> None:
     """The runbook that the status names, under load."""
     ledger.wait_for_more(50)
-    told = site.status()
+    told = site.stack.status()
     assert told["verdict"] == "unprotected"
     assert "python -m ops rejoin" in [reason["next_command"] for reason in told["reasons"]]
     began = time.monotonic()
@@ -44,10 +47,10 @@ def test_slot_dropped(site: Site, report: Report) -> None:
     )
     nothing_lost_nor_failed(site, ledger, row, report)
     assert recorded(site, before) == ["exposed", "protected"]
-    site.until_content()
+    site.stack.until_content()
 
 
-@pytest.mark.thorough
+@pytest.mark.deep
 def test_slot_invalidated(site: Site, report: Report) -> None:
     before = len(site.history())
     row = Row("slot invalidated by a small max_slot_wal_keep_size", FALLBACK)
@@ -63,7 +66,7 @@ def test_slot_invalidated(site: Site, report: Report) -> None:
             assert site.stack.sql("SELECT wal_status FROM pg_replication_slots") == "lost"
             site.power_on(BARMAN)
             eventually(
-                "the status to know", lambda: "has lost WAL" in site.reasons(), timeout_s=120
+                "the status to know", lambda: "has lost WAL" in site.stack.reasons(), timeout_s=120
             )
             rejoined(site, ledger, row)
     finally:
@@ -76,4 +79,4 @@ def test_slot_invalidated(site: Site, report: Report) -> None:
     nothing_lost_nor_failed(site, ledger, row, report)
     assert recorded(site, before) == ["exposed", "protected"]
     assert "gap before it" in site.stack.ops("window").stdout
-    site.until_content()
+    site.stack.until_content()

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.faults.expectations import nothing_lost_nor_failed
-from tests.faults.ledger import Ledger
-from tests.faults.report import Report, Row
-from tests.faults.site import BARMAN, FALLBACK, Site
+from tests.faults.report import Report
+from tests.support.ledger import Ledger
+from tests.support.site import BARMAN, FALLBACK, Site
+from tools.faults_page import Row
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.backup, pytest.mark.deep]
 
 STORE = "/data/barman/pg"
 
@@ -33,25 +34,25 @@ def verified(site: Site, backup: str) -> bool:
 def backed_up_again(site: Site, ledger: Ledger, row: Row) -> None:
     """A new backup, and it is sound."""
     began = time.monotonic()
-    assert verified(site, site.new_backup())
+    assert verified(site, site.stack.new_backup())
     row.protected_after_s = time.monotonic() - began
     ledger.wait_for_more(50)
 
 
 def test_flipped_byte_in_a_backup(site: Site, report: Report) -> None:
     row = Row("a flipped byte in a backup", FALLBACK)
-    older, damaged = site.new_backup(), site.new_backup()
+    older, damaged = site.stack.new_backup(), site.stack.new_backup()
     file = f"{STORE}/base/{damaged}/data/global/pg_filenode.map"
     with site.writing() as ledger:
         # As long as it is sound nobody complains.
         assert verified(site, damaged)
-        assert site.backups()[damaged]["restorable"]
+        assert site.stack.backups()[damaged]["restorable"]
         flip(site, file, 100)
         try:
             assert not verified(site, damaged)
-            assert not site.backups()[damaged]["restorable"]
-            assert site.backups()[damaged]["status"] == "FAILED"
-            assert f"backup {damaged} failed its verification" in site.reasons()
+            assert not site.stack.backups()[damaged]["restorable"]
+            assert site.stack.backups()[damaged]["status"] == "FAILED"
+            assert f"backup {damaged} failed its verification" in site.stack.reasons()
             assert damaged in site.refused("--backup-id", damaged)
             planned = site.stack.ops("recover", "--dry-run").stdout
             assert older in planned
@@ -61,16 +62,16 @@ def test_flipped_byte_in_a_backup(site: Site, report: Report) -> None:
             flip(site, file, 100)
         # Whole again, it counts again.
         assert verified(site, damaged)
-        assert site.backups()[damaged]["restorable"]
+        assert site.stack.backups()[damaged]["restorable"]
     row.seen = "ops verify finds it; never counted, never restored, the older one is used instead"
     nothing_lost_nor_failed(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()
 
 
 @pytest.mark.parametrize("how", ["flipped", "missing"])
 def test_archived_wal(site: Site, report: Report, how: str) -> None:
     row = Row(f"a {how} archived WAL file", FALLBACK)
-    backup = site.new_backup()
+    backup = site.stack.new_backup()
     with site.writing() as ledger:
         before = datetime.now(UTC)
         # Commits after it, in a segment that stays whole.
@@ -95,7 +96,7 @@ def test_archived_wal(site: Site, report: Report, how: str) -> None:
             # What lies before the gap can still be had.
             site.stack.ops("recover", "--dry-run", "--target-time", before.isoformat())
             backed_up_again(site, ledger, row)
-            site.until_content()
+            site.stack.until_content()
             stretches = json.loads(site.stack.ops("window", "--json").stdout)["intervals"]
             assert stretches[-1]["after_gap"]
         finally:
@@ -108,4 +109,4 @@ def test_archived_wal(site: Site, report: Report, how: str) -> None:
         "the gap shows in ops window; a time behind it is refused until there is a new backup"
     )
     nothing_lost_nor_failed(site, ledger, row, report)
-    site.until_content()
+    site.stack.until_content()

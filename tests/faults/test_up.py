@@ -6,10 +6,11 @@ import time
 import pytest
 
 from tests.faults.expectations import nothing_lost_nor_failed
-from tests.faults.report import Report, Row
-from tests.faults.site import BARMAN, FALLBACK, Site
+from tests.faults.report import Report
+from tests.support.site import BARMAN, FALLBACK, Site
+from tools.faults_page import Row
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.provider, pytest.mark.deep]
 
 # Something in every layer: security rules, a disk and its file system, both machines' settings.
 CHANGES = {
@@ -45,7 +46,7 @@ def test_up_interrupted_at_every_resource(site: Site, report: Report) -> None:
     row = Row("`pulumi up` killed at every resource that it changes, then run again", FALLBACK)
     at: set[str] = set()
     for name, (changed, _) in CHANGES.items():
-        site.set(name, changed)
+        site.stack.set(name, changed)
     site.stack.pulumi("config", "set", *ANOTHER_NETWORK, "10.31.0.0/24")
     try:
         with site.writing() as ledger:
@@ -58,15 +59,16 @@ def test_up_interrupted_at_every_resource(site: Site, report: Report) -> None:
             ledger.wait_for_more(50)
     finally:
         for name, (_, before) in CHANGES.items():
-            site.set(name, before)
+            site.stack.set(name, before)
         site.stack.pulumi("config", "rm", *ANOTHER_NETWORK)
-        site.up()
+        site.stack.up()
     row.seen = f"killed {len(at)} times; the last run finishes, no commit failed"
     nothing_lost_nor_failed(site, ledger, row, report)
     assert {"postgres-configure", "backup-join"} <= {name.split(" ")[1] for name in at}
-    site.until_content()
+    site.stack.until_content()
 
 
+@pytest.mark.recovery
 def test_barman_machine_lost(site: Site, report: Report) -> None:
     before = len(site.history())
     row = Row("Barman's machine and its disk lost, rebuilt as its page says", FALLBACK)
@@ -81,4 +83,4 @@ def test_barman_machine_lost(site: Site, report: Report) -> None:
     row.seen = f"commits waited {ledger.longest_commit():.1f} s, went on alone, interval recorded"
     nothing_lost_nor_failed(site, ledger, row, report)
     assert "exposed" in [event["event"] for event in site.history()[before:]]
-    site.until_content()
+    site.stack.until_content()

@@ -10,9 +10,11 @@ import pytest
 
 from lab.net import client, fabric
 from settings.images import IMAGES
-from tests.lab import recovery_site
-from tests.lab.alert_site import Inbox, watched
-from tests.lab.stack import Application, Stack, copy_checkout, image
+from tests.support.alerts import Inbox, watched
+from tests.support.application import Application
+from tests.support.checkout import copy_checkout
+from tests.support.site import Site, with_client
+from tests.support.stack import Stack, standing
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,16 +27,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
+def image(pytestconfig: pytest.Config) -> str:
+    """The operating system that this run tests on."""
+    return str(pytestconfig.getoption("image"))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Stack]:
     """The stack, up."""
     if os.geteuid() != 0:
         pytest.fail("the end-to-end tests need root; type: sudo make test-lab")
-    made = Stack(copy_checkout(tmp_path_factory.mktemp("checkout"), image=image(pytestconfig)))
-    try:
-        made.lab_command("up")
+    with standing(copy_checkout(tmp_path_factory.mktemp("checkout"), image=image)) as made:
         yield made
-    finally:
-        made.lab_command("down", "--yes-delete-data", check=False)
 
 
 @pytest.fixture
@@ -48,9 +52,9 @@ def application(stack: Stack) -> Iterator[Application]:
 
 
 @pytest.fixture(scope="module")
-def site(stack: Stack) -> Iterator[recovery_site.Stack]:
-    """The stack with a writer of its own, for what happens to rows."""
-    with recovery_site.with_writer(stack) as writable:
+def site(stack: Stack) -> Iterator[Site]:
+    """The stack with a client of its own, for what happens to rows."""
+    with with_client(stack) as writable:
         yield writable
 
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.lab.alert_site import BARMAN, EXPORTER, POSTGRES, RULES, Inbox, changed
-from tests.lab.stack import Stack
+from tests.support.alerts import EXPORTER, RULES, Inbox, changed
+from tests.support.stack import BARMAN, POSTGRES, Stack
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.monitoring, pytest.mark.deep]
 
 GUARD = "/etc/durability-guard.json"
 STORE = "/data/barman/pg"

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.alert_site import BARMAN, POSTGRES, Inbox
-from tests.lab.stack import Stack
+from tests.support.alerts import Inbox
+from tests.support.stack import BARMAN, POSTGRES, Stack
+
+pytestmark = pytest.mark.monitoring
 
 HOLD_RECEIVER = """
 set -eu

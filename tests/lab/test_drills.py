@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.stack import Stack
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.recovery
 
 SCRATCH = "/data/restore-drill"
 HISTORY = "/var/lib/restore-drill/history.jsonl"

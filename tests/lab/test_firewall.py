@@ -20,9 +20,12 @@ from lab.net.client import Client
 from lab.net.firewall import allows
 from lab.net.topology import Access, Direction, Nic, SecurityRule, Subnet, Topology, VirtualNetwork
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("nft"), reason="needs root and nftables"
-)
+pytestmark = [
+    pytest.mark.network,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not shutil.which("nft"), reason="needs root and nftables"
+    ),
+]
 
 ANY = ("*",)
 PORTS = (22, 5432, 8080)

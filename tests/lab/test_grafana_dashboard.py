@@ -3,8 +3,12 @@
 import json
 import time
 
-from tests.lab.stack import Stack
+import pytest
+
+from tests.support.stack import Stack
 from tools.grafana_dashboard import TARGET
+
+pytestmark = pytest.mark.monitoring
 
 ASK = """
 import json, sys, urllib.error, urllib.parse, urllib.request

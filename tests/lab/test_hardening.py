@@ -4,7 +4,10 @@ import re
 
 import pytest
 
-from tests.lab.stack import CHECKOUT, Stack
+from tests.support.checkout import CHECKOUT
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.machines
 
 SERVICE_USER = {"postgres-lab": "postgres", "barman-lab": "barman"}
 MACHINES = tuple(SERVICE_USER)

@@ -2,27 +2,25 @@
 
 import json
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
-import psycopg
 import pytest
 
 from lab import teardown
 from lab.machines import machine
 from lab.names import Lab
-from lab.net import client
-from tests.lab.stack import Application, Stack, copy_checkout, image
+from tests.support.checkout import copy_checkout
+from tests.support.site import with_client
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.provider
 
 
 @pytest.fixture(scope="module")
-def interrupted(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Iterator[Stack]:
+def interrupted(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Stack]:
     """A lab whose first `up` was killed, its engine too, when both machines had been started."""
-    stack = Stack(copy_checkout(tmp_path_factory.mktemp("checkout"), image=image(pytestconfig)))
+    stack = Stack(copy_checkout(tmp_path_factory.mktemp("checkout"), image=image))
     first = subprocess.Popen(
         [".venv/bin/python", "-m", "lab", "up"],
         cwd=stack.root,
@@ -111,42 +109,6 @@ def test_a_change_that_would_replace_the_disks_is_refused(interrupted: Stack) ->
     assert interrupted.sql("SELECT 1") == "1"
 
 
-@contextmanager
-def writing(stack: Stack) -> Iterator[list[int]]:
-    """An application that commits one row after the other; fails if one commit fails. Gives the
-    rows that were acknowledged so far."""
-    attached = client.attach(stack.lab, "writer", "10.30.0.11/24")
-    acknowledged: list[int] = []
-    failed: list[Exception] = []
-    enough = threading.Event()
-
-    def write(connection: psycopg.Connection) -> None:
-        try:
-            while not enough.is_set():
-                row = len(acknowledged)
-                connection.execute("INSERT INTO written VALUES (%s, repeat('x', 1000))", (row,))
-                acknowledged.append(row)
-        except psycopg.Error as error:
-            failed.append(error)
-
-    try:
-        application = Application(attached, stack.outputs["databases"]["app"]["uri"])
-        with application.connect() as connection:
-            connection.execute("CREATE TABLE written (id int, filler text)")
-            thread = threading.Thread(target=write, args=(connection,))
-            thread.start()
-            try:
-                yield acknowledged
-            finally:
-                enough.set()
-                thread.join()
-            assert failed == []
-            found = connection.execute("SELECT count(*) FROM written").fetchone()
-            assert found == (len(acknowledged),)
-    finally:
-        attached.detach()
-
-
 def data_disk_gib(stack: Stack, name: str) -> float:
     """The size of the file system at /data."""
     return int(stack.on(name, "df -B1 --output=size /data | tail -1")) / 2**30
@@ -161,16 +123,15 @@ def test_both_disks_grow_under_write_load(interrupted: Stack) -> None:
     stack.pulumi("config", "set", "postgres-barman:barmanDiskGb", "320")
     plan = json.loads(stack.pulumi("preview", "--json", "--non-interactive").stdout)
     assert {step["op"] for step in plan["steps"]} == {"same", "update"}
-    with writing(stack) as acknowledged:
-        stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive")
-        for name, gib in sizes.items():
-            assert 0.98 * gib < data_disk_gib(stack, name) <= gib
-        before = len(acknowledged)
-        deadline = time.monotonic() + 60
-        while len(acknowledged) <= before:
-            assert time.monotonic() < deadline, "no commit since the disks have grown"
-            time.sleep(0.1)
-    assert before > 0
+    with with_client(stack) as site:
+        site.new_ledger()
+        with site.writing() as ledger:
+            stack.up()
+            for name, gib in sizes.items():
+                assert 0.98 * gib < data_disk_gib(stack, name) <= gib
+            ledger.wait_for_more(20, 60)
+        assert ledger.failures == []
+        assert site.lost(ledger) == set()
     assert {name: stack.on(name, "uptime -s") for name in sizes} == boots
 
 

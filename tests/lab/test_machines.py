@@ -20,9 +20,12 @@ from lab.names import Lab
 from lab.net import fabric
 from lab.net.topology import Nic, SecurityRule, Subnet, Topology, VirtualNetwork
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("systemd-nspawn"), reason="needs root and nspawn"
-)
+pytestmark = [
+    pytest.mark.provider,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not shutil.which("systemd-nspawn"), reason="needs root and nspawn"
+    ),
+]
 
 NAME = "trial"
 ADDRESS, MAC = "10.67.0.4", "02:00:00:00:67:04"

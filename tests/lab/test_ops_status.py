@@ -3,7 +3,11 @@
 import json
 import time
 
-from tests.lab.stack import Stack
+import pytest
+
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.monitoring
 
 
 def test_a_new_stack_is_protected(stack: Stack) -> None:
@@ -25,7 +29,7 @@ def test_a_stopped_receiver_is_unprotected_until_it_is_back(stack: Stack) -> Non
     stack.on("barman-lab", "mv /root/barman /etc/cron.d/")
     assert done.returncode == 2
     assert "receiver" in done.stdout
-    _wait_protected(stack)
+    stack.until_content()
 
 
 def test_a_machine_that_is_off_is_named(stack: Stack) -> None:
@@ -38,14 +42,7 @@ def test_a_machine_that_is_off_is_named(stack: Stack) -> None:
     assert "postgres-lab cannot be reached" in page
     assert stack.outputs["postgres"]["name"] in page
     assert "postgres-lab cannot be reached" in said
-    _wait_protected(stack)
-
-
-def _wait_protected(stack: Stack) -> None:
-    deadline = time.monotonic() + 180
-    while (done := stack.ops("status", check=False)).returncode:
-        assert time.monotonic() < deadline, done.stdout
-        time.sleep(3)
+    stack.until_content()
 
 
 def test_capacity_is_measured_on_both_machines(stack: Stack) -> None:

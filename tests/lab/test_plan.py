@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.stack import checkout_files, copy_checkout
+from tests.support.checkout import checkout_files, copy_checkout
+
+pytestmark = pytest.mark.provider
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,12 +1,13 @@
 """A recovery cut off anywhere: killed at every step, with both endings."""
 
-from pathlib import Path
-
 import pytest
 
 from ops.recover.procedure import procedure
 from ops.runbook.steps import Step
-from tests.lab.recovery_site import Stack, kill_at, wait_for
+from tests.support.running import kill_at, wait_for
+from tests.support.site import Site
+
+pytestmark = pytest.mark.recovery
 
 STEPS = procedure("recover")
 
@@ -15,53 +16,53 @@ def number_of(step: Step) -> int:
     return STEPS.index(step) + 1
 
 
-def test_killed_at_every_step_and_resumed(site: Stack, tmp_path: Path) -> None:
+def test_killed_at_every_step_and_resumed(site: Site) -> None:
     """One recovery, killed as soon as each of its steps has begun."""
     site.new_ledger()
-    ids = {e.id for e in site.write_for(tmp_path / "ledger", 0.2)}
-    kill_at(site.start_ops("recover", "--yes"), 1)
+    ids = {commit.id for commit in site.write_for(0.2)}
+    kill_at(site.stack.start_ops("recover", "--yes"), 1)
     for number, step in enumerate(STEPS[1:], 2):
-        kill_at(site.start_ops("recover", "--resume"), number)
+        kill_at(site.stack.start_ops("recover", "--resume"), number)
         if step.final:
-            refused = site.ops("recover", "--abort", check=False)
+            refused = site.stack.ops("recover", "--abort", check=False)
             assert refused.returncode == 2
             assert "gone too far to be aborted" in " ".join(refused.stderr.split())
-    (said,) = site.up.follow("interrupted")
+    (said,) = site.stack.follow("interrupted")
     assert "PROTECTED" in said
     assert site.ids() >= ids
-    site.assert_protected()
+    site.stack.assert_protected()
 
 
 @pytest.mark.parametrize("step", [s for s in STEPS if not s.final], ids=lambda step: step.name)
-def test_killed_within_a_step_and_taken_back(site: Stack, tmp_path: Path, step: Step) -> None:
+def test_killed_within_a_step_and_taken_back(site: Site, step: Step) -> None:
     site.new_ledger()
-    ids = {e.id for e in site.write_for(tmp_path / "ledger", 0.2)}
+    ids = {commit.id for commit in site.write_for(0.2)}
     timeline = site.sql("SELECT timeline_id FROM pg_control_checkpoint()")
     # The last step that can be taken back is short: it may be over before the signal comes.
-    kill_at(site.start_ops("recover", "--yes"), number_of(step), 0.0 if step is LAST else 0.3)
-    site.ops("recover", "--abort")
+    kill_at(site.stack.start_ops("recover", "--yes"), number_of(step), 0.0 if step is LAST else 0.3)
+    site.stack.ops("recover", "--abort")
     assert site.ids() == ids
     assert site.sql("SELECT timeline_id FROM pg_control_checkpoint()") == timeline
-    site.wait_protected()
+    site.stack.until_content()
 
 
 LAST = [step for step in STEPS if not step.final][-1]
 
 
-@pytest.mark.thorough
+@pytest.mark.deep
 @pytest.mark.parametrize("machine", ["postgres", "barman"])
 @pytest.mark.parametrize("step", ["restore", "replay"])
-def test_a_power_cut_within_a_step(site: Stack, tmp_path: Path, machine: str, step: str) -> None:
+def test_a_power_cut_within_a_step(site: Site, machine: str, step: str) -> None:
     site.new_ledger()
-    ids = {e.id for e in site.write_for(tmp_path / "ledger", 0.2)}
-    runbook = site.start_ops("recover", "--yes")
+    ids = {commit.id for commit in site.write_for(0.2)}
+    runbook = site.stack.start_ops("recover", "--yes")
     wait_for(runbook, number_of(next(s for s in STEPS if s.name == step)))
-    site.up.lab_command("kill", f"{machine}-lab")
-    site.up.lab_command("power-on", f"{machine}-lab")
+    site.stack.lab_command("kill", f"{machine}-lab")
+    site.stack.lab_command("power-on", f"{machine}-lab")
     said, _ = runbook.communicate(timeout=600)
     # Where the step did not need the machine at that moment, the run just goes on.
     if runbook.returncode:
         assert runbook.returncode == 2, said
         site.finish()
     assert site.ids() == ids
-    site.wait_protected()
+    site.stack.until_content()

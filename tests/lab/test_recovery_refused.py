@@ -2,12 +2,14 @@
 
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from ops.recover.procedure import procedure
-from tests.lab.recovery_site import Stack, kill_at, wait_for
+from tests.support.running import kill_at, wait_for
+from tests.support.site import Site
+
+pytestmark = pytest.mark.recovery
 
 # With every effect but one left out, the next step's guard is what stands before the data.
 WITHOUT_THE_STOP_STEP = """
@@ -33,32 +35,24 @@ ALL_OF_IT = (
 SET_ASIDE = [step.name for step in procedure("recover")].index("aside") + 1
 
 
-def alive(site: Stack) -> str:
-    """What no refused recovery changes: which start of the server this is, and its timeline."""
-    return site.sql("SELECT pg_postmaster_start_time(), timeline_id FROM pg_control_checkpoint()")
-
-
 def said_by(done: subprocess.CompletedProcess[str]) -> str:
     """Everything it said, without the breaks of lines that are longer than the screen."""
     return " ".join((done.stdout + done.stderr).split())
 
 
-def refused(site: Stack, *words: str) -> str:
+def refused(site: Site, *words: str) -> str:
     """What the refusal says; the server did not notice anything."""
-    before = alive(site)
-    done = site.ops("recover", "--yes", *words, check=False)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "Nothing was changed." in said_by(done)
-    assert alive(site) == before
-    return said_by(done)
+    said = site.refused(*words)
+    assert "Nothing was changed." in said
+    return said
 
 
-def newest_backup(site: Stack) -> str:
-    return json.loads(site.ops("backups", "--json").stdout)["backups"][0]["id"]
+def newest_backup(site: Site) -> str:
+    return json.loads(site.stack.ops("backups", "--json").stdout)["backups"][0]["id"]
 
 
-def test_a_damaged_backup(site: Stack) -> None:
-    site.up.follow("no-good-backup")
+def test_a_damaged_backup(site: Site) -> None:
+    site.stack.follow("no-good-backup")
     backup = newest_backup(site)
     file = f"/data/barman/pg/base/{backup}/data/global/pg_filenode.map"
     flip = f"f = open('{file}', 'r+b'); byte = f.read(1)[0]; f.seek(0); f.write(bytes([byte ^ 1]))"
@@ -66,43 +60,43 @@ def test_a_damaged_backup(site: Stack) -> None:
     try:
         assert f"Backup {backup} is damaged" in refused(site)
         assert f"ops verify {backup}" in refused(site, "--backup-id", backup)
-        site.up.follow("backup-is-damaged")
+        site.stack.follow("backup-is-damaged")
     finally:
         site.on_barman(f'python3 -c "{flip}"')
-    planned = said_by(site.ops("recover", "--dry-run", "--backup-id", backup))
+    planned = said_by(site.stack.ops("recover", "--dry-run", "--backup-id", backup))
     assert "every file is as PostgreSQL sent it" in planned
 
 
-def test_no_room_on_either_side(site: Stack) -> None:
+def test_no_room_on_either_side(site: Site) -> None:
     with site.filled("postgres-lab", 512 * 2**20):
         assert "enlarge postgresDiskGb" in refused(site)
-        cloned = site.ops("clone", "--immediate", check=False)
+        cloned = site.stack.ops("clone", "--immediate", check=False)
         assert cloned.returncode == 2
         assert "enlarge postgresDiskGb" in said_by(cloned)
     with site.filled("barman-lab", 512 * 2**20):
         assert "enlarge barmanDiskGb" in refused(site)
 
 
-def test_a_disk_that_fills_up_later_undoes_it(site: Stack, tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_later_undoes_it(site: Site) -> None:
     site.new_ledger()
-    ids = {e.id for e in site.write_for(tmp_path / "ledger", 0.2)}
-    kill_at(site.start_ops("recover", "--yes"), SET_ASIDE)
+    ids = {commit.id for commit in site.write_for(0.2)}
+    kill_at(site.stack.start_ops("recover", "--yes"), SET_ASIDE)
     with site.filled("postgres-lab", 4 * 2**20):
-        done = site.ops("recover", "--resume", check=False)
+        done = site.stack.ops("recover", "--resume", check=False)
     assert done.returncode == 2
     assert "Step restore failed" in said_by(done)
     assert "No space left" in said_by(done)
     assert "put back as it was" in said_by(done)
     assert site.ids() == ids
-    site.wait_protected()
+    site.stack.until_content()
 
 
-def test_a_damaged_index_in_what_was_restored_undoes_it(site: Stack, tmp_path: Path) -> None:
+def test_a_damaged_index_in_what_was_restored_undoes_it(site: Site) -> None:
     site.new_ledger()
-    ids = {e.id for e in site.write_for(tmp_path / "ledger", 0.2)}
+    ids = {commit.id for commit in site.write_for(0.2)}
     site.sql(CHANGED_COLLATION)
     try:
-        done = site.ops("recover", "--yes", check=False)
+        done = site.stack.ops("recover", "--yes", check=False)
         assert done.returncode == 2, done.stdout
         assert "damaged: app.public.fickle_i" in said_by(done)
         assert "--accept-damage" in said_by(done)
@@ -111,17 +105,17 @@ def test_a_damaged_index_in_what_was_restored_undoes_it(site: Stack, tmp_path: P
         assert site.sql("SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'") == "0"
     finally:
         site.sql(ALL_OF_IT)
-    site.wait_protected()
+    site.stack.until_content()
 
 
-def test_the_guard_stands_where_the_stop_step_does_nothing(site: Stack) -> None:
-    before = alive(site)
-    done = site.ops_patched(WITHOUT_THE_STOP_STEP, "recover", "--yes")
+def test_the_guard_stands_where_the_stop_step_does_nothing(site: Site) -> None:
+    before = site.alive()
+    done = site.stack.ops_patched(WITHOUT_THE_STOP_STEP, "recover", "--yes")
     assert done.returncode == 2
     assert "PostgreSQL does not stop" in said_by(done)
     assert "put back as it was" in said_by(done)
-    assert alive(site) == before
-    site.wait_protected()
+    assert site.alive() == before
+    site.stack.until_content()
 
 
 @pytest.mark.parametrize(
@@ -137,18 +131,18 @@ def test_the_guard_stands_where_the_stop_step_does_nothing(site: Stack) -> None:
         (["--timeline", "4711"], "Barman holds nothing of timeline 4711"),
     ],
 )
-def test_a_point_that_is_none(site: Stack, words: list[str], said: str) -> None:
+def test_a_point_that_is_none(site: Site, words: list[str], said: str) -> None:
     assert said in refused(site, *words)
 
 
-def test_a_second_one_is_told_whose_the_first_is(site: Stack) -> None:
-    first = site.start_ops("recover", "--yes")
+def test_a_second_one_is_told_whose_the_first_is(site: Site) -> None:
+    first = site.stack.start_ops("recover", "--yes")
     wait_for(first, 1)
-    second = site.ops("recover", "--yes", check=False)
-    resumed = site.ops("recover", "--abort", check=False)
+    second = site.stack.ops("recover", "--yes", check=False)
+    resumed = site.stack.ops("recover", "--abort", check=False)
     rest, _ = first.communicate()
     assert (second.returncode, resumed.returncode) == (2, 2)
     assert "A run is under way: recover" in said_by(second)
     assert "Another runbook is at work on barman-lab: recover" in said_by(resumed)
     assert first.returncode == 0, rest
-    site.assert_protected()
+    site.stack.assert_protected()

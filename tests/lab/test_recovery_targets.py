@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.lab.recovery_site import Entry, Stack, moment
+from tests.support.ledger import Commit, moment
+from tests.support.site import Site
+
+pytestmark = pytest.mark.recovery
 
 
-def surely(entries: list[Entry], at: float) -> tuple[set[int], set[int]]:
+def surely(entries: list[Commit], at: float) -> tuple[set[int], set[int]]:
     """Ids committed before `at` for sure, and after it for sure."""
     return {e.id for e in entries if e.after <= at}, {e.id for e in entries if e.before > at}
 
@@ -17,7 +20,7 @@ def surely(entries: list[Entry], at: float) -> tuple[set[int], set[int]]:
 class History:
     """Some seconds of writing and then a DROP TABLE, on `timeline`."""
 
-    entries: list[Entry]
+    entries: list[Commit]
     dropped: float
     timeline: int
     xid: int
@@ -26,18 +29,17 @@ class History:
 
 
 @pytest.fixture(scope="module")
-def history(site: Stack, tmp_path_factory: pytest.TempPathFactory) -> History:
+def history(site: Site) -> History:
     site.new_ledger()
-    folder = tmp_path_factory.mktemp("history")
-    entries = site.write_for(folder / "first", 3.0)
+    entries = site.write_for(3.0)
     time.sleep(0.5)
     middle = time.time()
     # One row more and no others around it: what these three name is known exactly.
     xid = int(site.sql("INSERT INTO ledger VALUES (-1); SELECT pg_current_xact_id()").split()[-1])
     lsn = site.sql("SELECT pg_current_wal_insert_lsn()")
-    site.ops("restore-point", "middle")
+    site.stack.ops("restore-point", "middle")
     time.sleep(0.5)
-    entries += site.write_for(folder / "second", 3.0)
+    entries += site.write_for(3.0)
     time.sleep(1.0)
     dropped = time.time()
     site.sql("DROP TABLE ledger")
@@ -48,7 +50,7 @@ def history(site: Stack, tmp_path_factory: pytest.TempPathFactory) -> History:
 
 
 @pytest.mark.parametrize("where", ["early", "late", "seconds before the drop"])
-def test_a_moment(site: Stack, history: History, where: str) -> None:
+def test_a_moment(site: Site, history: History, where: str) -> None:
     first, last = history.entries[0].before, history.entries[-1].after
     at = {
         "early": first + 0.2 * (last - first),
@@ -56,29 +58,30 @@ def test_a_moment(site: Stack, history: History, where: str) -> None:
         "seconds before the drop": history.dropped - 0.5,
     }[where]
     if where == "early":
-        site.up.follow("bad-data-everywhere", {"2026-05-01 14:29:00+00:00": moment(at)})
-        site.assert_protected()
+        site.stack.follow("bad-data-everywhere", {"2026-05-01 14:29:00+00:00": moment(at)})
     else:
         # Now the moment lies on an older timeline than the newest.
         site.recover("--target-time", moment(at), "--timeline", str(history.timeline))
+    site.stack.assert_protected()
     before, after = surely(history.entries, at)
     assert before <= site.ids()
     assert not after & site.ids()
 
 
 @pytest.mark.parametrize("kind", ["xid", "lsn", "name"])
-def test_a_transaction_a_position_a_name(site: Stack, history: History, kind: str) -> None:
+def test_a_transaction_a_position_a_name(site: Site, history: History, kind: str) -> None:
     value = {"xid": str(history.xid), "lsn": history.lsn, "name": "middle"}[kind]
     site.recover(f"--target-{kind}", value, "--timeline", str(history.timeline))
+    site.stack.assert_protected()
     before, after = surely(history.entries, history.middle)
     assert site.ids() == before | {-1}
     assert after
 
 
 def test_a_moment_on_an_abandoned_timeline_is_refused_without_its_number(
-    site: Stack, history: History
+    site: Site, history: History
 ) -> None:
-    done = site.ops("recover", "--target-time", moment(history.dropped), "--yes", check=False)
+    done = site.stack.ops("recover", "--target-time", moment(history.dropped), "--yes", check=False)
     assert done.returncode == 2
     assert f"--timeline {history.timeline}" in done.stderr
-    site.assert_protected()
+    site.stack.assert_protected()

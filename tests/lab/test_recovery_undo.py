@@ -1,23 +1,27 @@
 """A recovery to a point after an earlier recovery, and back again."""
 
 import time
-from pathlib import Path
 
-from tests.lab.recovery_site import Entry, Stack
+import pytest
+
+from tests.support.ledger import Commit
+from tests.support.site import Site
+
+pytestmark = pytest.mark.recovery
 
 
-def test_after_a_recovery_forward_again_and_undone(site: Stack, tmp_path: Path) -> None:
+def test_after_a_recovery_forward_again_and_undone(site: Site) -> None:
     site.new_ledger()
-    entries = site.write_for(tmp_path / "ledger", 1.0)
-    more: list[Entry] = []
+    entries = site.write_for(1.0)
+    more: list[Commit] = []
 
     def the_change_goes_wrong() -> None:
-        more.extend(site.write_for(tmp_path / "more", 1.0))
+        more.extend(site.write_for(1.0))
         time.sleep(1.0)
 
-    site.up.follow("before-a-risky-change", after={1: the_change_goes_wrong})
-    site.assert_protected()
+    site.stack.follow("before-a-risky-change", after={1: the_change_goes_wrong})
+    site.stack.assert_protected()
     assert site.ids() == {e.id for e in entries}
-    site.up.follow("undo-a-recovery")
+    site.stack.follow("undo-a-recovery")
     assert site.ids() == {e.id for e in entries + more}
-    site.assert_protected()
+    site.stack.assert_protected()

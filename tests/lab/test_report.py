@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from ops.report.page import render
-from tests.lab.browser import Browser, browser
-from tests.lab.stack import Stack
+from tests.support.browser import Browser, browser
+from tests.support.stack import Stack
 from tests.unit.ops.report_states import STATES
+
+pytestmark = pytest.mark.monitoring
 
 PHONE, DESK = 360, 1280
 TAB, ENTER = "\ue004", "\ue007"

@@ -1,9 +1,6 @@
 """New secrets for old under write load: no commit fails, the old ones are refused."""
 
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,79 +8,38 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.lab.recovery_site import Stack
-from tests.lab.stack import Application
+from tests.support.application import Application
+from tests.support.ledger import Ledger
+from tests.support.site import Site
 
-# One session for the whole time, as a client's pool has it; the first failed commit ends it.
-SESSION = """
-import signal, sys, time
-import psycopg
-told = []
-signal.signal(signal.SIGTERM, lambda *_: told.append(True))
-with psycopg.connect(sys.stdin.readline().strip(), autocommit=True) as connection:
-    while not told:
-        done = connection.execute("INSERT INTO ledger DEFAULT VALUES RETURNING id")
-        print(done.fetchone()[0], flush=True)
-        time.sleep(0.01)
-"""
+pytestmark = pytest.mark.secrets
+
 ALLOWED = "Authenticated to"
 POSTGRES = "postgres@10.20.0.4"
 
 
-class Load:
-    """A client that commits without a pause, from outside both machines."""
-
-    def __init__(self, site: Stack, into: Path) -> None:
-        self._site = site
-        self._into = into
-        uri = site.up.outputs["databases"]["app"]["uri"]
-        self._session = site.client.start([sys.executable, "-c", SESSION])
-        assert self._session.stdin and self._session.stdout
-        self._session.stdin.write(uri + "\n")
-        self._session.stdin.close()
-        self._copy = subprocess.Popen(["tee", str(into)], stdin=self._session.stdout, stdout=-3)
-        self._session.stdout.close()
-        deadline = time.monotonic() + 60
-        while not self.acknowledged():
-            assert time.monotonic() < deadline, "nothing was written"
-            time.sleep(0.1)
-
-    def acknowledged(self) -> set[int]:
-        lines = self._into.read_text().splitlines(keepends=True) if self._into.exists() else []
-        return {int(line) for line in lines if line.endswith("\n")}
-
-    def end(self) -> None:
-        """Every commit was acknowledged, and is there."""
-        before = len(self.acknowledged())
-        deadline = time.monotonic() + 30
-        while len(self.acknowledged()) == before and self._session.poll() is None:
-            assert time.monotonic() < deadline, "commits hang"
-            time.sleep(0.1)
-        self.stop()
-        assert self._session.stderr
-        assert self._session.returncode == 0, self._session.stderr.read()
-        assert self.acknowledged() <= self._site.ids()
-
-    def stop(self) -> None:
-        self._session.send_signal(signal.SIGTERM)
-        self._session.wait()
-        self._copy.wait()
-
-
 @contextmanager
-def load(site: Stack, into: Path) -> Iterator[Load]:
+def load(site: Site) -> Iterator[Ledger]:
+    """A client that commits all the time, from outside both machines."""
     site.new_ledger()
-    under = Load(site, into)
     try:
-        yield under
+        with site.writing(1) as ledger:
+            yield ledger
     finally:
-        under.stop()
-        site.up.read_outputs_again()
+        site.stack.read_outputs_again()
 
 
-def opens(site: Stack, private_key: str, folder: Path) -> bool:
+def end(site: Site, ledger: Ledger) -> None:
+    """Commits go on; all of them were acknowledged in the one session, and are there."""
+    ledger.wait_for_more(1)
+    ledger.stop()
+    assert ledger.failures == []
+    assert site.lost(ledger) == set()
+
+
+def opens(site: Site, private_key: str, folder: Path) -> bool:
     """Whether the operator's way into the Barman machine is open to this key."""
-    barman = site.up.outputs["barman"]
+    barman = site.stack.outputs["barman"]
     key, known = folder / "key", folder / "known_hosts"
     key.touch(0o600)
     key.write_text(private_key)
@@ -101,7 +57,7 @@ def opens(site: Stack, private_key: str, folder: Path) -> bool:
     return done.returncode == 0
 
 
-def machine_key_opens(site: Stack, key: str) -> bool:
+def machine_key_opens(site: Site, key: str) -> bool:
     """Whether PostgreSQL's machine lets a key of Barman's in."""
     told = site.on_barman(
         f"ssh -n -v -i {key} -o IdentitiesOnly=yes -o BatchMode=yes "
@@ -112,21 +68,21 @@ def machine_key_opens(site: Stack, key: str) -> bool:
 
 
 def test_secrets_are_rotated_while_clients_write(
-    site: Stack, application: Application, tmp_path: Path
+    site: Site, application: Application, tmp_path: Path
 ) -> None:
-    before = site.up.outputs
+    before = site.stack.outputs
     own = "/var/lib/barman/.ssh/id_ed25519"
     site.on_barman(f"install -m 600 {own} /root/old-key")
-    with load(site, tmp_path / "acknowledged") as under:
-        certificate, _ = site.up.follow("certificate-ends")
+    with load(site) as ledger:
+        certificate, _ = site.stack.follow("certificate-ends")
         # The page ends the owner's sessions at its end.
-        password, ssh, _ = site.up.follow("rotate-secrets", after={2: under.end})
+        password, ssh, _ = site.stack.follow("rotate-secrets", after={2: lambda: end(site, ledger)})
     assert "the new password works, the old one is refused" in password
     assert "the operator's old key is refused by both" in ssh
     for said in (certificate, password, ssh):
         assert "PROTECTED" in said
         assert "UNPROTECTED" not in said
-    after = site.up.outputs
+    after = site.stack.outputs
     assert after["rotations"] == {**after["rotations"], "ssh": after["rotations"]["sshNext"]}
     assert all(after["rotations"].values())
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
@@ -140,25 +96,25 @@ def test_secrets_are_rotated_while_clients_write(
     assert after["caCertificate"] == before["caCertificate"]
 
 
-def test_a_rotation_that_is_killed_is_finished_by_the_next(site: Stack, tmp_path: Path) -> None:
-    with load(site, tmp_path / "acknowledged") as under:
-        running = site.start_ops("rotate", "password", "--yes")
+def test_a_rotation_that_is_killed_is_finished_by_the_next(site: Site) -> None:
+    with load(site) as ledger:
+        running = site.stack.start_ops("rotate", "password", "--yes")
         assert running.stdout
         seen = ""
         for line in running.stdout:
             seen += line
             # Secrets are made, and on their way to both machines.
             if "barman-configure updating" in line:
-                site.up.kill_engines()
+                site.stack.kill_engines()
                 break
         rest, _ = running.communicate()
         assert running.returncode == 2, seen + rest
         assert "The rotation is unfinished" in rest
         assert "python -m ops rotate password" in rest
-        marks = site.up.pulumi("config", "get", "--path", "rotations.password").stdout
-        site.up.pulumi("cancel", "--yes")
-        again = site.ops("rotate", "password", "--yes").stdout
+        marks = site.stack.pulumi("config", "get", "--path", "rotations.password").stdout
+        site.stack.pulumi("cancel", "--yes")
+        again = site.stack.ops("rotate", "password", "--yes").stdout
         assert "An earlier run began this" in again
-        assert site.up.pulumi("config", "get", "--path", "rotations.password").stdout == marks
-        under.end()
-    site.assert_protected()
+        assert site.stack.pulumi("config", "get", "--path", "rotations.password").stdout == marks
+        end(site, ledger)
+    site.stack.assert_protected()

@@ -9,7 +9,9 @@ import pytest
 
 from lab.machines import machine
 from lab.net import client
-from tests.lab.stack import Stack
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.network
 
 POSTGRES, BARMAN = "10.20.0.4", "10.20.1.4"
 VNET = "postgres-barman-lab-vnet"

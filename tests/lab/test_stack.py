@@ -11,8 +11,10 @@ import psycopg
 import pytest
 
 from lab.names import Lab
-from tests.lab.stack import CHECKOUT, Application, Stack
-from tests.waiting import eventually
+from tests.support.application import Application
+from tests.support.checkout import CHECKOUT
+from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 MACHINES = ("postgres-lab", "barman-lab")
 POSTGRES, BARMAN = "10.20.0.4", "10.20.1.4"
@@ -29,12 +31,14 @@ def failed_checks(stack: Stack) -> list[str]:
     return [line for line in stack.barman("check", "pg").splitlines() if "FAILED" in line]
 
 
+@pytest.mark.machines
 @pytest.mark.parametrize("name", MACHINES)
 def test_machines_run_a_whole_systemd(stack: Stack, name: str) -> None:
     assert stack.on(name, "systemctl is-system-running") == "running"
     assert stack.on(name, "cat /proc/1/comm") == "systemd"
 
 
+@pytest.mark.machines
 @pytest.mark.parametrize(("name", "gib"), [("postgres-lab", 1100), ("barman-lab", 250)])
 def test_data_is_on_a_disk_of_the_card_s_size(stack: Stack, name: str, gib: int) -> None:
     device, size = stack.on(name, "df -B1 --output=source,size /data | tail -1").split()
@@ -43,6 +47,7 @@ def test_data_is_on_a_disk_of_the_card_s_size(stack: Stack, name: str, gib: int)
     assert stack.on(name, "grep -c '^UUID=.* /data ' /etc/fstab") == "1"
 
 
+@pytest.mark.machines
 @pytest.mark.parametrize("role", ["postgres", "barman"])
 def test_cloud_init_itself_accepts_the_first_boot(stack: Stack, role: str) -> None:
     golden = CHECKOUT / "tests" / "unit" / "golden" / "documents" / f"{role}-first-boot.yaml"
@@ -55,15 +60,18 @@ def test_cloud_init_itself_accepts_the_first_boot(stack: Stack, role: str) -> No
     )
 
 
+@pytest.mark.backup
 def test_barman_has_nothing_to_complain_about(stack: Stack) -> None:
     assert failed_checks(stack) == []
 
 
+@pytest.mark.backup
 def test_there_is_a_full_backup(stack: Stack) -> None:
     backups = json.loads(stack.barman("-f", "json", "list-backups", "pg"))["pg"]
     assert "DONE" in [backup["status"] for backup in backups]
 
 
+@pytest.mark.backup
 def test_wal_streams_through_the_slot(stack: Stack) -> None:
     assert receiver(stack) == "streaming"
     assert (
@@ -72,6 +80,7 @@ def test_wal_streams_through_the_slot(stack: Stack) -> None:
     )
 
 
+@pytest.mark.machines
 @pytest.mark.parametrize("name", ["postgres-lab", "barman-lab"])
 def test_nothing_restarts_sshd_in_the_first_boot(stack: Stack, name: str) -> None:
     """A connection that comes between a start and a restart is dropped."""
@@ -83,6 +92,7 @@ def test_nothing_restarts_sshd_in_the_first_boot(stack: Stack, name: str) -> Non
     assert "Stopping ssh.service" not in before
 
 
+@pytest.mark.machines
 def test_the_cluster_is_what_was_asked_for(stack: Stack) -> None:
     shown = {
         name: stack.sql(f"SHOW {name}")
@@ -107,6 +117,7 @@ def test_the_cluster_is_what_was_asked_for(stack: Stack) -> None:
     }
 
 
+@pytest.mark.secrets
 def test_barman_is_no_superuser(stack: Stack) -> None:
     roles = stack.sql(
         "SELECT rolname, rolsuper, rolreplication FROM pg_roles "
@@ -115,6 +126,7 @@ def test_barman_is_no_superuser(stack: Stack) -> None:
     assert roles.splitlines() == ["barman|f|f", "streaming_barman|f|t"]
 
 
+@pytest.mark.backup
 def test_words_with_a_trigram_index_reach_barman_within_seconds(
     stack: Stack, application: Application
 ) -> None:
@@ -148,6 +160,7 @@ def in_streamed_wal(stack: Stack, text: str) -> bool:
     return bool(stack.on("barman-lab", f"grep -rla {text} /data/barman/pg/streaming", check=False))
 
 
+@pytest.mark.backup
 def test_a_pgbench_load_arrives_whole(stack: Stack) -> None:
     version = stack.cluster.split("/")[0]
     bench = f"runuser -u postgres -- /usr/lib/postgresql/{version}/bin/pgbench"
@@ -165,6 +178,7 @@ def test_a_pgbench_load_arrives_whole(stack: Stack) -> None:
     )
 
 
+@pytest.mark.secrets
 def test_only_scram_with_the_right_password_lets_an_application_in(
     stack: Stack, application: Application
 ) -> None:
@@ -180,6 +194,7 @@ def test_only_scram_with_the_right_password_lets_an_application_in(
             Application(application.client, uri).connect()
 
 
+@pytest.mark.secrets
 def test_barman_s_roles_are_of_no_use_from_anywhere_else(
     stack: Stack, application: Application
 ) -> None:
@@ -189,6 +204,7 @@ def test_barman_s_roles_are_of_no_use_from_anywhere_else(
             Application(application.client, uri).connect()
 
 
+@pytest.mark.network
 def test_the_jump_host_leads_to_postgres_s_ssh_port_only(stack: Stack, tmp_path: Path) -> None:
     outputs = stack.outputs
     key = tmp_path / "key"
@@ -211,20 +227,24 @@ def test_the_jump_host_leads_to_postgres_s_ssh_port_only(stack: Stack, tmp_path:
     assert through("127.0.0.1:22") == ""
 
 
+@pytest.mark.secrets
 def test_nobody_but_root_reads_barman_s_passwords(stack: Stack) -> None:
     assert stack.on("barman-lab", "stat -c '%a %U' /var/lib/barman/.pgpass") == "600 barman"
 
 
+@pytest.mark.provider
 def test_preview_after_up_has_nothing_to_do(stack: Stack) -> None:
     stack.pulumi("preview", "--expect-no-changes", "--non-interactive")
 
 
+@pytest.mark.provider
 def test_up_again_changes_nothing(stack: Stack) -> None:
     again = stack.lab_command("up")
     assert "unchanged" in again.stdout + again.stderr
     assert "updated" not in again.stdout + again.stderr
 
 
+@pytest.mark.provider
 def test_pulumi_refresh_finds_everything_as_it_was(stack: Stack) -> None:
     stack.pulumi("refresh", "--expect-no-changes", "--yes", "--non-interactive", "--skip-preview")
 
@@ -245,6 +265,7 @@ def other_settings(stack: Stack) -> Iterator[None]:
     )
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("other_settings")
 def test_changed_settings_change_only_what_they_must(stack: Stack) -> None:
     boots = {name: stack.on(name, "uptime -s") for name in MACHINES}
@@ -263,6 +284,7 @@ def test_changed_settings_change_only_what_they_must(stack: Stack) -> None:
     )
 
 
+@pytest.mark.provider
 def test_a_parameter_that_postgres_refuses_is_taken_back(stack: Stack) -> None:
     configuration = f"cat /etc/postgresql/{stack.cluster}/conf.d/pulumi.conf"
     before = stack.on("postgres-lab", configuration)
@@ -278,6 +300,7 @@ def test_a_parameter_that_postgres_refuses_is_taken_back(stack: Stack) -> None:
         stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive")
 
 
+@pytest.mark.provider
 def test_a_misspelt_setting_is_refused_before_anything_is_touched(stack: Stack) -> None:
     stack.pulumi("config", "set", "postgres-barman:retentoin", "RECOVERY WINDOW OF 1 DAYS")
     try:
@@ -288,6 +311,7 @@ def test_a_misspelt_setting_is_refused_before_anything_is_touched(stack: Stack) 
         stack.pulumi("config", "rm", "postgres-barman:retentoin")
 
 
+@pytest.mark.machines
 @pytest.mark.parametrize("name", MACHINES)
 def test_everything_comes_back_after_power_off_and_on(stack: Stack, name: str) -> None:
     identity = "findmnt -no UUID /data; cat /data/.survivor"
@@ -307,6 +331,7 @@ def test_everything_comes_back_after_power_off_and_on(stack: Stack, name: str) -
     assert failed_checks(stack) == []
 
 
+@pytest.mark.backup
 def test_cron_has_its_entries_and_runs(stack: Stack) -> None:
     entries = stack.on("barman-lab", "grep -v '^#' /etc/cron.d/barman")
     assert "* * * * * barman /usr/local/bin/barman-guarded cron" in entries
@@ -322,6 +347,7 @@ def test_cron_has_its_entries_and_runs(stack: Stack) -> None:
     )
 
 
+@pytest.mark.backup
 def test_the_nightly_entry_makes_a_backup(stack: Stack) -> None:
     before = stack.barman("list-backups", "pg").count("\n")
     stack.on("barman-lab", "runuser -u barman -- /usr/local/bin/barman-guarded backup pg")
@@ -332,6 +358,7 @@ def test_the_nightly_entry_makes_a_backup(stack: Stack) -> None:
     )
 
 
+@pytest.mark.backup
 def test_cron_does_nothing_while_the_disk_is_not_mounted(stack: Stack) -> None:
     # In a mount namespace of its own: what cron would see on a machine that lost its disk.
     told = stack.on(
@@ -380,6 +407,7 @@ def secrets_of(stack: Stack) -> dict[str, str]:
     return found
 
 
+@pytest.mark.secrets
 def test_no_plain_secret_anywhere(stack: Stack) -> None:
     secrets = secrets_of(stack)
     assert len(secrets) >= 8
@@ -393,6 +421,7 @@ def test_no_plain_secret_anywhere(stack: Stack) -> None:
     assert secrets["password of barman"] in stack.on("barman-lab", "cat /var/lib/barman/.pgpass")
 
 
+@pytest.mark.secrets
 def test_no_plain_secret_in_the_state(stack: Stack) -> None:
     secrets = secrets_of(stack)
     files = [path for path in (stack.root / ".lab" / "backend").rglob("*") if path.is_file()]
@@ -403,5 +432,6 @@ def test_no_plain_secret_in_the_state(stack: Stack) -> None:
         assert [label for label, secret in secrets.items() if secret in text] == [], path
 
 
+@pytest.mark.provider
 def test_lab_names_are_this_checkout_s_own(stack: Stack) -> None:
     assert Lab.of(stack.root / ".lab", "lab").short != Lab.of(Path("/elsewhere/.lab"), "lab").short

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from tests.lab.stack import Stack
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.secrets
 
 POSTGRES, BARMAN = "10.20.0.4", "10.20.1.4"
 # Whose key -> the machine it lies on, the user there, where it leads, the gate that waits there.

@@ -14,8 +14,10 @@ import psycopg
 import pytest
 
 from components import certificates
-from tests.lab.recovery_site import Stack
-from tests.lab.stack import Application
+from tests.support.application import Application
+from tests.support.site import Site
+
+pytestmark = pytest.mark.network
 
 AUTHORITY = "/etc/ssl/postgresql-ca.pem"
 ADDRESS = IPv4Address("10.20.0.4")
@@ -33,15 +35,15 @@ def issued(ago: timedelta) -> tuple[str, str]:
 
 
 @contextmanager
-def put(site: Stack, machine: str, path: str, text: str, then: str = "true") -> Iterator[None]:
+def put(site: Site, machine: str, path: str, text: str, then: str = "true") -> Iterator[None]:
     """Another content of a file for a while; `then` is run after both changes."""
     kept = f"{path}.before-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     write = f"cat {path} >{kept}; printf %s {shlex.quote(text)} >{path}"
-    site.up.on(machine, f"set -e; umask 077; {write}; {then}")
+    site.stack.on(machine, f"set -e; umask 077; {write}; {then}")
     try:
         yield
     finally:
-        site.up.on(machine, f"cat {kept} >{path}; rm {kept}; {then}")
+        site.stack.on(machine, f"cat {kept} >{path}; rm {kept}; {then}")
 
 
 def refusal(application: Application) -> str:
@@ -53,7 +55,7 @@ def refusal(application: Application) -> str:
     return ""
 
 
-def barman_refusal(site: Stack) -> str:
+def barman_refusal(site: Site) -> str:
     """Why Barman's own connection string does not get in; empty if it does."""
     told = site.on_barman(
         "cd /; conninfo=$(sed -n 's/^conninfo *= *//p' /etc/barman.d/pg.conf); "
@@ -80,7 +82,7 @@ def trusting(application: Application, folder: Path, authority: str) -> Applicat
 
 
 def test_a_client_without_tls_is_refused_and_the_log_says_so(
-    site: Stack, application: Application
+    site: Site, application: Application
 ) -> None:
     plain = application.uri.partition("?")[0] + "?sslmode=disable"
     with pytest.raises(psycopg.OperationalError, match="no encryption"):
@@ -91,12 +93,13 @@ def test_a_client_without_tls_is_refused_and_the_log_says_so(
 
 
 def test_an_md5_password_is_refused_and_the_log_says_so(
-    site: Stack, application: Application
+    site: Site, application: Application
 ) -> None:
     """A role of an older server, brought over with the verifier that it had there."""
     role = "SET password_encryption = 'md5'; CREATE ROLE old LOGIN PASSWORD 'the right one'"
-    site.up.sql(f"{role}; GRANT CONNECT ON DATABASE app TO old")
-    assert site.up.sql("SELECT rolpassword LIKE 'md5%' FROM pg_authid WHERE rolname = 'old'") == "t"
+    site.stack.sql(f"{role}; GRANT CONNECT ON DATABASE app TO old")
+    md5 = "SELECT rolpassword LIKE 'md5%' FROM pg_authid WHERE rolname = 'old'"
+    assert site.stack.sql(md5) == "t"
     try:
         where = application.uri.partition("@")[2]
         old = Application(application.client, f"postgresql://old:the%20right%20one@{where}")
@@ -104,7 +107,7 @@ def test_an_md5_password_is_refused_and_the_log_says_so(
         log = site.on_postgres("cat /var/log/postgresql/*.log")
         assert 'User "old" does not have a valid SCRAM secret.' in log
     finally:
-        site.up.sql("DROP OWNED BY old; DROP ROLE old", "app")
+        site.stack.sql("DROP OWNED BY old; DROP ROLE old", "app")
 
 
 def test_a_client_that_knows_no_better_than_md5_is_never_asked_for_it(
@@ -115,10 +118,10 @@ def test_a_client_that_knows_no_better_than_md5_is_never_asked_for_it(
 
 
 def test_an_address_that_the_firewall_lets_in_and_no_rule_names_is_refused_and_the_log_says_so(
-    site: Stack, application: Application
+    site: Site, application: Application
 ) -> None:
     """The Barman machine reaches the port; the application's role may not come from there."""
-    uri = site.up.outputs["databases"]["app"]["uri"].partition("?")[0] + "?sslmode=require"
+    uri = site.stack.outputs["databases"]["app"]["uri"].partition("?")[0] + "?sslmode=require"
     told = site.on_barman(f"psql -X {shlex.quote(uri)} -c 'SELECT 1' 2>&1 || true")
     refused = 'no pg_hba.conf entry for host "10.20.1.4", user "app", database "app", SSL'
     assert refused in told
@@ -135,10 +138,10 @@ def test_a_client_refuses_a_server_that_its_authority_does_not_vouch_for(
 
 
 def test_a_foreign_and_an_expired_certificate_are_refused_by_clients_and_by_barman(
-    site: Stack, application: Application, tmp_path: Path
+    site: Site, application: Application, tmp_path: Path
 ) -> None:
-    path = f"/etc/postgresql/{site.up.cluster}/server.pem"
-    unit = f"postgresql@{site.up.cluster.replace('/', '-')}"
+    path = f"/etc/postgresql/{site.stack.cluster}/server.pem"
+    unit = f"postgresql@{site.stack.cluster.replace('/', '-')}"
     reload = f"systemctl reload {unit}"
     other, foreign = issued(timedelta(0))
     _, expired = issued(timedelta(days=400))
@@ -156,4 +159,4 @@ def test_a_foreign_and_an_expired_certificate_are_refused_by_clients_and_by_barm
                 eventually("Barman", lambda: barman_refusal(site), REFUSED)
     eventually("a client of ours", lambda: refusal(application), "")
     eventually("Barman", lambda: barman_refusal(site), "")
-    site.wait_protected()
+    site.stack.until_content()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import pages
+from tests.support import pages
 
-LAB_TESTS = Path(pages.__file__).parent
+LAB_TESTS = Path(__file__).resolve().parents[1] / "lab"
 
 
 def followed() -> set[str]:

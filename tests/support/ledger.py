@@ -4,62 +4,86 @@ Several clients insert one row a transaction and note it here once the commit ha
 """
 
 import json
-import signal
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from lab.net.client import Client
 
-# Prints one JSON list a line: [id, sent, acknowledged, error or null].
+# Prints one JSON list a line: [id, sent, acknowledged, before, after, error or null], the first two
+# times by the monotonic clock, the others by the time of day. Told to stop, it sends nothing more
+# and waits for what it has sent: then what was acknowledged is what is printed.
 WRITER = """
-import json, sys, threading, time
+import json, os, signal, sys, threading, time
 import psycopg
 told = json.loads(sys.stdin.readline())
+enough = threading.Event()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 speak = threading.Lock()
 
-def note(*what):
+def clocks():
+    return time.monotonic(), time.time()
+
+def note(row, begun, ended, error):
+    line = json.dumps([row, begun[0], ended[0], begun[1], ended[1], error])
     with speak:
-        print(json.dumps(what), flush=True)
+        print(line, flush=True)
 
 def write(number):
     at = 0
-    while True:
+    while not enough.is_set():
         try:
             # Keepalives notice a server that is gone without a word, as it is when its machine is.
             with psycopg.connect(
                 told["uri"], connect_timeout=3, autocommit=True, options=told["options"],
                 keepalives_idle=3, keepalives_interval=3, keepalives_count=2, tcp_user_timeout=9000,
             ) as connection:
-                while True:
+                while not enough.is_set():
                     at += 1
-                    row, sent = told["first"] + number * 10**7 + at, time.monotonic()
+                    row, begun = told["first"] + number * 10**7 + at, clocks()
                     try:
                         connection.execute("INSERT INTO ledger (id) VALUES (%s)", (row,))
                     except psycopg.Error as error:
-                        note(row, sent, time.monotonic(), str(error))
+                        note(row, begun, clocks(), str(error))
                         raise
-                    note(row, sent, time.monotonic(), None)
+                    note(row, begun, clocks(), None)
                     time.sleep(0.01)
         except psycopg.Error:
             time.sleep(0.1)
 
-for number in range(told["clients"]):
-    threading.Thread(target=write, args=(number,), daemon=True).start()
-while True:
-    time.sleep(3600)
+threads = [
+    threading.Thread(target=write, args=(number,), daemon=True) for number in range(told["clients"])
+]
+for thread in threads:
+    thread.start()
+signal.sigwait([signal.SIGTERM])
+enough.set()
+until = time.monotonic() + told["last_answers_s"]
+for thread in threads:
+    thread.join(max(0, until - time.monotonic()))
+with speak:
+    # Not by way of what a thread that still waits holds.
+    os._exit(0)
 """
+# For commits on their way when the writers are stopped: as long as a server that is gone may take
+# to be noticed.
+LAST_ANSWERS_S = 10
 
 
 @dataclass(frozen=True)
 class Commit:
-    """An acknowledged commit; times are this host's monotonic clock."""
+    """An acknowledged commit: before it was sent and after it was acknowledged, by this host's
+    monotonic clock (`sent`, `acknowledged`) and by its time of day (`before`, `after`), both in
+    seconds. The machines have the same clocks."""
 
     id: int
     sent: float
     acknowledged: float
+    before: float
+    after: float
 
 
 @dataclass
@@ -81,23 +105,38 @@ class Ledger:
         assert stdin is not None
         # Rows of one ledger never meet those of another.
         first = time.time_ns() // 10**6 % 10**9 * 10**9
-        told = {"uri": self.uri, "clients": self.clients, "options": self.options, "first": first}
+        told = {
+            "uri": self.uri,
+            "clients": self.clients,
+            "options": self.options,
+            "first": first,
+            "last_answers_s": LAST_ANSWERS_S,
+        }
         stdin.write(json.dumps(told) + "\n")
         stdin.close()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
-            self.wait_for_more(20)
+            self.wait_for_more(20, 60)
         except AssertionError:
-            self.__exit__()
+            self.stop()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """No commit more; those on their way have been acknowledged, or had time to be. Does
+        nothing when called again."""
         assert self._process is not None
         assert self._reader is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+        self._process.terminate()
+        try:
+            self._process.wait(LAST_ANSWERS_S + 10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._reader.join()
 
     def wait_for_more(self, count: int, timeout_s: float = 30) -> float:
@@ -130,11 +169,16 @@ class Ledger:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             try:
-                row, sent, at, error = json.loads(line)
+                row, sent, acknowledged, before, after, error = json.loads(line)
             except ValueError:
                 # Cut off when the writers were ended: not acknowledged to anybody.
                 continue
             if error is None:
-                self.commits.append(Commit(row, sent, at))
+                self.commits.append(Commit(row, sent, acknowledged, before, after))
             else:
                 self.failures.append(error.strip())
+
+
+def moment(at: float) -> str:
+    """A time of day as an operator types it."""
+    return datetime.fromtimestamp(at, UTC).isoformat(sep=" ")

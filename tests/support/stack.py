@@ -1,37 +1,29 @@
 """A stack of this checkout, in a lab of its own, as tests handle it."""
 
-import ctypes
 import json
 import os
-import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from lab.machines import disks, machine
 from lab.machines.spec import Hardware
 from lab.names import Lab
-from lab.net.client import Client
-from tests.lab import pages
-from tests.waiting import eventually
+from tests.support import pages
+from tests.support.waiting import eventually
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+POSTGRES, BARMAN = "postgres-lab", "barman-lab"
 UP_TIMEOUT_S = 1500
 _MESSAGE = "SELECT pg_logical_emit_message(true, 'fault', '')"
 SWITCH = f"{_MESSAGE}; SELECT pg_walfile_name(pg_switch_wal()); {_MESSAGE}"
-
-
-def image(config: pytest.Config) -> str:
-    """The operating system that this run tests on."""
-    return str(config.getoption("image"))
 
 
 @dataclass(frozen=True)
@@ -204,6 +196,51 @@ class Stack:
         )
         return path
 
+    def status(self) -> dict[str, Any]:
+        """What `ops status` says, whatever it thinks of it."""
+        return json.loads(self.ops("status", "--json", check=False).stdout)
+
+    def reasons(self) -> str:
+        """Why it is not content, a line each, with the next command."""
+        told = self.status()["reasons"]
+        return "\n".join(f"{item['text']} → {item['next_command']}" for item in told)
+
+    def set_level(self, level: str) -> None:
+        """As an operator does it."""
+        self.set("durability", level)
+        self.up()
+
+    def set(self, name: str, value: str) -> None:
+        """Change one setting of the program; `up` brings it about."""
+        self.pulumi("config", "set", f"postgres-barman:{name}", value)
+
+    def up(self) -> None:
+        self.pulumi("up", "--yes", "--skip-preview", "--non-interactive")
+
+    def backups(self) -> dict[str, dict[str, Any]]:
+        """What `ops backups` says of each backup, by its id, newest first."""
+        told = json.loads(self.ops("backups", "--json").stdout)["backups"]
+        return {backup["id"]: backup for backup in told}
+
+    def new_backup(self) -> str:
+        """The id of a full backup taken now; its name need not be the newest."""
+        before = set(self.backups())
+        self.ops("backup", "--wait")
+        (taken,) = set(self.backups()) - before
+        return taken
+
+    def until_content(self, timeout_s: float = 180) -> None:
+        """Until `ops status` has nothing to complain about."""
+        deadline = time.monotonic() + timeout_s
+        while (done := self.ops("status", check=False)).returncode:
+            assert time.monotonic() < deadline, done.stdout + done.stderr
+            time.sleep(1)
+
+    def assert_protected(self) -> None:
+        """`ops status` has nothing to complain about now."""
+        done = self.ops("status", "--json", check=False)
+        assert done.returncode == 0, done.stdout
+
     def barman(self, *words: str) -> str:
         """What Barman says to its own user on its own machine."""
         argv = ["runuser", "-u", "barman", "--", "barman", *words]
@@ -226,55 +263,12 @@ class Stack:
         return done
 
 
-@dataclass(frozen=True)
-class Application:
-    """A client of the database from a network of its own."""
-
-    client: Client
-    uri: str
-
-    def connect(self) -> "psycopg.Connection[Any]":
-        """A connection through the lab's network. The socket is made in the client's namespace."""
-        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        there = os.open(f"/run/netns/{self.client.namespace}", os.O_RDONLY)
-        try:
-            _enter(there)
-            return psycopg.connect(self.uri, connect_timeout=10, autocommit=True)
-        finally:
-            _enter(here)
-            os.close(here)
-            os.close(there)
-
-
-def _enter(descriptor: int) -> None:
-    clone_newnet = 0x40000000
-    if ctypes.CDLL(None, use_errno=True).setns(descriptor, clone_newnet):
-        raise OSError(ctypes.get_errno(), "setns")
-
-
-def checkout_files() -> list[str]:
-    """The files of the checkout as git would clone them, with those not committed yet."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout
-    return [name for name in listed.split("\0") if name]
-
-
-def copy_checkout(to: Path, **settings: str | int) -> Path:
-    """The checkout's files as git would clone them, with changes not committed yet; its lab has
-    these settings of the program. The virtual environment is shared."""
-    for name in checkout_files():
-        source = CHECKOUT / name
-        if source.is_file():
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, to / name)
-    stack = to / "Pulumi.lab.yaml"
-    lines = [f"  postgres-barman:{name}: {value}\n" for name, value in settings.items()]
-    # Not at the end: a developer's own file may have more than `config` there.
-    stack.write_text(stack.read_text().replace("config:\n", "config:\n" + "".join(lines), 1))
-    (to / ".venv").symlink_to(CHECKOUT / ".venv")
-    return to
+@contextmanager
+def standing(checkout: Path) -> Iterator[Stack]:
+    """The stack of a checkout, up; afterwards it is gone with all its data."""
+    made = Stack(checkout)
+    try:
+        made.lab_command("up")
+        yield made
+    finally:
+        made.lab_command("down", "--yes-delete-data", check=False)

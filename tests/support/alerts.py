@@ -12,10 +12,9 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from tests.lab.stack import Stack
-from tests.waiting import eventually
+from tests.support.stack import BARMAN, Stack
+from tests.support.waiting import eventually
 
-POSTGRES, BARMAN = "postgres-lab", "barman-lab"
 # Time-outs are seconds and minutes on purpose; here the same rules run ten times as fast.
 FASTER = r"""
 set -eu

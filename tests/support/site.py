@@ -1,4 +1,4 @@
-"""The pair under test: its durability as it is, and the faults that can be done to it."""
+"""The stack with a client that writes into it: its durability, its faults and its recovery."""
 
 import json
 import subprocess
@@ -11,13 +11,15 @@ from typing import Any
 
 from lab.machines import machine
 from lab.machines.spec import Hardware
-from lab.net import fabric
+from lab.net import client, fabric
 from lab.net.client import Client
-from tests.faults.ledger import Ledger
-from tests.lab.stack import Application, Stack
-from tests.waiting import eventually
+from tests.support.application import Application
+from tests.support.ledger import Commit, Ledger
+from tests.support.stack import BARMAN, POSTGRES, Stack
+from tests.support.waiting import eventually
 
-POSTGRES, BARMAN = "postgres-lab", "barman-lab"
+# Inside clientCidrs.
+CLIENT_ADDRESS = "10.30.0.7/32"
 ADDRESS = {POSTGRES: "10.20.0.4", BARMAN: "10.20.1.4"}
 TO_BARMAN, TO_POSTGRES = (POSTGRES, BARMAN), (BARMAN, POSTGRES)
 UNIT = "postgresql@17-main"
@@ -43,7 +45,7 @@ assert os.statvfs("/data").f_bavail < 16
 
 @dataclass(frozen=True)
 class Site:
-    """A stack with durability sync-with-fallback, unless a test has changed that."""
+    """The stack that is up, and a client outside both machines."""
 
     stack: Stack
     client: Client
@@ -65,15 +67,74 @@ class Site:
         """Writers at work for the length of a `with`."""
         return Ledger(self.client, self.application.uri, clients, options)
 
+    def write_for(self, seconds: float) -> list[Commit]:
+        """What one client was acknowledged in that time, at least 20 commits."""
+        with self.writing(1) as ledger:
+            time.sleep(seconds)
+        return ledger.commits
+
+    def ids(self) -> set[int]:
+        """What is in the database's ledger now."""
+        return {int(line) for line in self.stack.sql("SELECT id FROM ledger", "app").split()}
+
     def lost(self, ledger: Ledger) -> set[int]:
         """Acknowledged, and not in the database."""
-        present = {int(line) for line in self.stack.sql("SELECT id FROM ledger", "app").split()}
-        return ledger.ids - present
+        return ledger.ids - self.ids()
+
+    def on_postgres(self, script: str) -> str:
+        """Run a shell script as root on PostgreSQL's machine."""
+        return self.stack.on(POSTGRES, f"set -e; {script}")
+
+    def on_barman(self, script: str) -> str:
+        """The same on Barman's."""
+        return self.stack.on(BARMAN, f"set -e; {script}")
+
+    def sql(self, statement: str, database: str = "app") -> str:
+        """What the superuser's psql says, one transaction for all of it; fails if it does."""
+        quoted = statement.replace("'", "'\\''")
+        return self.on_postgres(
+            f"cd /; runuser -u postgres -- psql -X -A -t -q -d {database} -c '{quoted}'"
+        )
+
+    def recover(self, *words: str) -> str:
+        """By the runbook, to the last acknowledged commit unless `words` say otherwise; what it
+        said."""
+        return self.stack.ops("recover", *words, "--yes").stdout
+
+    def finish(self) -> None:
+        """Go on with the run that a power cut has interrupted, once both machines answer."""
+        deadline, said = time.monotonic() + 300, ""
+        while (done := self.stack.ops("recover", "--resume", check=False)).returncode:
+            said += done.stdout + done.stderr
+            assert time.monotonic() < deadline and "No run is under way" not in done.stderr, said
+            time.sleep(2)
+
+    def alive(self) -> str:
+        """What no refused recovery changes: which start of the server this is, its timeline."""
+        return self.sql(
+            "SELECT pg_postmaster_start_time(), timeline_id FROM pg_control_checkpoint()"
+        )
+
+    def refused(self, *words: str) -> str:
+        """Why a recovery is refused, on one line; PostgreSQL did not notice."""
+        before = self.alive()
+        done = self.stack.ops("recover", "--yes", *words, check=False)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert self.alive() == before
+        return " ".join((done.stdout + done.stderr).split())
 
     def guard(self) -> dict[str, Any]:
         """What the guard saw last."""
         said = self.stack.on(POSTGRES, "cat /run/durability-guard/status.json")
         return json.loads(said)
+
+    def guard_says(self) -> dict[str, Any] | None:
+        """The same; None while nothing is to be read."""
+        seen = self.stack.on(POSTGRES, "cat /run/durability-guard/status.json", check=False)
+        try:
+            return json.loads(seen)
+        except ValueError:
+            return None
 
     def history(self) -> list[dict[str, Any]]:
         """Everything the guard has written down."""
@@ -85,69 +146,18 @@ class Site:
 
         The machines have this host's clock.
         """
-        seen = self.stack.on(POSTGRES, "cat /run/durability-guard/status.json", check=False)
-        try:
-            status = json.loads(seen)
-        except ValueError:
+        status = self.guard_says()
+        if status is None:
             return False
         look = status["look"]
         armed = status["exposed"] is None and status["state"]["settled"] and look["waits"]
         return armed and look["now"] > since and look["synchronous"] and status["waiting_s"] < 1
-
-    def status(self) -> dict[str, Any]:
-        """What `ops status` says, whatever it thinks of it."""
-        return json.loads(self.stack.ops("status", "--json", check=False).stdout)
-
-    def reasons(self) -> str:
-        """Why it is not content, a line each, with the next command."""
-        told = self.status()["reasons"]
-        return "\n".join(f"{item['text']} → {item['next_command']}" for item in told)
-
-    def until_content(self, timeout_s: float = 120) -> float:
-        """The seconds until `ops status` has nothing to complain about."""
-        began = time.monotonic()
-        while reasons := self.reasons():
-            assert time.monotonic() < began + timeout_s, f"after {timeout_s} s still: {reasons}"
-        return time.monotonic() - began
 
     def until_protected(self, timeout_s: float = 120) -> float:
         """The seconds until it is."""
         now = time.monotonic()
         what = "commits to wait for Barman again"
         return eventually(what, lambda: self.protected(now), timeout_s)
-
-    def set_level(self, level: str) -> None:
-        """As an operator does it."""
-        self.set("durability", level)
-        self.up()
-
-    def set(self, name: str, value: str) -> None:
-        """Change one setting of the program; `up` brings it about."""
-        self.stack.pulumi("config", "set", f"postgres-barman:{name}", value)
-
-    def up(self) -> None:
-        self.stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive")
-
-    def backups(self) -> dict[str, dict[str, Any]]:
-        """What `ops backups` says of each backup, by its id, newest first."""
-        told = json.loads(self.stack.ops("backups", "--json").stdout)["backups"]
-        return {backup["id"]: backup for backup in told}
-
-    def new_backup(self) -> str:
-        """The id of a full backup taken now; its name need not be the newest."""
-        before = set(self.backups())
-        self.stack.ops("backup", "--wait")
-        (taken,) = set(self.backups()) - before
-        return taken
-
-    def refused(self, *words: str) -> str:
-        """Why a recovery is refused, on one line; PostgreSQL did not notice."""
-        started = "SELECT pg_postmaster_start_time()"
-        before = self.stack.sql(started)
-        done = self.stack.ops("recover", "--yes", *words, check=False)
-        assert done.returncode == 2, done.stdout + done.stderr
-        assert self.stack.sql(started) == before
-        return " ".join((done.stdout + done.stderr).split())
 
     @contextmanager
     def partition(self, *directions: tuple[str, str]) -> Iterator[None]:
@@ -175,6 +185,21 @@ class Site:
         finally:
             self.stack.on(name, "rm -f /data/filler")
 
+    @contextmanager
+    def filled(self, name: str, left: int) -> Iterator[None]:
+        """The data disk of a machine with that many bytes left."""
+        leave = f"$(( $(df --output=avail -B1 /data | tail -1) - {left} ))"
+        self.stack.on(name, f"fallocate -l {leave} /data/filling")
+        try:
+            yield
+        finally:
+            self.stack.on(name, "rm /data/filling")
+
+    def lose_data(self) -> None:
+        """What a dying disk does: no server any more, and no data directory."""
+        data = self.stack.outputs["postgres"]["dataDirectory"]
+        self.on_postgres(f'kill -9 "$(head -1 {data}/postmaster.pid)"; rm -rf {data}')
+
     def cut_power(self, name: str) -> None:
         """What the machine had not forced to its disk is gone."""
         machine.kill(self.stack.lab, name)
@@ -197,6 +222,12 @@ class Site:
             )
         self.power_on(POSTGRES)
 
-    def recover(self) -> None:
-        """By the runbook, to the last acknowledged commit."""
-        self.stack.ops("recover", "--yes")
+
+@contextmanager
+def with_client(stack: Stack) -> Iterator[Site]:
+    """The stack with a client of its own."""
+    attached = client.attach(stack.lab, "writer", CLIENT_ADDRESS)
+    try:
+        yield Site(stack, attached)
+    finally:
+        attached.detach()

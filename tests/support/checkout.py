@@ -1,0 +1,35 @@
+"""This checkout, and copies of it: each has a lab of its own."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def checkout_files() -> list[str]:
+    """The files of the checkout as git would clone them, with those not committed yet."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    return [name for name in listed.split("\0") if name]
+
+
+def copy_checkout(to: Path, **settings: str | int) -> Path:
+    """The checkout's files as git would clone them, with changes not committed yet; its lab has
+    these settings of the program. The virtual environment is shared."""
+    for name in checkout_files():
+        source = CHECKOUT / name
+        if source.is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, to / name)
+    stack = to / "Pulumi.lab.yaml"
+    lines = [f"  postgres-barman:{name}: {value}\n" for name, value in settings.items()]
+    # Not at the end: a developer's own file may have more than `config` there.
+    stack.write_text(stack.read_text().replace("config:\n", "config:\n" + "".join(lines), 1))
+    (to / ".venv").symlink_to(CHECKOUT / ".venv")
+    return to
