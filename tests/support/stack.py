@@ -150,6 +150,8 @@ class Stack:
             expected = (codes or {}).get(number, 0)
             assert done.returncode == expected, f"{text}\n{done.stdout}\n{done.stderr}"
             said.append(done.stdout + done.stderr)
+            # Many a command ends with an update of the stack.
+            self.read_outputs_again()
             if act := (after or {}).get(number):
                 act()
         return said
