@@ -44,17 +44,17 @@ test-faults: for-lab ## the whole fault matrix; make docs writes its page then (
 	@$(BIN)/python -m pytest $(CHOSEN) tests/faults
 
 lint: for-lint ## ruff, pyright, shellcheck, codespell
-	@tools/python-programs -z | xargs -0 $(BIN)/ruff check --quiet .
-	@tools/python-programs -z | xargs -0 $(BIN)/ruff format --quiet --check .
-	@tools/python-programs -z | xargs -0 $(BIN)/pyright --pythonpath $(BIN)/python . >.pyright.log || \
+	@tools/programs python -z | xargs -0 $(BIN)/ruff check --quiet .
+	@tools/programs python -z | xargs -0 $(BIN)/ruff format --quiet --check .
+	@tools/programs python -z | xargs -0 $(BIN)/pyright --pythonpath $(BIN)/python . >.pyright.log || \
 		{ cat .pyright.log; rm .pyright.log; exit 1; }; rm .pyright.log
-	@tools/shell-scripts -z | xargs -0 --no-run-if-empty shellcheck
+	@tools/programs shell -z | xargs -0 --no-run-if-empty shellcheck
 	@git ls-files -z --cached --others --exclude-standard | xargs -0 $(BIN)/codespell
 	@echo "lint: ruff, pyright, shellcheck and codespell have nothing to say"
 
 format: venv ## rewrite the sources in the house layout
-	@tools/python-programs -z | xargs -0 $(BIN)/ruff check --quiet --fix .
-	@tools/python-programs -z | xargs -0 $(BIN)/ruff format --quiet .
+	@tools/programs python -z | xargs -0 $(BIN)/ruff check --quiet --fix .
+	@tools/programs python -z | xargs -0 $(BIN)/ruff format --quiet .
 
 # uv keeps the versions that the lock has, unless UPGRADE=1 or a pin asks for another.
 lock: venv ## write requirements.lock again from requirements*.txt (UPGRADE=1: newest versions)

@@ -23,8 +23,6 @@ REMOVE_BROKEN = "/usr/local/bin/remove-broken-backups"
 # Found before the distribution's own (path_prefix in Barman's configuration).
 BARMAN_PROGRAMS = "/usr/local/lib/barman"
 RECEIVER_WATCH = "/usr/local/bin/barman-receiver-watch"
-GUARD_LIBRARY = "/usr/local/lib/durability_guard"
-DRILL_LIBRARY = "/usr/local/lib/restore_drill"
 DRILL_SCRATCH = "/data/restore-drill"
 HEARTBEAT_SQL = "/usr/local/share/heartbeat.sql"
 SSH_GATE = "/usr/local/bin/barman-ssh-gate"
@@ -32,8 +30,7 @@ POSTGRES_SSH_GATE = "/usr/local/bin/postgres-ssh-gate"
 # By whose certificate Barman knows PostgreSQL's server.
 SERVER_AUTHORITY = "/etc/ssl/postgresql-ca.pem"
 BACKUP_VERIFY = "/usr/local/bin/backup-verify"
-BACKUP_VERIFY_LIBRARY = "/usr/local/lib/backup_verify"
-# Below it host/domain, under its own name.
+# Where the programs of host/files look for packages of host/, and for host/domain by its own name.
 LIBRARIES = "/usr/local/lib"
 
 

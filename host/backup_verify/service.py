@@ -7,7 +7,6 @@ older sound ones stay. Found sound later, it is DONE again.
 
 import argparse
 import fcntl
-import gzip
 import json
 import os
 import re
@@ -21,16 +20,13 @@ from pathlib import Path
 
 from host.domain import backup_info, histories, paths
 from host.domain.wal import SEGMENT, name_of, number_of, timeline_of
-from host.domain.wal_records import PAGE_MAGIC
+from host.domain.wal_records import uncompressed
 
 STATE = Path(paths.VERIFICATION_STATE)
 HISTORY = Path(paths.VERIFICATION_HISTORY)
 # Each backup is read again after this time: disks forget.
 AGAIN_AFTER = timedelta(days=3)
-# Marks a backup that this program, and nobody else, has found FAILED.
-OURS = "verification: "
 LSN = re.compile(r"\b[0-9A-F]+/([0-9A-F]+)\b")
-GZIP = b"\x1f\x8b"
 
 
 class Store:
@@ -59,10 +55,8 @@ class Store:
         """Unpack one archived segment. What is wrong with it, or None."""
         path = self.folder / "wals" / name[:16] / name
         try:
-            data = path.read_bytes()
-            if data[:2] == GZIP:
-                data = gzip.decompress(data)
-            elif data[1:2] != PAGE_MAGIC:
+            data = uncompressed(path.read_bytes())
+            if data is None:
                 data = self._through_barman(name)
         except (OSError, EOFError, ValueError, zlib.error) as error:
             return str(error)
@@ -93,7 +87,7 @@ def verify(store: Store, backup: str) -> dict[str, object]:
     later = next((f"WAL {name} after it: {why}" for name, why in bad.items()), None)
     if backup in store.backups():
         if wrong:
-            store.mark(backup, "FAILED", OURS + wrong)
+            store.mark(backup, "FAILED", backup_info.UNVERIFIED + wrong)
         elif fields["status"] == "FAILED":
             store.mark(backup, "DONE", None)
     return {
@@ -213,7 +207,7 @@ def main() -> None:
         known = store.backups()
         names = due(known, histories.read(HISTORY), datetime.now(UTC)) if arguments.due else []
         for name in filter(None, (arguments.backup, arguments.accept)):
-            ours = known.get(name, {}).get("error", "").startswith(OURS)
+            ours = known.get(name, {}).get("error", "").startswith(backup_info.UNVERIFIED)
             if name not in known or not (known[name]["status"] == "DONE" or ours):
                 sys.exit(f"{name} is no complete backup")
             names = [name] if arguments.backup else []

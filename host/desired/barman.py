@@ -140,11 +140,11 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             files.program(f"{render.BARMAN_PROGRAMS}/pg_receivewal", "pg_receivewal"),
             files.program(render.RECEIVER_WATCH, "barman-receiver-watch"),
             *files.domain(),
-            *files.library(render.BACKUP_VERIFY_LIBRARY, "backup_verify"),
+            *files.library("backup_verify"),
             files.program(render.BACKUP_VERIFY, "backup-verify"),
             files.unit("backup-verify.service", render.backup_verify_unit(BARMAN_HOME, SERVER)),
             files.program(render.SSH_GATE, "barman-ssh-gate"),
-            *files.library(render.DRILL_LIBRARY, "restore_drill"),
+            *files.library("restore_drill"),
             files.program("/usr/local/sbin/restore-drill", "restore-drill"),
             File(
                 "/etc/restore-drill.json",
@@ -205,7 +205,7 @@ def monitoring(facts: BarmanFacts) -> Monitoring:
             OwnService(
                 unit=files.unit("barman-exporter.service", render.barman_exporter_unit()),
                 files=(
-                    *files.library(services.EXPORTER_LIBRARY, "barman_exporter"),
+                    *files.library("barman_exporter"),
                     files.program("/usr/local/bin/barman-exporter", "barman-exporter"),
                     File(
                         services.BARMAN_EXPORTER,

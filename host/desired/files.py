@@ -42,10 +42,12 @@ def program(path: str, source: str) -> File:
     return File(path, render.program_file(source), mode=0o755)
 
 
-def library(folder: str, package: str) -> tuple[File, ...]:
-    """The modules of a package of host/, installed in `folder`."""
+def library(package: str) -> tuple[File, ...]:
+    """The modules of a package of host/, where the program that starts it looks for it."""
     sources = render.library_sources(package)
-    return tuple(File(f"{folder}/{name}", text) for name, text in sources.items())
+    return tuple(
+        File(f"{render.LIBRARIES}/{package}/{name}", text) for name, text in sources.items()
+    )
 
 
 def domain() -> tuple[File, ...]:

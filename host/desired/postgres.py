@@ -175,7 +175,7 @@ def configuration(facts: PostgresFacts, credentials: PostgresCredentials) -> Con
         heartbeat_files=(File(render.HEARTBEAT_SQL, render.program_file("heartbeat.sql")),),
         heartbeat=files.unit("heartbeat.service", render.heartbeat_unit(version)),
         guard_files=(
-            *files.library(render.GUARD_LIBRARY, "durability_guard"),
+            *files.library("durability_guard"),
             files.program("/usr/local/sbin/durability-guard", "durability-guard"),
             File(
                 "/etc/durability-guard.json",

@@ -12,6 +12,8 @@ from host.domain.wal import DEFAULT_SEGMENT_SIZE
 
 # What an empty file means: a power cut can leave one, Barman does not force it to the disk.
 EMPTY = "EMPTY"
+# Begins the error of a backup that its verification, and nobody else, has found FAILED.
+UNVERIFIED = "verification: "
 
 
 def files(server: Path) -> dict[str, list[Path]]:

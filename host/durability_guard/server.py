@@ -5,11 +5,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from host.domain.processes import APPLICATION_NAME
+
 from .decision import Look, Server
 from .wire import Connection, WireError
 
-RECEIVER = "barman_receive_wal"
-SETTING = f"synchronous_standby_names = '{RECEIVER}'\n"
+SETTING = f"synchronous_standby_names = '{APPLICATION_NAME}'\n"
 ANSWER_TIMEOUT_S = 3.0
 RELOAD_TIMEOUT_S = 3.0
 # The guard's own statements must never wait for Barman.
@@ -27,7 +28,7 @@ SELECT pg_is_in_recovery(), current_setting('synchronous_standby_names') <> '',
   (SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep')
 FROM (VALUES (1)) AS one LEFT JOIN (
   SELECT state, sync_state, flush_lsn FROM pg_stat_replication
-  WHERE application_name = '{RECEIVER}'
+  WHERE application_name = '{APPLICATION_NAME}'
   ORDER BY state = 'streaming' DESC, flush_lsn DESC NULLS LAST LIMIT 1
 ) AS receiver ON true
 """  # noqa: S608 - a constant
@@ -81,7 +82,7 @@ class Postgres:
     def enabled(self) -> bool:
         """Whether the file tells PostgreSQL to wait; a file that is not there does not."""
         try:
-            return RECEIVER in self._file.read_text()
+            return APPLICATION_NAME in self._file.read_text()
         except FileNotFoundError:
             return False
 

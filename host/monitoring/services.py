@@ -11,7 +11,6 @@ PROMETHEUS = f"{DIRECTORY}/prometheus.yml"
 ALERTS = f"{DIRECTORY}/alerts.yml"
 ALERTMANAGER = f"{DIRECTORY}/alertmanager.yml"
 BARMAN_EXPORTER = f"{DIRECTORY}/barman-exporter.json"
-EXPORTER_LIBRARY = "/usr/local/lib/barman_exporter"
 # Written by the durability guard (host/durability_guard).
 TEXTFILES = "/run/durability-guard"
 PORTS = {"prometheus": 9090, "alertmanager": 9093, "node": 9100, "postgres": 9187, "barman": 9780}

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from host.domain.processes import RECEIVER
+from host.domain.processes import APPLICATION_NAME, RECEIVER
 from host.programs.converge import ConvergeError, Host, conclude
 
 # What cannot be true before there is a first backup.
@@ -104,8 +104,8 @@ class StreamingBackup:
 
     def _sync_state(self) -> str:
         return self._psql(
-            "SELECT sync_state FROM pg_stat_replication "
-            "WHERE application_name = 'barman_receive_wal'"
+            "SELECT sync_state FROM pg_stat_replication "  # noqa: S608 - a constant
+            f"WHERE application_name = '{APPLICATION_NAME}'"
         )
 
     def _psql(self, statement: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from host.domain.backup_info import UNVERIFIED
 from host.domain.wal import number_of, parse_lsn
 from ops.archive import verification
 from ops.archive.verification import Verification
@@ -61,7 +62,7 @@ class Backup(_Model):
     @property
     def corrupt(self) -> bool:
         """Whether it was complete, and then failed its verification."""
-        return (self.error or "").startswith("verification: ")
+        return (self.error or "").startswith(UNVERIFIED)
 
 
 class Run(_Model):

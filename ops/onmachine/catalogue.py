@@ -4,7 +4,6 @@ One pass over the directory of archived WAL; only segments at the end of a run, 
 are read. Runs as the barman user; prints JSON.
 """
 
-import gzip
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -22,11 +21,10 @@ from host.domain.wal import (
     switchpoints,
     unbroken,
 )
-from host.domain.wal_records import PAGE_MAGIC, Commit, scan
+from host.domain.wal_records import Commit, scan, uncompressed
 
 # An idle server's newest segments may hold no commit; further back it is no longer worth the time.
 LOOK_BACK = 6
-GZIP = b"\x1f\x8b"
 # The field of backup.info that says how large segments are.
 SIZE = "xlog_segment_size"
 KEPT_FIELDS = (
@@ -132,9 +130,10 @@ def segment(base: Path, name: str) -> bytes:
         if not path.is_file():
             continue
         data = path.read_bytes()
-        if data[:2] == GZIP:
-            return gzip.decompress(data)
-        if data[1:2] == PAGE_MAGIC or name.endswith(HISTORY) or not data:
+        plain = uncompressed(data)
+        if plain is not None:
+            return plain
+        if name.endswith(HISTORY) or not data:
             return data
         return subprocess.run(
             ["barman", "get-wal", base.name, name], capture_output=True, check=False

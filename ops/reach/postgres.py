@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
+from host.domain.processes import APPLICATION_NAME
 from ops.errors import OperatorError
 from ops.model import PostgresStatus, ReceiverStatus, SlotStatus
 from ops.reach.ssh import CommandFailed, Machine
 
 USER = "postgres"
-RECEIVER = "barman_receive_wal"
 ONLY_ASKED = "PostgreSQL was only asked for its state."
 
 # One statement, so that every number is of one moment.
@@ -69,7 +69,7 @@ def state(
 ) -> tuple[PostgresStatus, ReceiverStatus | None, SlotStatus | None]:
     """The server, Barman's receiver on it and Barman's slot."""
     try:
-        answer = query(machine, STATE % {"receiver": RECEIVER, "slot": slot}, timeout_s=20)
+        answer = query(machine, STATE % {"receiver": APPLICATION_NAME, "slot": slot}, timeout_s=20)
     except CommandFailed as error:
         return PostgresStatus(accepting=False, error=error.result.said), None, None
     return parse_state(json.loads(answer))

@@ -2,14 +2,13 @@
 
 import time
 
-from host.domain.paths import BARMAN_CRON
+from host.domain.paths import BARMAN_CRON, RUNBOOKS
 from host.domain.processes import BARMAN, RECEIVER
 from ops.errors import OperatorError
 from ops.reach import barman, shell
-from ops.runbook.journal import FOLDER
 from ops.runbook.steps import Run
 
-PAUSED = f"{FOLDER}/paused-cron"
+PAUSED = f"{RUNBOOKS}/paused-cron"
 SETTLE_TIMEOUT_S = 60.0
 # Of what cron starts, everything but the receiver ends by itself.
 _BUSY = rf"{BARMAN} (cron|archive-wal)( |$)"

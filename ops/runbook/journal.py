@@ -9,13 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from host.domain.paths import RUNBOOKS
+from host.domain.paths import CURRENT_RUNBOOK, RUNBOOKS
 from ops.archive.plan import Plan
 from ops.reach import shell
 from ops.reach.ssh import Machine
-
-FOLDER = RUNBOOKS
-CURRENT = f"{FOLDER}/current.json"
 
 
 class State(StrEnum):
@@ -63,7 +60,7 @@ class Journal(BaseModel):
     @property
     def folder(self) -> str:
         """The run's own directory on the Barman machine."""
-        return f"{FOLDER}/{self.id}"
+        return f"{RUNBOOKS}/{self.id}"
 
     @property
     def finish_command(self) -> str:
@@ -96,24 +93,32 @@ class Journal(BaseModel):
 def save(machine: Machine, journal: Journal) -> None:
     """Write the journal of the run under way."""
     text = journal.model_dump_json(indent=1).encode()
-    shell.run(machine, "save-journal", FOLDER, journal.folder, CURRENT, str(len(text)), stdin=text)
+    shell.run(
+        machine,
+        "save-journal",
+        RUNBOOKS,
+        journal.folder,
+        CURRENT_RUNBOOK,
+        str(len(text)),
+        stdin=text,
+    )
 
 
 def load(machine: Machine) -> Journal | None:
     """The run under way, or None."""
-    result = machine.run(["cat", CURRENT], accept=(0, 1))
+    result = machine.run(["cat", CURRENT_RUNBOOK], accept=(0, 1))
     return Journal.model_validate_json(result.stdout) if result.ok else None
 
 
 def close(machine: Machine, journal: Journal) -> None:
     """The run is over; its journal stays in its own directory."""
     save(machine, journal)
-    machine.run(["mv", CURRENT, f"{journal.folder}/journal.json"])
+    machine.run(["mv", CURRENT_RUNBOOK, f"{journal.folder}/journal.json"])
 
 
 def past(machine: Machine) -> list[Journal]:
     """Runs that are over, newest first."""
-    result = shell.run(machine, "past-journals", FOLDER)
+    result = shell.run(machine, "past-journals", RUNBOOKS)
     found = [
         Journal.model_validate_json(line) for line in result.stdout.splitlines() if line.strip()
     ]

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import paramiko
 
+from host.domain.paths import RUNBOOKS
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import shell
 from ops.reach.ssh import CONNECT_TIMEOUT_S, ConnectionLost, Machine
-from ops.runbook.journal import FOLDER
 
 BEAT_S = 15
 # A laptop that closes sends nothing; without a beat for this long the lock expires.
@@ -20,7 +20,7 @@ SILENCE_S = 60
 @contextmanager
 def held(machine: Machine, who: str) -> Iterator[None]:
     """Hold the lock as `who`. Raises OperatorError naming the holder when there is one."""
-    command = shlex.join(["sudo", "-n", *shell.argv("hold-lock", FOLDER, str(SILENCE_S), who)])
+    command = shlex.join(["sudo", "-n", *shell.argv("hold-lock", RUNBOOKS, str(SILENCE_S), who)])
     try:
         channel = machine.transport.open_session(timeout=CONNECT_TIMEOUT_S)
         channel.exec_command(command)

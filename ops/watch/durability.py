@@ -10,6 +10,7 @@ from rich.table import Table
 
 from host.domain import histories
 from host.domain.paths import DURABILITY_HISTORY
+from host.domain.processes import APPLICATION_NAME
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import postgres
 from ops.reach.ssh import CommandFailed, Site
@@ -66,7 +67,7 @@ def read(site: Site) -> Durability:
     output = machine.run(["cat", DURABILITY_HISTORY], accept=(0, 1))
     active = machine.run(["systemctl", "is-active", UNIT], accept=None)
     try:
-        sql = _STATE % {"receiver": postgres.RECEIVER}
+        sql = _STATE % {"receiver": APPLICATION_NAME}
         now: dict[str, Any] = json.loads(postgres.query(machine, sql, timeout_s=20))
     except CommandFailed:
         now = {}

@@ -22,7 +22,7 @@ from ops.model import Verdict
 from ops.reach.outputs import StackOutputs
 from ops.reach.ssh import connect
 from ops.watch import status
-from tests.support.checkout import CHECKOUT, copy_checkout
+from tests.support.checkout import CHECKOUT, copy_checkout, prepare
 from tests.support.ledger import Ledger
 from tests.support.ledger import moment as shown
 from tests.support.site import Site, with_client
@@ -122,11 +122,7 @@ def previous_checkout(to: Path, **settings: str) -> Path:
         ["git", "archive", PREVIOUS], cwd=CHECKOUT, capture_output=True, check=True
     )
     subprocess.run(["tar", "-x", "-C", str(to)], input=archive.stdout, check=True)
-    stack = to / "Pulumi.lab.yaml"
-    lines = [f"  postgres-barman:{name}: {value}\n" for name, value in settings.items()]
-    stack.write_text(stack.read_text().replace("config:\n", "config:\n" + "".join(lines), 1))
-    (to / ".venv").symlink_to(CHECKOUT / ".venv")
-    return to
+    return prepare(to, **settings)
 
 
 def check_out_over(root: Path, **settings: str) -> None:

@@ -27,6 +27,12 @@ def copy_checkout(to: Path, **settings: str | int) -> Path:
         if source.is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, to / name)
+    return prepare(to, **settings)
+
+
+def prepare(to: Path, **settings: str | int) -> Path:
+    """Give the files of a checkout in `to` these settings of its lab, and the virtual environment
+    of this one."""
     stack = to / "Pulumi.lab.yaml"
     lines = [f"  postgres-barman:{name}: {value}\n" for name, value in settings.items()]
     # Not at the end: a developer's own file may have more than `config` there.

@@ -154,6 +154,9 @@ def test_what_is_sent_imports_nothing_that_is_not_there(name: str) -> None:
         ("segment arithmetic", r"int\(\w+\[8:16\], 16\)|2\s*\*\*\s*32 // "),
         ("an LSN's notation", r"int\(\w+, 16\) << 32"),
         ("where backup.info is", r"\*/backup\.info|\*-backup\.info"),
+        ("the receiver's application_name", "barman_receive_wal"),
+        ("what begins a failed verification's error", '"verification: "'),
+        ("gzip's first bytes", r"x1f\\x8b"),
         ("the receiver's command line", r"pg_receivewal\|"),
     ],
 )

@@ -1,11 +1,12 @@
 """Who may import whom. An arrow against the order is named, with the file it starts in."""
 
 import ast
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+
+from tests.support.checkout import checkout_files
 
 ROOT = Path(__file__).resolve().parents[2]
 # What each room at the top may import besides itself; docs/architecture.md draws it.
@@ -79,13 +80,7 @@ def upward(path: str, source: str) -> list[str]:
 
 
 def sources() -> Iterable[tuple[str, str]]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
+    listed = [name for name in checkout_files() if name.endswith(".py")]
     return [(path, (ROOT / path).read_text()) for path in listed if (ROOT / path).exists()]
 
 

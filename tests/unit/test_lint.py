@@ -27,7 +27,7 @@ BROKEN = {
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A small checkout with the project's own lint and nothing for it to say."""
-    for name in ("Makefile", "pyproject.toml", "tools/python-programs", "tools/shell-scripts"):
+    for name in ("Makefile", "pyproject.toml", "tools/programs"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     for name, text in GOOD.items():
@@ -103,9 +103,9 @@ def test_the_commit_hooks_find_what_make_lint_finds(checkout: Path, case: str) -
 def test_every_program_of_the_checkout_is_listed_once() -> None:
     listed = [
         name
-        for program in ("python-programs", "shell-scripts")
+        for language in ("python", "shell")
         for name in subprocess.run(
-            [ROOT / "tools" / program], capture_output=True, text=True, check=True
+            [ROOT / "tools" / "programs", language], capture_output=True, text=True, check=True
         ).stdout.split()
     ]
     assert len(listed) == len(set(listed))

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from host.bundle import PYTHON, bundle
+from host.domain.paths import RUNBOOKS
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind, Target
 from ops.errors import OperatorError
@@ -236,7 +237,7 @@ class CutConnection:
         self.root, self.sent = root, sent
 
     def run(self, argv: list[str], *, stdin: bytes = b"", **_: Any) -> Any:
-        here = [word.replace(journal.FOLDER, str(self.root)) for word in argv]
+        here = [word.replace(RUNBOOKS, str(self.root)) for word in argv]
         done = subprocess.run(here, input=stdin[: self.sent], capture_output=True, check=False)
         return SimpleNamespace(stdout=done.stdout.decode(), ok=done.returncode == 0)
 
