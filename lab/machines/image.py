@@ -199,7 +199,7 @@ def _home(release: str) -> Path:
     """Directory of one image, named by everything that decides what is in it."""
     recipe = hashlib.sha256("\0".join([release, platform.machine(), *PACKAGES]).encode())
     files = sorted(path for path in _ROOTFS.rglob("*") if path.is_file())
-    for file in [_SETUP, *files, *_certificates()]:
+    for file in [Path(__file__), _SETUP, *files, *_certificates()]:
         recipe.update(f"\0{file.name}\0{file.stat().st_mode & 0o111}\0".encode())
         recipe.update(file.read_bytes())
     return cache() / f"{release}-{recipe.hexdigest()[:12]}"

@@ -7,6 +7,7 @@ import pytest
 
 from tests.faults.expectations import nothing_lost_nor_failed
 from tests.faults.report import Report
+from tests.support.checkout import NIGHTLY
 from tests.support.site import BARMAN, FALLBACK, Site
 from tools.faults_page import Row
 
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.provider, pytest.mark.deep]
 # Something in every layer: security rules, a disk and its file system, both machines' settings.
 CHANGES = {
     "postgresDiskGb": ("1150", "1150"),
-    "backupSchedule": ("30 4 * * *", "0 4 * * *"),
+    "backupSchedule": (NIGHTLY.replace("0", "30", 1), NIGHTLY),
     "fallbackAfterSeconds": ("6", "5"),
 }
 ANOTHER_NETWORK = ("--path", "postgres-barman:clientCidrs[1]")

@@ -43,14 +43,24 @@ def soon(what: str, holds: Callable[[], bool], timeout_s: float = 180) -> None:
         time.sleep(0.3)
 
 
+def state(stack: Stack) -> str:
+    """What systemd says of the drill."""
+    return stack.on("barman-lab", "systemctl is-active restore-drill", check=False)
+
+
 def begin(stack: Stack) -> None:
     """Start a drill, and go on once it works on its scratch directory."""
+    # One that is about to end would be taken for the one that is to start.
+    soon("the drill before to end", lambda: state(stack) in ("inactive", "failed"))
+    before = len(records(stack))
     stack.on("barman-lab", "systemctl reset-failed restore-drill; true")
     stack.on("barman-lab", "systemctl start --no-block restore-drill")
-    soon(
-        "the drill to restore",
-        lambda: "PG_VERSION" in stack.on("barman-lab", f"ls {SCRATCH}/data", check=False),
-    )
+
+    def restores() -> bool:
+        assert len(records(stack)) == before, records(stack)[-1]
+        return "PG_VERSION" in stack.on("barman-lab", f"ls {SCRATCH}/data", check=False)
+
+    soon("the drill to restore", restores)
 
 
 def broken_off(stack: Stack, before: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from lab.names import Lab
 from tests.support.application import Application
-from tests.support.checkout import CHECKOUT
+from tests.support.checkout import CHECKOUT, NIGHTLY
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
@@ -335,7 +335,7 @@ def test_everything_comes_back_after_power_off_and_on(stack: Stack, name: str) -
 def test_cron_has_its_entries_and_runs(stack: Stack) -> None:
     entries = stack.on("barman-lab", "grep -v '^#' /etc/cron.d/barman")
     assert "* * * * * barman /usr/local/bin/barman-guarded cron" in entries
-    assert "0 4 * * * barman /usr/local/bin/barman-guarded backup pg" in entries
+    assert f"{NIGHTLY} barman /usr/local/bin/barman-guarded backup pg" in entries
     since = stack.on("barman-lab", "date '+%F %T'")
     eventually(
         "barman cron to have run",

@@ -2,9 +2,13 @@
 
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+# Half a day from now: a test that cuts the power would fail the nightly backup, and the backup
+# would be one more than another test has counted.
+NIGHTLY = f"0 {(datetime.now(UTC) + timedelta(hours=12)).hour} * * *"
 
 
 def checkout_files() -> list[str]:
@@ -31,8 +35,9 @@ def copy_checkout(to: Path, **settings: str | int) -> Path:
 
 
 def prepare(to: Path, **settings: str | int) -> Path:
-    """Give the files of a checkout in `to` these settings of its lab, and the virtual environment
-    of this one."""
+    """Give the files of a checkout in `to` these settings of its lab, nightly backups at NIGHTLY,
+    and the virtual environment of this one."""
+    settings = {"backupSchedule": NIGHTLY} | settings
     stack = to / "Pulumi.lab.yaml"
     lines = [f"  postgres-barman:{name}: {value}\n" for name, value in settings.items()]
     # Not at the end: a developer's own file may have more than `config` there.
