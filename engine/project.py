@@ -7,12 +7,8 @@ belongs to one machine's lab, not to the repository, so the engine is given a co
 import json
 import re
 import shutil
-import signal
-import subprocess
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import yaml
 
@@ -57,7 +53,7 @@ def copy_configuration(root: Path, stack: str, into: Path) -> Copy:
 
 def copy_for_plan(root: Path, stack: str, into: Path) -> tuple[Copy, list[str]]:
     """The same for a plan, which has no key to any stack: without the encrypted values. Returns the
-    copy and their names, for which `stand_in` makes up others. Raises ProjectError."""
+    copy and their names. Raises ProjectError."""
     document = yaml.safe_load(_settings(root, stack))
     settings = document.get("config") or {}
     sealed = [
@@ -71,30 +67,6 @@ def copy_for_plan(root: Path, stack: str, into: Path) -> tuple[Copy, list[str]]:
             "own secrets provider\ncan read. Nothing in this program needs them."
         )
     return _write(root, stack, into, text), sealed
-
-
-def stand_in(around: Mapping[str, str], copy: Copy, key: str) -> None:
-    """Give an encrypted value that cannot be read another one: any address or password will do to
-    work out which resources there would be."""
-    subprocess.run(
-        [
-            "pulumi",
-            "config",
-            "set",
-            "--secret",
-            key,
-            "https://encrypted.invalid/",
-            "--non-interactive",
-            "--stack",
-            copy.stack,
-            "--config-file",
-            str(copy.settings),
-        ],
-        cwd=copy.directory,
-        env=around,
-        check=True,
-        capture_output=True,
-    )
 
 
 def _settings(root: Path, stack: str) -> str:
@@ -114,61 +86,6 @@ def _write(root: Path, stack: str, into: Path, text: str) -> Copy:
     (into / "Pulumi.yaml").write_text((root / "Pulumi.yaml").read_text())
     copy.settings.write_text(text)
     return copy
-
-
-def run(
-    arguments: Sequence[str],
-    root: Path,
-    around: Mapping[str, str],
-    words_to: IO[str] | None = None,
-) -> int:
-    """Run pulumi in the checkout on this terminal; return its exit code. What it prints goes to
-    `words_to`, else to standard output.
-
-    Ctrl-C is for the engine, which then ends in good order and releases its lock.
-    """
-    before = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        argv = ["pulumi", *arguments]
-        done = subprocess.run(argv, cwd=root, env=around, check=False, stdout=words_to)
-        return done.returncode
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def create_stack(around: Mapping[str, str], copy: Copy) -> None:
-    """Create the stack in the backend unless it is there. Raises ProjectError."""
-    done = subprocess.run(
-        ["pulumi", "stack", "select", "--create", "--non-interactive", "--stack", copy.stack],
-        cwd=copy.directory,
-        env=around,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise ProjectError(f"The engine could not make the stack {copy.stack!r}:\n{done.stderr}")
-
-
-def remove_stack(around: Mapping[str, str], copy: Copy) -> None:
-    """Forget the stack's state, whatever it holds."""
-    subprocess.run(
-        [
-            "pulumi",
-            "stack",
-            "rm",
-            "--force",
-            "--yes",
-            "--preserve-config",
-            "--non-interactive",
-            "--stack",
-            copy.stack,
-        ],
-        cwd=copy.directory,
-        env=around,
-        capture_output=True,
-        check=False,
-    )
 
 
 def state_file(workspace: Workspace, stack: str) -> Path:

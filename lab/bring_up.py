@@ -2,15 +2,17 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from engine import binary
 from engine.environment import Workspace, environment
-from engine.project import copy_configuration, create_stack, release_dead_locks, run, state_file
+from engine.errors import ProjectError
+from engine.project import copy_configuration, release_dead_locks, state_file
+from engine.pulumi import Pulumi
 from lab import orphans, plugins
 from lab.machines import image, machine, power
 from lab.names import Lab
@@ -40,23 +42,12 @@ def up(root: Path, lab: Lab, progress: Progress) -> int:
         plugins.install(workspace.home)
     with progress.step("Machine image") as echo:
         image.ensure(IMAGE_RELEASE, echo)
-    create_stack(around, copy)
+    pulumi = Pulumi(root, around, lab.stack, copy.settings)
+    create_stack(pulumi, copy.directory)
     # The engine believes that every machine runs, and would wait for SSH of an absent one.
     for news in power.switch_on(lab):
         progress.say(news)
-    update = [
-        "up",
-        "--yes",
-        "--skip-preview",
-        "--suppress-outputs",
-        "--suppress-permalink=true",
-        "--skip-plugin-pre-install",
-        "--stack",
-        lab.stack,
-        "--config-file",
-        str(copy.settings),
-    ]
-    code = run(update, root, around)
+    code = pulumi.up("--suppress-permalink=true", "--skip-plugin-pre-install")
     if code != 0:
         progress.say(
             f"\npulumi up ended with exit code {code}; what was made before that stays.\n"
@@ -67,21 +58,18 @@ def up(root: Path, lab: Lab, progress: Progress) -> int:
         return code
     for name in machine.names(lab):
         image.harvest(lab, name)
-    progress.say(summary(outputs(root, around, lab.stack), lab.stack))
+    answer = pulumi.outputs()
+    answer.check_returncode()
+    progress.say(summary(json.loads(answer.stdout), lab.stack))
     return 0
 
 
-def outputs(root: Path, around: Mapping[str, str], stack: str) -> dict[str, Any]:
-    """The stack's outputs, secrets in clear: for use in this process only."""
-    asked = subprocess.run(
-        ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack],
-        cwd=root,
-        env=around,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(asked.stdout)
+def create_stack(pulumi: Pulumi, directory: Path) -> None:
+    """Create the stack in the backend unless it is there, from `directory`: Pulumi writes the key
+    to its secrets beside the project that it finds. Raises ProjectError."""
+    done = replace(pulumi, directory=directory).create_stack()
+    if done.returncode != 0:
+        raise ProjectError(f"The engine could not make the stack {pulumi.stack!r}:\n{done.stderr}")
 
 
 def summary(found: Mapping[str, Any], stack: str) -> str:

@@ -6,14 +6,15 @@ request.
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from engine.environment import Workspace, environment
-from engine.project import copy_for_plan, create_stack, stand_in
+from engine.project import copy_for_plan
+from engine.pulumi import Pulumi
 from lab import plugins
+from lab.bring_up import create_stack
 
 
 def plan(root: Path, engine: Path, stack: str) -> int:
@@ -33,27 +34,14 @@ def plan(root: Path, engine: Path, stack: str) -> int:
         debugging = {"PULUMI_DEBUG_COMMANDS": "true"}
         around = environment(workspace, engine) | debugging | {"NO_COLOR": "1"}
         copy, sealed = copy_for_plan(root, stack, Path(scratch) / "project")
-        create_stack(around, copy)
+        pulumi = Pulumi(root, around, stack, copy.settings)
+        create_stack(pulumi, copy.directory)
         for key in sealed:
-            stand_in(around, copy, key)
-        preview = [
-            "pulumi",
-            "preview",
-            "--json",
-            "--non-interactive",
-            "--stack",
-            stack,
-            "--skip-plugin-pre-install",
-            "--config-file",
-            str(copy.settings),
-            "--policy-pack",
-            str(pack),
-            "--event-log",
-            str(events),
-        ]
-        done = subprocess.run(
-            preview, cwd=root, env=around, stdout=subprocess.PIPE, text=True, check=False
-        )
+            # Any address or password will do to work out which resources there would be.
+            pulumi.configure("--secret", key, "https://encrypted.invalid/").check_returncode()
+        judged = ("--policy-pack", str(pack), "--event-log", str(events))
+        done = pulumi.preview("--json", "--skip-plugin-pre-install", *judged)
+        sys.stderr.write(done.stderr)
         _report(done.stdout)
         _report_violations(events)
     return done.returncode

@@ -5,7 +5,7 @@ do (no engine, no state, a crash half-way) is then done by name, so nothing of t
 """
 
 import shutil
-import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from engine import binary
@@ -16,10 +16,9 @@ from engine.project import (
     copy_configuration,
     forget_state,
     release_dead_locks,
-    remove_stack,
-    run,
     state_file,
 )
+from engine.pulumi import Pulumi
 from lab import orphans, plugins
 from lab.machines import disks, machine
 from lab.names import Lab
@@ -80,27 +79,11 @@ def _destroy(
 ) -> None:
     plugins.install(workspace.home)
     around = environment(workspace, programs)
-    stack = ("--stack", copy.stack)
-    subprocess.run(
-        ["pulumi", "state", "unprotect", "--all", "--yes", "--non-interactive", *stack],
-        cwd=root,
-        env=around,
-        capture_output=True,
-        check=False,
-    )
-    destroy = [
-        "destroy",
-        "--yes",
-        "--skip-preview",
-        "--suppress-outputs",
-        "--suppress-permalink=true",
-        "--config-file",
-        str(copy.settings),
-        *stack,
-    ]
-    if run(destroy, root, around) != 0:
+    pulumi = Pulumi(root, around, copy.stack, copy.settings)
+    pulumi.unprotect()
+    if pulumi.destroy("--suppress-outputs", "--suppress-permalink=true") != 0:
         progress.say("pulumi destroy did not finish: removing the rest by name.")
-    remove_stack(around, copy)
+    replace(pulumi, directory=copy.directory).remove_stack()
 
 
 def _entries(directory: Path) -> list[Path]:

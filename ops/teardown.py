@@ -4,16 +4,10 @@ An accidental `pulumi destroy` is stopped by the program's protected resources
 (components/teardown_guard.py). This is the way that is meant.
 """
 
-import os
-import subprocess
-from collections.abc import Callable
-
+from engine.pulumi import Pulumi
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.model import Status
-from ops.reach import outputs
 from ops.screen import moment, size
-
-Run = Callable[[list[str]], int]
 
 
 def losses(status: Status, databases: list[str]) -> list[str]:
@@ -56,51 +50,20 @@ def require_words(stack: str, said: str) -> None:
         )
 
 
-def destroy(stack: str, run: Run) -> None:
-    """Unprotect and destroy, with the engine's own words on this terminal. Raises OperatorError.
-
-    `run` takes pulumi's arguments and returns its exit code.
-    """
-    on = ["--stack", stack]
-    if run(["state", "unprotect", "--all", "--yes", *on]) != 0:
+def destroy(pulumi: Pulumi) -> None:
+    """Unprotect and destroy the stack, with the engine's own words on this terminal. Raises
+    OperatorError."""
+    unprotected = pulumi.unprotect()
+    if unprotected.returncode != 0:
         raise OperatorError(
-            "The stack could not be unprotected; pulumi's own output is above.",
+            f"The stack could not be unprotected: {unprotected.stderr.strip()}",
             "Nothing was deleted. Some resources may be unprotected; pulumi up protects them.",
             next_command="python -m ops teardown",
         )
-    if run(["destroy", "--yes", "--skip-preview", *on]) != 0:
+    if pulumi.destroy() != 0:
         raise OperatorError(
             "pulumi destroy did not finish; its own output is above.",
             state="Some resources may be deleted; those that remain are no longer protected.",
             next_command="python -m ops teardown   (to go on; pulumi up brings everything that is "
             "missing back, empty, and protects it again)",
         )
-
-
-def pulumi(stack: str | None) -> Run:
-    """Runs pulumi in the project, on this terminal, for `stack` or the selected one."""
-    around = outputs.lab_environment(stack, os.environ) or dict(os.environ)
-
-    def run(arguments: list[str]) -> int:
-        argv = ["pulumi", *arguments]
-        return subprocess.run(argv, cwd=outputs.PROJECT, env=around, check=False).returncode
-
-    return run
-
-
-def name_of(stack: str | None) -> str:
-    """The name of `stack`, or of the selected one. Raises OperatorError."""
-    if stack:
-        return stack
-    around = outputs.lab_environment(None, os.environ) or dict(os.environ)
-    done = subprocess.run(
-        ["pulumi", "stack", "--show-name", "--non-interactive"],
-        cwd=outputs.PROJECT,
-        env=around,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise outputs.explain(done.stderr, stack)
-    return done.stdout.strip()

@@ -6,6 +6,7 @@ import typer
 
 from ops import teardown as ending
 from ops.cli.common import Stack, console, site_of
+from ops.reach import engine
 from ops.recover import preflight
 from ops.watch import status
 
@@ -23,7 +24,7 @@ def teardown(
     ] = False,
 ) -> None:
     """Delete the whole stack, data and backups included. Asks for exact words."""
-    name = ending.name_of(stack)
+    name = engine.name(stack)
     with site_of(stack) as site:
         found = status.collect(site)
         if found.barman_machine.reachable:
@@ -38,5 +39,5 @@ def teardown(
     ending.require_words(
         name, typer.prompt(f"Type: {wanted}\n", prompt_suffix="> ") if words is None else words
     )
-    ending.destroy(name, ending.pulumi(stack))
+    ending.destroy(engine.of(name))
     console.print(f"The stack {name} is gone. Its empty state: pulumi stack rm {name}")

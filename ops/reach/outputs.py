@@ -1,21 +1,15 @@
 """The stack's outputs as typed values: the only thing the runbooks know of the program."""
 
 import json
-import os
-import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
-from engine import binary
-from engine.environment import Workspace, environment
 from ops.errors import OperatorError
+from ops.reach import engine
 
-PROJECT = Path(__file__).resolve().parents[2]
-PULUMI_TIMEOUT_S = 120
 # Outputs are read at the start of a runbook, and again after it has changed something.
 ONLY_READ = "Reading the outputs changed nothing."
 
@@ -81,49 +75,9 @@ class StackOutputs(_Output):
 
 def read(stack: str | None = None, base: Mapping[str, str] | None = None) -> StackOutputs:
     """The outputs of `stack`, or of the selected one. Raises OperatorError."""
-    base = os.environ if base is None else base
-    command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--non-interactive"]
-    if stack:
-        command += ["--stack", stack]
-    environ = lab_environment(stack, base) or dict(base)
-    try:
-        done = subprocess.run(
-            command,
-            cwd=PROJECT,
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PULUMI_TIMEOUT_S,
-            stdin=subprocess.DEVNULL,
-        )
-    except FileNotFoundError:
-        raise OperatorError(
-            "pulumi is not on PATH, so the stack's outputs cannot be read.",
-            ONLY_READ,
-            next_command="make shell   (for a lab), or install Pulumi and log in to your backend",
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise OperatorError(
-            f"pulumi did not answer within {PULUMI_TIMEOUT_S} s.",
-            ONLY_READ,
-            next_command="pulumi stack output   (to see what it waits for)",
-        ) from None
-    if done.returncode != 0:
-        raise explain(done.stderr, stack)
-    return parse(done.stdout, stack)
-
-
-def lab_environment(stack: str | None, base: Mapping[str, str]) -> dict[str, str] | None:
-    """The environment of this checkout's lab, if `stack` is one and no backend is chosen yet."""
-    name = stack or "lab"
-    directory = PROJECT / ".lab"
-    if base.get("PULUMI_BACKEND_URL") or not (directory / "stacks" / name).is_dir():
-        return None
-    programs = binary.available(PROJECT)
-    if programs is None:
-        return None
-    return environment(Workspace(directory), programs, name, base)
+    pulumi = engine.of(stack, base)
+    answer = engine.answer(lambda: pulumi.outputs(engine.TIMEOUT_S), stack, ONLY_READ)
+    return parse(answer, stack)
 
 
 def parse(text: str, stack: str | None = None) -> StackOutputs:
@@ -149,44 +103,3 @@ def parse(text: str, stack: str | None = None) -> StackOutputs:
             ONLY_READ,
             next_command=f"pulumi up{option}   (make up, for a lab)",
         ) from None
-
-
-def explain(stderr: str, stack: str | None) -> OperatorError:
-    """What pulumi's complaint means for the operator."""
-    text = stderr.strip()
-    lower = text.lower()
-    if "incorrect passphrase" in lower:
-        return OperatorError(
-            "The passphrase does not open this stack's secrets.",
-            ONLY_READ,
-            next_command="export PULUMI_CONFIG_PASSPHRASE_FILE=…   (or make shell, for a lab)",
-        )
-    if "passphrase must be set" in lower:
-        return OperatorError(
-            "The stack's secrets are encrypted with a passphrase and none was given.",
-            ONLY_READ,
-            next_command="export PULUMI_CONFIG_PASSPHRASE_FILE=…   (or make shell, for a lab)",
-        )
-    if "no stack named" in lower or "stack not found" in lower:
-        return OperatorError(
-            f"There is no stack named {stack or '(the selected one)'} in this backend.",
-            ONLY_READ,
-            next_command="pulumi stack ls   (make shell first, for a lab)",
-        )
-    if "no stack selected" in lower or "must supply" in lower:
-        return OperatorError(
-            "No stack is selected.",
-            ONLY_READ,
-            next_command="pulumi stack select NAME   (or add --stack NAME; make shell, for a lab)",
-        )
-    if "login" in lower or "access token" in lower:
-        return OperatorError(
-            "pulumi is not logged in to a backend.",
-            ONLY_READ,
-            next_command="pulumi login   (or make shell, for a lab)",
-        )
-    return OperatorError(
-        f"pulumi could not read the stack's outputs: {text}",
-        ONLY_READ,
-        next_command=f"pulumi stack output{f' --stack {stack}' if stack else ''}",
-    )

@@ -1,4 +1,4 @@
-"""What the runbooks make of the stack's outputs, and of pulumi's complaints."""
+"""What the runbooks make of the stack's outputs."""
 
 import json
 from pathlib import Path
@@ -76,25 +76,6 @@ def test_wrong_outputs_are_named_and_not_shown() -> None:
     with pytest.raises(OperatorError, match=r"postgres\.hostKey") as caught:
         outputs.parse(json.dumps(broken))
     assert "hidden" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("stderr", "happened", "next_command"),
-    [
-        ("error: no stack named 'x' found", "no stack named x", "pulumi stack ls"),
-        ("error: no stack selected; please use …", "No stack is selected", "stack select"),
-        ("error: getting secrets manager: incorrect passphrase", "does not open", "PASSPHRASE"),
-        ("error: passphrase must be set with PULUMI_…", "none was given", "PASSPHRASE"),
-        ("error: PULUMI_ACCESS_TOKEN must be set for login", "not logged in", "pulumi login"),
-        ("error: something else", "something else", "pulumi stack output --stack x"),
-    ],
-)
-def test_pulumis_complaints_become_a_next_command(
-    stderr: str, happened: str, next_command: str
-) -> None:
-    error = outputs.explain(stderr, "x")
-    assert happened in error.happened
-    assert next_command in str(error.next_command)
 
 
 def test_pulumi_missing(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The end of a stack: what is said to be lost, which words do it, what is run in which order."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from engine.pulumi import Pulumi
 from ops import teardown
 from ops.errors import OperatorError
 from ops.model import BackupStatus, Disk, MachineStatus, PostgresStatus, Status, Verdict
@@ -59,20 +62,31 @@ def test_only_the_exact_words_are_the_words(said: str) -> None:
     teardown.require_words("dev", " delete dev and all its data\n")
 
 
-def test_nothing_is_destroyed_that_could_not_be_unprotected() -> None:
-    ran: list[str] = []
+@pytest.fixture
+def pulumi(tmp_path: Path) -> Callable[[str], Pulumi]:
+    """A stand-in for `pulumi` that fails at one command, and notes all of them in `ran`."""
 
-    def fails(arguments: list[str]) -> int:
-        ran.append(arguments[0])
-        return 1
+    def made(failing: str) -> Pulumi:
+        program = tmp_path / "pulumi"
+        program.write_text(f'#!/bin/sh\necho "$1" >>ran\n[ "$1" != {failing} ]\n')
+        program.chmod(0o755)
+        return Pulumi(tmp_path, {"PATH": f"{tmp_path}:/usr/bin:/bin"}, "dev")
 
+    return made
+
+
+def test_nothing_is_destroyed_that_could_not_be_unprotected(
+    pulumi: Callable[[str], Pulumi], tmp_path: Path
+) -> None:
     with pytest.raises(OperatorError, match="unprotected"):
-        teardown.destroy("dev", fails)
-    assert ran == ["state"]
+        teardown.destroy(pulumi("state"))
+    assert (tmp_path / "ran").read_text().split() == ["state"]
 
 
-def test_a_destroy_that_stops_half_way_says_that_the_rest_is_unprotected() -> None:
+def test_a_destroy_that_stops_half_way_says_that_the_rest_is_unprotected(
+    pulumi: Callable[[str], Pulumi],
+) -> None:
     with pytest.raises(OperatorError) as stopped:
-        teardown.destroy("dev", lambda arguments: int(arguments[0] == "destroy"))
+        teardown.destroy(pulumi("destroy"))
     assert "no longer protected" in stopped.value.state
     assert "python -m ops teardown" in str(stopped.value)
