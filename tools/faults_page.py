@@ -66,8 +66,8 @@ def load(file: Path = RESULTS) -> Results | None:
     """What the last whole run has stored; None if there was none in this checkout."""
     if not file.exists():
         return None
-    told = json.loads(file.read_text())
-    return Results(**{**told, "rows": [Row(**row) for row in told["rows"]]})
+    stored = json.loads(file.read_text())
+    return Results(**{**stored, "rows": [Row(**row) for row in stored["rows"]]})
 
 
 def main() -> None:

@@ -140,7 +140,7 @@ class _PlainErrors(grpc.ServerInterceptor):
     """Turns exceptions into one-line gRPC errors.
 
     A ProviderError is passed on as it stands. Of any other exception only its type and place are
-    told: its text may quote the values it choked on, secrets among them.
+    passed on: its text may quote the values it choked on, secrets among them.
     """
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:

@@ -66,23 +66,23 @@ def clock_of_postgres(site: Site) -> Iterator[None]:
 
 @contextmanager
 def clock_of_barman(site: Site) -> Iterator[None]:
-    """What cron and logins start reads a clock that `jump` moves; the receiver is started anew."""
+    """What cron and logins start reads a clock that `jump` moves; the receiver is started again."""
     names = prepare(site, BARMAN)
     text = "\n".join(f"{name}={value}" for name, value in names.items())
-    # Cron's jobs read the file; what a runbook leaves to systemd is told by systemd.
-    told = " ".join(f"{name}={value}" for name, value in names.items())
+    # Cron's jobs read the file; what a runbook leaves to systemd has them from systemd.
+    values = " ".join(f"{name}={value}" for name, value in names.items())
     again = "systemctl restart cron; pkill -u barman -f 'pg_receivewal|barman.* receive-wal '; true"
     site.stack.on(
         BARMAN,
         f"cp -p /etc/environment /root/environment\n"
-        f"cat >>/etc/environment <<'END'\n{text}\nEND\nsystemctl set-environment {told}; {again}",
+        f"cat >>/etc/environment <<'END'\n{text}\nEND\nsystemctl set-environment {values}; {again}",
     )
     try:
         yield
     finally:
-        untold = f"systemctl unset-environment {' '.join(names)}"
+        unset = f"systemctl unset-environment {' '.join(names)}"
         site.stack.on(
-            BARMAN, f"mv /root/environment /etc/environment; {untold}; rm {CLOCK}; {again}"
+            BARMAN, f"mv /root/environment /etc/environment; {unset}; rm {CLOCK}; {again}"
         )
 
 

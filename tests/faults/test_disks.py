@@ -56,9 +56,9 @@ def test_postgres_disk_full(site: Site, report: Report) -> None:
         with site.full(POSTGRES):
             eventually("PostgreSQL to be without WAL", lambda: not wrote(site), 120)
             assert ledger.failures
-            told = site.stack.reasons()
-            assert f"/data on {POSTGRES} is 100 % full" in told
-            assert "make room" in told
+            output = site.stack.reasons()
+            assert f"/data on {POSTGRES} is 100 % full" in output
+            assert "make room" in output
         began = time.monotonic()
         site.stack.on(POSTGRES, f"systemctl start {UNIT}")
         ledger.wait_for_more(100, 120)

@@ -79,17 +79,17 @@ def test_old_and_new_server_alive_together(site: Site, report: Report) -> None:
             assert alive == "f"
             # Nobody confirms its commits, so it acknowledges none: no client can be fooled.
             write = "INSERT INTO ledger VALUES (-1)"
-            site.stack.on(POSTGRES, f"cd /; {asked} '{write}' && touch /tmp/told; true")
-            told = site.stack.on(POSTGRES, "ls /tmp/told", check=False)
+            site.stack.on(POSTGRES, f"cd /; {asked} '{write}' && touch /tmp/acknowledged; true")
+            acknowledged = site.stack.on(POSTGRES, "ls /tmp/acknowledged", check=False)
             more.wait_for_more(100)
             assert json.loads(site.stack.ops("status", "--json").stdout)["verdict"] == "protected"
         finally:
             site.stack.on(
                 POSTGRES,
                 f"cd /; runuser -u postgres -- {binary}/pg_ctl -D {old} -m immediate stop; "
-                "rm -f /tmp/told /tmp/old.log",
+                "rm -f /tmp/acknowledged /tmp/old.log",
             )
-    assert told == ""
+    assert acknowledged == ""
     assert site.stack.on(POSTGRES, f"systemctl is-active {UNIT}") == "active"
     row.acknowledged = len(ledger.commits)
     row.seen = "the old one acknowledges no commit, Barman follows the new one only"

@@ -1,4 +1,4 @@
-"""Passwords, keys and certificates made anew while clients commit."""
+"""Passwords, keys and certificates recreated while clients commit."""
 
 import hashlib
 import json
@@ -42,10 +42,10 @@ def test_rotated(site: Site, report: Report, what: str) -> None:
 
 def issued(site: Site, moment: datetime) -> str:
     """A server file by the stack's own authority, whose secret is in the stack's state."""
-    told = site.stack.pulumi("stack", "export", "--show-secrets").stdout
+    output = site.stack.pulumi("stack", "export", "--show-secrets").stdout
     (secret,) = (
         json.loads(item["outputs"]["result"]["plaintext"])
-        for item in json.loads(told)["deployment"]["resources"]
+        for item in json.loads(output)["deployment"]["resources"]
         if item["urn"].endswith("-authority")
     )
     authority = x509.load_pem_x509_certificate(site.stack.outputs["caCertificate"].encode())

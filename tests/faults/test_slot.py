@@ -25,9 +25,9 @@ WRITE = "SELECT pg_switch_wal(), pg_logical_emit_message(false, 'fault', repeat(
 def rejoined(site: Site, ledger: Ledger, row: Row) -> None:
     """The runbook that the status names, under load."""
     ledger.wait_for_more(50)
-    told = site.stack.status()
-    assert told["verdict"] == "unprotected"
-    assert "python -m ops rejoin" in [reason["next_command"] for reason in told["reasons"]]
+    output = site.stack.status()
+    assert output["verdict"] == "unprotected"
+    assert "python -m ops rejoin" in [reason["next_command"] for reason in output["reasons"]]
     began = time.monotonic()
     site.stack.ops("rejoin")
     site.until_protected()

@@ -1,4 +1,4 @@
-"""`pulumi up` cut off, and the Barman machine made anew by it."""
+"""`pulumi up` cut off, and the Barman machine recreated by it."""
 
 import re
 import time

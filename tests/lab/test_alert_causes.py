@@ -45,8 +45,8 @@ def no_receiver(stack: Stack) -> Iterator[None]:
 
 def level(stack: Stack, name: str) -> None:
     """Tell the guard another level of durability, as `pulumi up` does."""
-    told = json.loads(stack.on(POSTGRES, f"cat {GUARD}"))
-    text = json.dumps(told | {"level": name})
+    config = json.loads(stack.on(POSTGRES, f"cat {GUARD}"))
+    text = json.dumps(config | {"level": name})
     stack.on(POSTGRES, f"cat >{GUARD} <<'END'\n{text}\nEND\nsystemctl restart durability-guard")
 
 

@@ -61,9 +61,9 @@ def test_no_receiver_though_the_check_is_green_and_a_full_disk(stack: Stack, inb
         )
         checks = stack.on(BARMAN, "runuser -u barman -- barman check pg", check=False)
         assert "receive-wal running: OK" in checks
-        told = stack.ops("alerts", "--json", check=False)
-        assert told.returncode == 2
-        found = {alert["name"]: alert for alert in json.loads(told.stdout)["alerts"]}
+        output = stack.ops("alerts", "--json", check=False)
+        assert output.returncode == 2
+        found = {alert["name"]: alert for alert in json.loads(output.stdout)["alerts"]}
         assert "backups-do-not-arrive" in found["WalReceiverNotRunning"]["runbook"]
     finally:
         stack.on(BARMAN, LET_RECEIVER)
@@ -179,9 +179,9 @@ def test_nothing_is_heard_any_more_of_alertmanager_when_it_is_stopped(
     try:
         stack.on(BARMAN, "systemctl stop prometheus-alertmanager")
         inbox.wait_silence()
-        told = stack.ops("alerts", check=False)
-        assert told.returncode == 2
-        assert "monitoring-is-silent" in told.stderr
+        output = stack.ops("alerts", check=False)
+        assert output.returncode == 2
+        assert "monitoring-is-silent" in output.stderr
     finally:
         stack.on(BARMAN, "systemctl start prometheus-alertmanager")
     inbox.wait_heartbeat()

@@ -18,8 +18,8 @@ QUERY = "SELECT count(*) > 0 FROM pg_class"
 
 
 def records(stack: Stack) -> list[dict[str, Any]]:
-    told = stack.on("barman-lab", f"cat {HISTORY}", check=False)
-    return [json.loads(line) for line in told.splitlines()]
+    output = stack.on("barman-lab", f"cat {HISTORY}", check=False)
+    return [json.loads(line) for line in output.splitlines()]
 
 
 def left(stack: Stack) -> str:

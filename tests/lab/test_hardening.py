@@ -68,11 +68,11 @@ def test_the_kernel_takes_every_setting(stack: Stack, name: str) -> None:
     The network's settings are tried in a network of their own; of the others, that they exist."""
     installed = stack.on(name, "cat /etc/sysctl.d/90-hardening.conf")
     assert installed == SYSCTL.read_text().strip()
-    wished = {key: value for key, value in settings().items() if not key.startswith("-")}
-    network = {key: value for key, value in wished.items() if key.startswith("net.")}
+    desired = {key: value for key, value in settings().items() if not key.startswith("-")}
+    network = {key: value for key, value in desired.items() if key.startswith("net.")}
     assert len(network) > 10
-    paths = " ".join(f"/proc/sys/{key.replace('.', '/')}" for key in wished)
-    assert stack.on(name, f"ls {paths} | wc -l") == str(len(wished))
+    paths = " ".join(f"/proc/sys/{key.replace('.', '/')}" for key in desired)
+    assert stack.on(name, f"ls {paths} | wc -l") == str(len(desired))
     apply = " ".join(f"{key}={value}" for key, value in network.items())
     shown = stack.on(
         name,

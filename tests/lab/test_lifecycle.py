@@ -140,9 +140,9 @@ def test_a_smaller_disk_is_refused_at_preview(interrupted: Stack) -> None:
     try:
         refused = interrupted.pulumi("preview", "--non-interactive", check=False)
         assert refused.returncode != 0
-        told = refused.stdout + refused.stderr
-        assert "barmanDiskGb = 319: the disk has 320 GiB, and a disk cannot shrink" in told
-        assert "pulumi config set barmanDiskGb 320" in told
+        output = refused.stdout + refused.stderr
+        assert "barmanDiskGb = 319: the disk has 320 GiB, and a disk cannot shrink" in output
+        assert "pulumi config set barmanDiskGb 320" in output
     finally:
         interrupted.pulumi("config", "set", "postgres-barman:barmanDiskGb", "320")
 
@@ -160,16 +160,16 @@ def test_another_network_is_refused_before_anything_is_touched(
     finally:
         interrupted.pulumi("config", "set", "postgres-barman:vnetCidr", "10.20.0.0/16")
     assert refused.returncode != 0
-    told = refused.stdout + refused.stderr
-    assert "vnetCidr = 10.40.0.0/16: the machines have addresses of 10.20.0.0/16" in told
-    assert "pulumi config set vnetCidr 10.20.0.0/16" in told
+    output = refused.stdout + refused.stderr
+    assert "vnetCidr = 10.40.0.0/16: the machines have addresses of 10.20.0.0/16" in output
+    assert "pulumi config set vnetCidr 10.20.0.0/16" in output
     assert inputs(interrupted) == before
     interrupted.pulumi("preview", "--expect-no-changes", "--non-interactive")
 
 
 def inputs(stack: Stack) -> dict[str, object]:
     """What everything in the stack's state was asked to be, by URN; in clear, for a secret is
-    encrypted anew each time."""
+    encrypted again each time."""
     state = json.loads(stack.pulumi("stack", "export", "--show-secrets").stdout)
     return {item["urn"]: item.get("inputs") for item in state["deployment"]["resources"]}
 

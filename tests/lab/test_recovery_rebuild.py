@@ -1,4 +1,4 @@
-"""A machine and its disk are really gone: made anew, and brought back into its role by the page."""
+"""A machine and its disk are really gone: recreated, and brought back into its role by the page."""
 
 import pytest
 

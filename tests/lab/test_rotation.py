@@ -59,12 +59,12 @@ def opens(site: Site, private_key: str, folder: Path) -> bool:
 
 def machine_key_opens(site: Site, key: str) -> bool:
     """Whether PostgreSQL's machine lets a key of Barman's in."""
-    told = site.on_barman(
+    output = site.on_barman(
         f"ssh -n -v -i {key} -o IdentitiesOnly=yes -o BatchMode=yes "
         f"-o UserKnownHostsFile=/var/lib/barman/.ssh/known_hosts {POSTGRES} true 2>&1 || true"
     )
-    assert ALLOWED in told or "Permission denied" in told, told
-    return ALLOWED in told
+    assert ALLOWED in output or "Permission denied" in output, output
+    return ALLOWED in output
 
 
 def test_secrets_are_rotated_while_clients_write(

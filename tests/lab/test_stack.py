@@ -189,8 +189,8 @@ def test_only_scram_with_the_right_password_lets_an_application_in(
     assert set(methods.split()) == {"scram-sha-256", "reject"}
     wrong = re.sub(r":[^:@/]+@", ":wrong@", application.uri)
     none = re.sub(r":[^:@/]+@", "@", application.uri)
-    for uri, told in ((wrong, "password authentication failed"), (none, "no password supplied")):
-        with pytest.raises(psycopg.OperationalError, match=told):
+    for uri, message in ((wrong, "password authentication failed"), (none, "no password supplied")):
+        with pytest.raises(psycopg.OperationalError, match=message):
             Application(application.client, uri).connect()
 
 
@@ -361,12 +361,12 @@ def test_the_nightly_entry_makes_a_backup(stack: Stack) -> None:
 @pytest.mark.backup
 def test_cron_does_nothing_while_the_disk_is_not_mounted(stack: Stack) -> None:
     # In a mount namespace of its own: what cron would see on a machine that lost its disk.
-    told = stack.on(
+    output = stack.on(
         "barman-lab",
         "unshare -m sh -c 'umount -l /data; runuser -u barman -- "
         "/usr/local/bin/barman-guarded cron'; echo $?",
     )
-    assert told == "1"
+    assert output == "1"
     assert "skipped: /data is not mounted" in stack.on(
         "barman-lab", "journalctl -t barman-cron --no-pager"
     )

@@ -33,9 +33,9 @@ def shell(text: str) -> str:
 @pytest.mark.parametrize("command", ["", "id", "sh -c id", "sudo -n id", "scp -f /etc/shadow"])
 def test_no_shell(stack: Stack, owner: str, command: str) -> None:
     _, _, there, gate = KEYS[owner]
-    told = ssh(stack, owner, "", shell(command) if command else "")
-    assert "refused; this key may only" in told
-    assert "uid=" not in told
+    output = ssh(stack, owner, "", shell(command) if command else "")
+    assert "refused; this key may only" in output
+    assert "uid=" not in output
     assert f"refused: {command!r}" in stack.on(there, f"journalctl -t {gate} --no-pager -n 20")
 
 
@@ -45,8 +45,8 @@ def test_no_terminal_no_agent_no_forwarding(stack: Stack, owner: str) -> None:
     for forward in ("-W 127.0.0.1:22", "-W 127.0.0.1:5432"):
         assert "administratively prohibited" in ssh(stack, owner, forward), forward
     for forward in ("-R 127.0.0.1:4242:127.0.0.1:22", "-R /tmp/s:/tmp/t"):
-        told = ssh(stack, owner, f"-N -o ExitOnForwardFailure=yes {forward}")
-        assert "forwarding failed" in told, forward
+        output = ssh(stack, owner, f"-N -o ExitOnForwardFailure=yes {forward}")
+        assert "forwarding failed" in output, forward
     machine, _, there, _ = KEYS[owner]
     sockets = "ls -d /tmp/ssh-*/agent* 2>/dev/null; true"
     before = stack.on(there, sockets)
@@ -61,7 +61,7 @@ def test_no_use_from_anywhere_else(stack: Stack, owner: str) -> None:
     machine, target, there, _ = KEYS[owner]
     home = stack.on(machine, f"getent passwd {owner} | cut -d: -f6")
     key = stack.on(machine, f"cat {home}/.ssh/id_ed25519")
-    told = stack.on(
+    output = stack.on(
         there,
         f"umask 077; cat >/root/stolen <<'END'\n{key}\nEND\n"
         "ssh -i /root/stolen -o BatchMode=yes -o StrictHostKeyChecking=no "
@@ -69,7 +69,7 @@ def test_no_use_from_anywhere_else(stack: Stack, owner: str) -> None:
         "rm /root/stolen",
         check=False,
     )
-    assert "Permission denied" in told
+    assert "Permission denied" in output
     log = stack.on(there, "journalctl -t sshd-session --no-pager -n 40")
     assert "not from a permitted host" in log
 
@@ -129,9 +129,9 @@ def test_barman_s_key_writes_nothing_while_no_runbook_owns_the_data(stack: Stack
         f"{data}/postgresql.auto.conf",
         "/data/postgresql/recovery-in-progress",
     ):
-        told = rsync(stack, f"/tmp/evil postgres@{POSTGRES}:{path}")
-        assert " failed: " in told, path
-        assert told.endswith("23"), path  # rsync(1): partial transfer due to error
+        output = rsync(stack, f"/tmp/evil postgres@{POSTGRES}:{path}")
+        assert " failed: " in output, path
+        assert output.endswith("23"), path  # rsync(1): partial transfer due to error
     assert "Permission denied" in ssh(stack, "barman", "", f"rm -fr {data}/postgresql.auto.conf")
     written = f"/var/lib/postgresql/.[bs]* {data}/*.conf /data/postgresql/recovery-in-progress"
     assert stack.on("postgres-lab", f"grep -rlx evil {written} 2>/dev/null; true") == ""

@@ -57,12 +57,12 @@ def refusal(application: Application) -> str:
 
 def barman_refusal(site: Site) -> str:
     """Why Barman's own connection string does not get in; empty if it does."""
-    told = site.on_barman(
+    output = site.on_barman(
         "cd /; conninfo=$(sed -n 's/^conninfo *= *//p' /etc/barman.d/pg.conf); "
         "HOME=/var/lib/barman runuser -u barman -- "
         'psql -X -A -t -q -d "$conninfo" -c "SELECT 1" 2>&1 || true'
     )
-    return "" if told == "1" else told
+    return "" if output == "1" else output
 
 
 def eventually(what: str, seen: Callable[[], str], wanted: str) -> None:
@@ -122,9 +122,9 @@ def test_an_address_that_the_firewall_lets_in_and_no_rule_names_is_refused_and_t
 ) -> None:
     """The Barman machine reaches the port; the application's role may not come from there."""
     uri = site.stack.outputs["databases"]["app"]["uri"].partition("?")[0] + "?sslmode=require"
-    told = site.on_barman(f"psql -X {shlex.quote(uri)} -c 'SELECT 1' 2>&1 || true")
+    output = site.on_barman(f"psql -X {shlex.quote(uri)} -c 'SELECT 1' 2>&1 || true")
     refused = 'no pg_hba.conf entry for host "10.20.1.4", user "app", database "app", SSL'
-    assert refused in told
+    assert refused in output
     assert refused in site.on_postgres("cat /var/log/postgresql/*.log")
     assert refusal(application) == ""
 

@@ -1,4 +1,4 @@
-"""What receives alerts on the lab's Internet, and a stack that is told to send them there."""
+"""What receives alerts on the lab's Internet, and a stack that is set up to send them there."""
 
 import json
 import socket

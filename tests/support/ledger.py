@@ -19,7 +19,7 @@ from lab.net.client import Client
 WRITER = """
 import json, os, signal, sys, threading, time
 import psycopg
-told = json.loads(sys.stdin.readline())
+config = json.loads(sys.stdin.readline())
 enough = threading.Event()
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 speak = threading.Lock()
@@ -38,12 +38,12 @@ def write(number):
         try:
             # Keepalives notice a server that is gone without a word, as it is when its machine is.
             with psycopg.connect(
-                told["uri"], connect_timeout=3, autocommit=True, options=told["options"],
+                config["uri"], connect_timeout=3, autocommit=True, options=config["options"],
                 keepalives_idle=3, keepalives_interval=3, keepalives_count=2, tcp_user_timeout=9000,
             ) as connection:
                 while not enough.is_set():
                     at += 1
-                    row, begun = told["first"] + number * 10**7 + at, clocks()
+                    row, begun = config["first"] + number * 10**7 + at, clocks()
                     try:
                         connection.execute("INSERT INTO ledger (id) VALUES (%s)", (row,))
                     except psycopg.Error as error:
@@ -55,13 +55,14 @@ def write(number):
             time.sleep(0.1)
 
 threads = [
-    threading.Thread(target=write, args=(number,), daemon=True) for number in range(told["clients"])
+    threading.Thread(target=write, args=(number,), daemon=True)
+    for number in range(config["clients"])
 ]
 for thread in threads:
     thread.start()
 signal.sigwait([signal.SIGTERM])
 enough.set()
-until = time.monotonic() + told["last_answers_s"]
+until = time.monotonic() + config["last_answers_s"]
 for thread in threads:
     thread.join(max(0, until - time.monotonic()))
 with speak:
@@ -105,14 +106,14 @@ class Ledger:
         assert stdin is not None
         # Rows of one ledger never meet those of another.
         first = time.time_ns() // 10**6 % 10**9 * 10**9
-        told = {
+        config = {
             "uri": self.uri,
             "clients": self.clients,
             "options": self.options,
             "first": first,
             "last_answers_s": LAST_ANSWERS_S,
         }
-        stdin.write(json.dumps(told) + "\n")
+        stdin.write(json.dumps(config) + "\n")
         stdin.close()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -204,8 +204,8 @@ class Stack:
 
     def reasons(self) -> str:
         """Why it is not content, a line each, with the next command."""
-        told = self.status()["reasons"]
-        return "\n".join(f"{item['text']} → {item['next_command']}" for item in told)
+        output = self.status()["reasons"]
+        return "\n".join(f"{item['text']} → {item['next_command']}" for item in output)
 
     def set_level(self, level: str) -> None:
         """As an operator does it."""
@@ -221,8 +221,8 @@ class Stack:
 
     def backups(self) -> dict[str, dict[str, Any]]:
         """What `ops backups` says of each backup, by its id, newest first."""
-        told = json.loads(self.ops("backups", "--json").stdout)["backups"]
-        return {backup["id"]: backup for backup in told}
+        output = json.loads(self.ops("backups", "--json").stdout)["backups"]
+        return {backup["id"]: backup for backup in output}
 
     def new_backup(self) -> str:
         """The id of a full backup taken now; its name need not be the newest."""

@@ -78,7 +78,7 @@ def test_a_broken_program_is_named_whatever_it_is_called(checkout: Path, case: s
     (checkout / path).write_text(text)
     done = lint(checkout, only(checkout, case.split()[0]))
     assert done.returncode != 0
-    # ruff format, told to be quiet, names no file.
+    # ruff format, output to be quiet, names no file.
     assert path in done.stdout or case == "ruff format"
 
 
