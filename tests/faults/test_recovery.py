@@ -45,7 +45,7 @@ def test_barman_out_of_reach_while_wal_is_replayed(site: Site, report: Report) -
     assert closed == "closed"
     assert running.returncode == 0, said + rest
     # Or replay was over before the way was closed, and this proves nothing.
-    assert "PostgreSQL cannot get its WAL from Barman" in rest
+    assert "PostgreSQL cannot fetch WAL from Barman" in rest
     assert site.stack.on(POSTGRES, f"grep -c 'could not restore file' {LOG}") != "0"
     site.until_protected()
     row.protected_after_s = time.monotonic() - began
