@@ -38,6 +38,12 @@ class Workspace:
         return self.directory / "backend"
 
     @property
+    def backend_url(self) -> str:
+        """PULUMI_BACKEND_URL. State files are replaced whole, but notes on them are not, so there
+        are none (gocloud.dev, blob/fileblob: Options.Metadata)."""
+        return f"file://{self.backend}?metadata=skip"
+
+    @property
     def passphrase(self) -> Path:
         """The file with the passphrase that encrypts the secrets in the state."""
         return self.directory / "passphrase"
@@ -46,6 +52,10 @@ class Workspace:
         """Create what is missing. An existing passphrase is never replaced."""
         for folder in (self.directory, self.home, self.backend):
             folder.mkdir(parents=True, exist_ok=True)
+        # Notes on the state files that former versions had kept; an engine that was killed while it
+        # wrote one has left it empty, and then reads no state at all ("EOF").
+        for note in self.backend.rglob("*.attrs"):
+            note.unlink()
         # The state holds every secret of the lab, encrypted; its neighbours are nobody's business.
         self.directory.chmod(0o711)
         self.backend.chmod(0o700)
@@ -75,7 +85,7 @@ def settings(
     chosen = {
         "PATH": os.pathsep.join(path),
         "PULUMI_HOME": str(workspace.home),
-        "PULUMI_BACKEND_URL": f"file://{workspace.backend}",
+        "PULUMI_BACKEND_URL": workspace.backend_url,
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(workspace.passphrase),
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

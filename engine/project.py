@@ -96,7 +96,7 @@ def state_file(workspace: Workspace, stack: str) -> Path:
 def forget_state(workspace: Workspace, stack: str) -> None:
     """Remove the state of `stack`, with its past, so that the next one starts from nothing."""
     state = state_file(workspace, stack)
-    for suffix in ("", ".attrs", ".bak", ".bak.attrs"):
+    for suffix in ("", ".bak"):
         state.with_name(state.name + suffix).unlink(missing_ok=True)
     for kind in ("backups", "history", "locks/organization"):
         shutil.rmtree(workspace.backend / ".pulumi" / kind / PROJECT / stack, ignore_errors=True)
@@ -128,7 +128,6 @@ def _locks(workspace: Workspace, stack: str) -> list[Path]:
 def _unlock(workspace: Workspace, stack: str) -> None:
     for lock in _locks(workspace, stack):
         lock.unlink(missing_ok=True)
-        lock.with_name(lock.name + ".attrs").unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:

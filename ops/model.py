@@ -153,6 +153,8 @@ class Status(_Model):
     """Why the newest restore drill failed; null when it passed, or none was held."""
     restorable_from: datetime | None = None
     """End of the oldest complete backup: the earliest moment that can be brought back."""
+    run_under_way: Reason | None = None
+    """The runbook that has begun and not ended, and what ends it; null when there is none."""
     alerts: list[str] | None = None
     """Names of the alerts that fire (`ops alerts`); null when Alertmanager does not answer."""
     possible_loss_bytes: int | None = None

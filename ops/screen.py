@@ -1,6 +1,6 @@
 """One screen for people: what `status` knows, with rich."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
@@ -40,8 +40,8 @@ def span(seconds: float | None) -> str:
 
 
 def moment(when: datetime | None) -> str:
-    """A time in UTC, to the second."""
-    return "-" if when is None else f"{when:%Y-%m-%d %H:%M:%S} UTC"
+    """A time in UTC, to the second. PostgreSQL and Barman give theirs in their own zone."""
+    return "-" if when is None else f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def show_status(status: Status, console: Console) -> None:

@@ -78,7 +78,8 @@ def parse(
     ]
     chosen = [(kind, value) for kind, value in given if value is not None]
     if len(chosen) > 1:
-        options = " and ".join(f"--target-{kind}" for kind, _ in chosen)
+        names = {Kind.IMMEDIATE: "--immediate"}
+        options = " and ".join(names.get(kind, f"--target-{kind}") for kind, _ in chosen)
         raise OperatorError(f"{options} were given; there can be only one target.", NOTHING_CHANGED)
     if not chosen:
         if exclusive:

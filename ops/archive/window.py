@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ops.archive.catalogue import Backup, Catalogue
 from ops.archive.windows import Interval, intervals, reach
-from ops.screen import size
+from ops.screen import moment, size
 
 PICTURE_WIDTH = 60
 
@@ -131,7 +131,7 @@ def _table(*names: str) -> Table:
 
 
 def _short(when: datetime | None) -> str:
-    return "-" if when is None else f"{when:%Y-%m-%d %H:%M:%S}"
+    return moment(when).removesuffix(" UTC")
 
 
 def picture(found: Window) -> list[str]:

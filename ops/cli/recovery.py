@@ -159,6 +159,7 @@ def clone(
     wanted = clones.Clone(name, port)
     with site_of(stack) as site:
         if drop:
+            clones.require(site, wanted)
             clones.drop(site, wanted)
             console.print(f"The clone {name} is gone.")
             return

@@ -1,12 +1,15 @@
 """The command that ends a stack."""
 
+import json
 from typing import Annotated
 
 import typer
 
 from ops import teardown as ending
 from ops.cli.common import Stack, console, site_of
-from ops.reach import engine
+from ops.model import Status
+from ops.reach import engine, postgres
+from ops.reach.ssh import Site
 from ops.recover import preflight
 from ops.watch import status
 
@@ -29,7 +32,7 @@ def teardown(
         found = status.collect(site)
         if found.barman_machine.reachable:
             preflight.refuse_if_busy(site)
-        lost = ending.losses(found, sorted(site.outputs.databases))
+        lost = ending.losses(found, _databases(site, found))
     console.print(f"Deleting the stack {name} deletes for good:", highlight=False)
     for line in lost:
         console.print(f"  - {line}", markup=False, highlight=False)
@@ -41,3 +44,14 @@ def teardown(
     )
     ending.destroy(engine.of(name))
     console.print(f"The stack {name} is gone. Its empty state: pulumi stack rm {name}")
+
+
+def _databases(site: Site, found: Status) -> list[str]:
+    """The stack's databases and, where the server can be asked, those made by hand."""
+    known = set(site.outputs.databases)
+    if found.postgres and found.postgres.accepting:
+        listed = postgres.query(
+            site.postgres, "SELECT json_agg(datname) FROM pg_database WHERE NOT datistemplate"
+        )
+        known |= set(json.loads(listed)) - {"postgres"}
+    return sorted(known)

@@ -9,6 +9,13 @@ from ops.model import PostgresStatus, ReceiverStatus, SlotStatus
 from ops.reach.ssh import CommandFailed, Machine
 
 USER = "postgres"
+# What users have set for a database or a role does not reach our own sessions (libpq's options win
+# over both).
+SESSION = (
+    "env",
+    "PGOPTIONS=-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
+    "-c default_transaction_read_only=off -c role=none",
+)
 ONLY_ASKED = "PostgreSQL was only asked for its state."
 
 # One statement, so that every number is of one moment.
@@ -58,7 +65,7 @@ def query(
 
     A commit waits for Barman, where the stack is set so, only if asked to: Barman may be away.
     """
-    argv = ["psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", database]
+    argv = [*SESSION, "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", database]
     if not waits_for_barman:
         sql = f"SET synchronous_commit = local;\n{sql}"
     return machine.run(argv, user=USER, stdin=sql, timeout_s=timeout_s).stdout.strip()

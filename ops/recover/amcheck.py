@@ -116,7 +116,8 @@ def check(run: Run, databases: list[str], *, everything: bool) -> Finding:
 def _run(
     run: Run, databases: list[str], chosen: list[Relation], rest: list[Relation], everything: bool
 ) -> str:
-    argv = [f"/usr/lib/postgresql/{cluster(run).version}/bin/pg_amcheck", "--progress", "--jobs=4"]
+    program = f"/usr/lib/postgresql/{cluster(run).version}/bin/pg_amcheck"
+    argv = [*postgres.SESSION, program, "--progress", "--jobs=4"]
     argv += [f'--database="{name.replace(chr(34), chr(34) * 2)}"' for name in databases]
     argv += [f"--exclude-relation={relation.pattern}" for relation in rest]
     if everything:

@@ -79,6 +79,16 @@ def make(site: Site, clone: Clone, plan: Plan, console: Console) -> str:
         ) from error
 
 
+def require(site: Site, clone: Clone) -> None:
+    """Raises OperatorError where there is no such clone."""
+    there = site.postgres.run(["ls", FOLDER], accept=(0, 2)).stdout.split()
+    if clone.name not in there:
+        raise OperatorError(
+            f"There is no clone named {clone.name}. There are: {', '.join(there) or 'none'}.",
+            NOTHING_CHANGED,
+        )
+
+
 def drop(site: Site, clone: Clone) -> None:
     """Remove the clone, running or not."""
     longrun.stop(site.barman, RESTORE_UNIT)

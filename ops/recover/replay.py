@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from host.domain.wal import parse_lsn
@@ -14,6 +15,7 @@ from ops.recover.cluster import cluster, prove_stopped, set_start, stop_unit
 from ops.recover.restore import WITHOUT_BARMAN, render, write_override
 from ops.runbook.progress import watched
 from ops.runbook.steps import Run
+from ops.screen import moment
 
 POLL_S = 0.5
 # How long Barman may be out of reach: a reboot of its machine takes less.
@@ -70,7 +72,8 @@ def replay(run: Run) -> str:
         run.say("PostgreSQL had been promoted already")
     if seen["time"]:
         run.remember(replayed_to=seen["time"])
-    return f"replayed; the last commit is of {seen['time'] or run.journal.facts.get('replayed_to')}"
+    at = seen["time"] or run.journal.facts.get("replayed_to")
+    return f"replayed; the last commit is of {moment(datetime.fromisoformat(at) if at else None)}"
 
 
 def undo_replay(run: Run) -> None:

@@ -13,6 +13,7 @@ from ops.model import BackupStatus, Check, Disk, MachineStatus, Reason, Status, 
 from ops.reach import barman, postgres
 from ops.reach.outputs import MachineOutputs
 from ops.reach.ssh import CommandFailed, ConnectionLost, Machine, Site
+from ops.runbook import journal
 from ops.watch import alerts, certificates, drills
 from ops.watch.verdict import judge
 
@@ -62,6 +63,7 @@ def collect(site: Site) -> Status:
                 (outputs.barman, lambda: _checks(site.barman, status)),
                 (outputs.barman, lambda: _backups(site.barman, status)),
                 (outputs.barman, lambda: _drills(site.barman, status)),
+                (outputs.barman, lambda: _run_under_way(site.barman, status)),
                 (outputs.barman, lambda: _alerts(site.barman, status)),
             ]
         running = [(target, pool.submit(work)) for target, work in asked]
@@ -153,6 +155,15 @@ def _backups(machine: Machine, into: Status) -> None:
     into.last_backup = found[0] if found else None
     into.last_done_backup = done[0] if done else None
     into.restorable_from = done[-1].ended_at if done else None
+
+
+def _run_under_way(machine: Machine, into: Status) -> None:
+    if current := journal.load(machine):
+        into.run_under_way = Reason(
+            verdict=Verdict.DEGRADED,
+            text=f"a run is under way: {current.describe()}",
+            next_command=f"wait for it; if it was interrupted: {current.finish_command}",
+        )
 
 
 def _drills(machine: Machine, into: Status) -> None:

@@ -24,6 +24,7 @@ OTHER_CLUSTER = "systemid_coherence"
 def judge(status: Status) -> list[Reason]:
     """Everything that is wrong, worst first; empty means protected."""
     reasons = [
+        *([status.run_under_way] if status.run_under_way else []),
         *_machine(status.postgres_machine),
         *_machine(status.barman_machine),
         *_postgres(status),
@@ -74,6 +75,9 @@ def _postgres(status: Status) -> list[Reason]:
     if not server.accepting:
         disk = status.postgres_machine.disk
         full = disk is not None and disk.mounted and disk.free_bytes < DISK_FULL_BYTES
+        # Who owns the run knows why; a server started beside it would be in its way.
+        if status.run_under_way:
+            return [_unprotected(f"PostgreSQL does not accept connections: {server.error}")]
         return [
             _unprotected(
                 f"PostgreSQL does not accept connections: {server.error}",

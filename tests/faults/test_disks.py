@@ -55,7 +55,7 @@ def test_postgres_disk_full(site: Site, report: Report) -> None:
     with site.writing() as ledger:
         with site.full(POSTGRES):
             eventually("PostgreSQL to be without WAL", lambda: not wrote(site), 120)
-            assert ledger.failures
+            eventually("a commit to fail", lambda: bool(ledger.failures), 60)
             output = site.stack.reasons()
             assert f"/data on {POSTGRES} is 100 % full" in output
             assert "make room" in output

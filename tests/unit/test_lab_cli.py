@@ -283,7 +283,7 @@ class TestEnvironment:
         around = environment(workspace, tmp_path / "engine", base=foreign)
         assert "PULUMI_ACCESS_TOKEN" not in around
         assert "PULUMI_CONFIG_PASSPHRASE" not in around
-        assert around["PULUMI_BACKEND_URL"] == f"file://{workspace.backend}"
+        assert around["PULUMI_BACKEND_URL"] == f"file://{workspace.backend}?metadata=skip"
         assert around["PATH"].startswith(f"{tmp_path / 'engine'}{os.pathsep}")
         assert "PULUMI_CONFIG_PASSPHRASE_FILE" in around
 

@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,14 @@ from ops.model import (
     Disk,
     MachineStatus,
     PostgresStatus,
+    Reason,
     ReceiverStatus,
     SlotStatus,
     Status,
     Verdict,
 )
 from ops.reach import barman
-from ops.screen import show_status, size, span
+from ops.screen import moment, show_status, size, span
 from ops.watch.status import worst
 from ops.watch.verdict import judge
 from tools import ops_json
@@ -218,3 +219,20 @@ def test_a_server_that_is_down_on_a_full_disk_needs_room_not_a_recovery(
         mounted=True, total_bytes=2**40, used_bytes=2**40 - free, free_bytes=free
     )
     assert advice in (judge(status)[0].next_command or "")
+
+
+def test_a_run_under_way_is_said_and_nobody_is_told_to_start_the_server() -> None:
+    status = healthy()
+    status.postgres = PostgresStatus(accepting=False, error="no response")
+    assert judge(status)[0].next_command
+    status.run_under_way = Reason(
+        verdict=Verdict.DEGRADED, text="a run is under way", next_command="wait for it"
+    )
+    down, run = judge(status)
+    assert (down.verdict, down.next_command) == (Verdict.UNPROTECTED, None)
+    assert run.next_command == "wait for it"
+
+
+def test_times_are_in_utc_whatever_zone_they_came_in() -> None:
+    vienna = timezone(timedelta(hours=1))
+    assert moment(datetime(2026, 5, 1, 13, tzinfo=vienna)) == "2026-05-01 12:00:00 UTC"
