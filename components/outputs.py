@@ -11,9 +11,9 @@ from components.identities import Identities
 from components.machine import Machine
 from components.postgres_server import PostgresServer
 from components.remote import SSH_PORT
-from host.desired.barman import BARMAN_HOME
 from host.desired.names import OPERATOR, SERVER, SLOT
 from host.desired.postgres import data_directory
+from host.domain.paths import BARMAN_HOME
 from host.render import PORT
 from settings.model import Database, Settings
 

@@ -8,14 +8,14 @@ from host import render
 from host.desired import files
 from host.desired.files import Desired, Directory, File
 from host.desired.monitoring import Monitoring, OwnService, service
-from host.desired.names import MOUNT_POINT, OPERATOR, SERVER, SLOT
+from host.desired.names import OPERATOR, SERVER, SLOT
 from host.domain import paths
+from host.domain.paths import BARMAN_HOME, MOUNT_POINT
 from host.monitoring import configuration as watching
 from host.monitoring import services
 from host.monitoring.configuration import Delivery
 
 HOME = "/var/lib/barman"
-BARMAN_HOME = f"{MOUNT_POINT}/barman"
 SERVER_CONFIGURATION = f"/etc/barman.d/{SERVER}.conf"
 
 
@@ -143,6 +143,7 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             *files.library("backup_verify"),
             files.program(render.BACKUP_VERIFY, "backup-verify"),
             files.unit("backup-verify.service", render.backup_verify_unit(BARMAN_HOME, SERVER)),
+            files.program(paths.BARMAN_GET_WAL, "barman-get-wal"),
             files.program(render.SSH_GATE, "barman-ssh-gate"),
             *files.library("restore_drill"),
             files.program("/usr/local/sbin/restore-drill", "restore-drill"),

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from host.desired.files import Desired, Directory, File, ssh_directory
-from host.desired.names import MOUNT_POINT, OPERATOR
+from host.desired.names import OPERATOR
+from host.domain.paths import MOUNT_POINT
 
 HOME = f"/home/{OPERATOR}"
 AUTHORIZED_KEYS = f"{HOME}/.ssh/authorized_keys"

@@ -1,8 +1,6 @@
 """Names and places that both machines, and whoever connects to them, agree on."""
 
 OPERATOR = "dbadmin"
-# Where either machine's data disk is mounted.
-MOUNT_POINT = "/data"
 # Barman knows one server; its name and slot as in Barman's own examples and the field report.
 SERVER = "pg"
 SLOT = "barman"

@@ -7,7 +7,8 @@ from host import render
 from host.desired import files
 from host.desired.files import Desired, Directory, File
 from host.desired.monitoring import Monitoring, service
-from host.desired.names import BARMAN_ROLE, MOUNT_POINT, OPERATOR, STREAMING_ROLE
+from host.desired.names import BARMAN_ROLE, OPERATOR, STREAMING_ROLE
+from host.domain.paths import MOUNT_POINT
 from host.monitoring import services
 from host.render import Parameter
 

@@ -1,10 +1,15 @@
 """Where things are on the machines, for those who look there from more than one program."""
 
+# Where either machine's data disk is mounted.
+MOUNT_POINT = "/data"
+BARMAN_HOME = f"{MOUNT_POINT}/barman"
 # Left by a recovery runbook for as long as it owns the data directory of PostgreSQL's machine.
 RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 # The runbooks' journals, on Barman's machine, and the one of the run under way.
 RUNBOOKS = "/data/runbooks"
 CURRENT_RUNBOOK = f"{RUNBOOKS}/current.json"
+# Barman's get-wal, with exit codes that PostgreSQL can act on (files/barman-get-wal).
+BARMAN_GET_WAL = "/usr/local/bin/barman-get-wal"
 BARMAN_CRON = "/etc/cron.d/barman"
 # Histories, one JSON object a line (histories.py).
 DURABILITY_HISTORY = "/var/lib/durability-guard/history.jsonl"

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from host.domain.paths import BARMAN_GET_WAL
+from host.domain.wal_store import restore_command
+
 from . import decision
 from .machine import Failed, stop, tail
 
@@ -37,7 +40,7 @@ class Server:
         )
         if control.returncode:
             raise Failed(f"what was restored is not a cluster: {control.stderr.strip()}")
-        fetch = f'barman get-wal --partial {server} "%f" >"%p"'
+        fetch = restore_command(f'{BARMAN_GET_WAL} --partial {server} "%f" >"%p"')
         values = decision.settings(control.stdout, fetch, until, str(self.folder))
         (self.folder / "postgresql.conf").write_text(decision.render(values))
         (self.folder / "pg_hba.conf").write_text("local all all peer map=drill\n")

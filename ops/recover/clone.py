@@ -14,7 +14,7 @@ from ops.archive.targets import Kind
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import barman, longrun, postgres, shell
 from ops.reach.ssh import CommandFailed, Site
-from ops.recover import restore, space
+from ops.recover import replay, restore, space
 from ops.recover.cluster import Cluster
 from ops.runbook.progress import watched
 from ops.screen import size
@@ -106,7 +106,7 @@ def _restore(site: Site, clone: Clone, plan: Plan, console: Console) -> None:
         longrun.run(
             site.barman,
             RESTORE_UNIT,
-            restore.restore_command(
+            restore.barman_recover(
                 outputs.backup.server_name,
                 plan.backup_id,
                 clone.data,
@@ -174,10 +174,10 @@ def _wait(site: Site, clone: Clone) -> str:
         state = site.postgres.run(["systemctl", "is-active", clone.unit], accept=None)
         if state.stdout.strip() not in ("active", "activating"):
             log = site.postgres.run(
-                ["journalctl", "-u", clone.unit, "-n", "8", "-o", "cat"], accept=None
+                ["journalctl", "-u", clone.unit, "-n", "50", "-o", "cat"], accept=None
             ).stdout
             raise OperatorError(
-                f"The clone stopped while replaying: {log.strip()}",
+                replay.explain(log),
                 RUNNING_UNTOUCHED,
                 "python -m ops window",
             )

@@ -1,12 +1,14 @@
 """PostgreSQL started on the restored data: WAL replayed to the target, then promoted."""
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from host.domain.wal import parse_lsn
+from host.domain.wal_store import STOPPED_BY_DAMAGE, STOPPED_BY_OUTAGE
 from ops.archive.targets import Kind, Target
 from ops.errors import OperatorError
 from ops.reach import postgres
@@ -20,8 +22,8 @@ from ops.screen import moment
 POLL_S = 0.5
 # How long Barman may be out of reach: a reboot of its machine takes less.
 OUTAGE_S = 600
-# Logged when the restore command did not end with "no such file" (restore.fetch_wal).
-NOT_FETCHED = "could not restore file"
+# Logged when restore_command ended neither with a file nor with "no such file".
+NOT_FETCHED = re.compile(r'could not restore file "(.+?)" from archive: .* exit code (\d+)')
 # Logged for each of our own looks at a server that is not up yet.
 NOT_UP = "the database system is"
 PROMOTE_TIMEOUT_S = 600
@@ -56,10 +58,10 @@ def replay(run: Run) -> str:
             if seen is not None:
                 out_of_reach.over()
             elif _gave_up(run):
-                why = explain(_logged(run, mark))
-                if not not_fetched(why) or out_of_reach.too_long():
+                logged = _logged(run, mark)
+                if not out_of_reach_then(logged) or out_of_reach.too_long():
                     raise OperatorError(
-                        why,
+                        explain(logged),
                         "The restored data is replayed in part and was not promoted.",
                         next_command="python -m ops window",
                     )
@@ -134,16 +136,30 @@ def _logged(run: Run, mark: int) -> str:
     return run.site.postgres.run(tail, accept=None).stdout
 
 
-def not_fetched(why: str) -> bool:
-    """Whether PostgreSQL gave up for want of something that Barman has."""
-    return NOT_FETCHED in why
+def out_of_reach_then(logged: str) -> bool:
+    """Whether PostgreSQL gave up because Barman could not be asked for WAL."""
+    lost = NOT_FETCHED.search(_reason(logged))
+    return lost is not None and int(lost[2]) == STOPPED_BY_OUTAGE
+
+
+def _reason(logged: str) -> str:
+    """PostgreSQL's last FATAL line, or the end of what it logged."""
+    lines = [line for line in logged.splitlines() if NOT_UP not in line]
+    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]
+    return fatal[-1] if fatal else "\n".join(lines[-10:]) or "it logged nothing"
 
 
 def explain(logged: str) -> str:
-    """Why PostgreSQL gave up: its FATAL line, or the end of what it logged."""
-    lines = [line for line in logged.splitlines() if NOT_UP not in line]
-    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]
-    why = fatal[-1] if fatal else "\n".join(lines[-10:]) or "it logged nothing"
+    """Why PostgreSQL gave up, from what it logged."""
+    why = _reason(logged)
+    lost = NOT_FETCHED.search(why)
+    if lost and int(lost[2]) == STOPPED_BY_DAMAGE:
+        return (
+            f"Barman has the WAL file {lost[1]} and cannot read it: it is damaged. Replay stopped "
+            "before it; what was committed later is in that file and the ones after it. Either "
+            "put a sound copy in its place on Barman's machine (the old data directory's pg_wal "
+            "may still have one), or recover to a moment before it."
+        )
     if "recovery ended before configured recovery target was reached" in why:
         return f"The WAL ends before the target: {why}"
     return f"PostgreSQL stopped while replaying: {why}"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from host.domain.quoting import conf_value
 from host.domain.wal import not_after
+from host.domain.wal_store import restore_command
 from ops.archive import catalogue
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind, Target
@@ -36,7 +37,7 @@ def restore(run: Run) -> str:
         longrun.run(
             run.site.barman,
             UNIT,
-            restore_command(
+            barman_recover(
                 outputs.backup.server_name,
                 plan.backup_id,
                 data,
@@ -60,7 +61,7 @@ def _under_way(run: Run, log: str) -> bool:
     return longrun.state_of(run.site.barman, UNIT, log) in ("active", "activating", "0")
 
 
-def restore_command(server: str, backup_id: str, data: str, address: str) -> list[str]:
+def barman_recover(server: str, backup_id: str, data: str, address: str) -> list[str]:
     """Barman's recover. WAL is not copied: PostgreSQL fetches it while replaying, the segment
     that was still being received included."""
     return [
@@ -124,13 +125,11 @@ def undo_configure(run: Run) -> None:
 def fetch_wal(address: str, server: str, *flags: str) -> str:
     """PostgreSQL's restore_command: one file from Barman at `address`.
 
-    A command that fails means "there is no such file", which ends the replay and promotes: so it
-    must be another failure when Barman could not be asked at all. barman-wal-restore ends with 1
-    for a missing file and with 2 and more for a broken connection; PostgreSQL stops at more than
-    125 (its RestoreArchivedFile), and can then be started again.
+    barman-wal-restore ends as the gate on Barman's machine does (files/barman-get-wal), or with 2
+    for a broken connection.
     """
     words = " ".join(["barman-wal-restore", *flags, "--user", "barman", address, server])
-    return f"{words} %f %p; code=$?; test $code -lt 2 || exit 255; exit $code"
+    return restore_command(f"{words} %f %p")
 
 
 def replay_values(target: Target, timeline: int, address: str, server: str) -> dict[str, str]:

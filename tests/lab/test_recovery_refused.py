@@ -108,6 +108,38 @@ def test_a_damaged_index_in_what_was_restored_undoes_it(site: Site) -> None:
     site.stack.until_content()
 
 
+def test_damaged_wal_is_not_the_end_of_the_wal(site: Site) -> None:
+    site.new_ledger()
+    with site.writing(1) as ledger:
+        ledger.wait_for_more(20, 60)
+        path = site.stack.archived_segment()
+        ledger.wait_for_more(20, 60)
+        site.stack.archived_segment()
+    name = path.rsplit("/", 1)[1]
+    flip = (
+        f"f = open('{path}', 'r+b'); f.seek(2000); old = f.read(64); f.seek(2000); "
+        "f.write(bytes(byte ^ 255 for byte in old))"
+    )
+    site.on_barman(f'python3 -c "{flip}"')
+    try:
+        for words in (["clone"], ["recover", "--yes"]):
+            done = site.stack.ops(*words, check=False)
+            assert done.returncode == 2, done.stdout
+            assert f"Barman has the WAL file {name} and cannot read it" in said_by(done)
+        assert "put back as it was" in said_by(done)
+        assert site.on_postgres("ls /data/clones") == ""
+        assert site.ids() == ledger.ids
+    finally:
+        site.on_barman(f'python3 -c "{flip}"')
+    site.stack.until_content()
+    # The same with the file whole again.
+    site.stack.ops("clone")
+    ask = "psql -X -A -t -h /data/clones/clone -p 5433 -d app -c 'SELECT id FROM ledger'"
+    found = site.on_postgres(f"cd /; runuser -u postgres -- {ask}")
+    site.stack.ops("clone", "--drop")
+    assert {int(line) for line in found.split()} == ledger.ids
+
+
 def test_the_guard_stands_where_the_stop_step_does_nothing(site: Site) -> None:
     before = site.alive()
     done = site.stack.ops_patched(WITHOUT_THE_STOP_STEP, "recover", "--yes")

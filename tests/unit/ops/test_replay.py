@@ -11,7 +11,9 @@ from ops.recover import replay, restore
 LAST_THAT_ENDS_REPLAY = 125
 
 
-@pytest.mark.parametrize(("fetched", "code"), [(0, 0), (1, 1), (2, 255), (3, 255), (127, 255)])
+@pytest.mark.parametrize(
+    ("fetched", "code"), [(0, 0), (1, 1), (2, 255), (3, 255), (4, 254), (5, 255), (127, 255)]
+)
 def test_only_a_missing_file_ends_the_replay(tmp_path: Path, fetched: int, code: int) -> None:
     stand_in = tmp_path / "barman-wal-restore"
     stand_in.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/said\nexit {fetched}\n')
@@ -34,12 +36,23 @@ def test_the_reason_is_not_one_of_our_own_looks() -> None:
         "with exit code 255\n"
         "FATAL:  the database system is starting up\n"
     )
-    assert replay.not_fetched(replay.explain(logged))
+    assert replay.out_of_reach_then(logged)
+    assert 'could not restore file "00000002.history"' in replay.explain(logged)
     assert "it logged nothing" in replay.explain("")
     assert "the last words" in replay.explain("LOG:  the last words\n")
     short = "FATAL:  recovery ended before configured recovery target was reached\n"
     assert replay.explain(short).startswith("The WAL ends before the target")
-    assert not replay.not_fetched(replay.explain(short))
+    assert not replay.out_of_reach_then(short)
+    assert not replay.out_of_reach_then("")
+
+
+def test_damaged_wal_is_named_and_not_waited_for() -> None:
+    logged = (
+        'FATAL:  could not restore file "000000010000000000000007" from archive: child process '
+        "exited with exit code 254\n"
+    )
+    assert not replay.out_of_reach_then(logged)
+    assert "000000010000000000000007 and cannot read it" in replay.explain(logged)
 
 
 def test_an_outage_is_told_once_and_ends_with_the_next_answer(
