@@ -61,6 +61,8 @@ class PostgresStatus(_Model):
     synchronous_standby_names: str | None = None
     connections: int | None = None
     """Client connections, this one not counted."""
+    tablespaces: list[str] = Field(default_factory=list)
+    """Those made by hand; no runbook can bring them back yet."""
 
 
 class ReceiverStatus(_Model):

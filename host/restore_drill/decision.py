@@ -1,10 +1,10 @@
 """What a drill decides, from plain values alone. Times are seconds since 1970, sizes bytes."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from host.domain.control_data import minimums
 from host.domain.quoting import conf_value
 
 GIB = 2**30
@@ -16,14 +16,6 @@ FREE_SHARE = 0.05
 # that is written every few seconds, must have reached Barman.
 LOOK_BACK_S = 24 * 3600.0
 SETTLED_S = 30.0
-# A server in recovery refuses lower values than its primary had; pg_controldata shows those.
-_AT_LEAST = {
-    "max_connections": "max_connections",
-    "max_worker_processes": "max_worker_processes",
-    "max_wal_senders": "max_wal_senders",
-    "max_prepared_xacts": "max_prepared_transactions",
-    "max_locks_per_xact": "max_locks_per_transaction",
-}
 
 
 @dataclass(frozen=True)
@@ -96,12 +88,6 @@ def continuity(count: int, first: int | None, last: int | None) -> str | None:
     if count != last - first + 1:
         return f"{last - first + 1 - count} of the rows {first} to {last} are missing"
     return None
-
-
-def minimums(control: str) -> dict[str, str]:
-    """The settings that replay insists on, from pg_controldata's output."""
-    found = dict(re.findall(r"^(\w+) setting:\s+(\S+)$", control, re.MULTILINE))
-    return {name: found[key] for key, name in _AT_LEAST.items() if key in found}
 
 
 def settings(control: str, restore_command: str, until: str, folder: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from host.domain import server_log
 from host.domain.paths import BARMAN_GET_WAL
 from host.domain.wal_store import restore_command
 
@@ -98,6 +99,4 @@ class Server:
         )
 
     def _complaint(self) -> str:
-        lines = tail(self.log, 4000).splitlines()
-        grave = [line for line in lines if "FATAL" in line or "PANIC" in line]
-        return (grave or lines or ["it logged nothing"])[0][-400:]
+        return server_log.reason(tail(self.log, 4000))[-600:]

@@ -38,6 +38,8 @@ SELECT json_build_object(
   'connections', (SELECT count(*) FROM pg_stat_activity
      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
      AND application_name <> 'heartbeat'),
+  'tablespaces', (SELECT coalesce(json_agg(spcname ORDER BY spcname), '[]') FROM pg_tablespace
+     WHERE spcname NOT IN ('pg_default', 'pg_global')),
   'receiver', (SELECT json_build_object(
       'state', state, 'sync_state', sync_state, 'connected_at', backend_start,
       'write_lag_bytes', greatest(pg_wal_lsn_diff(lsn, coalesce(write_lsn, '0/0')), 0)::bigint,

@@ -1,7 +1,8 @@
 """A past state beside the running server: own directory, own socket, gone again with --drop.
 
-The running server and its backups are not touched: the clone listens on a socket only, archives
-nothing, and has a low memory setting and the lowest CPU weight.
+The running server and its backups are not touched: the clone sees nothing of the disk but its own
+folder, listens on a socket only, archives nothing, runs no worker of a subscription and no
+scheduled job, and has a low memory setting and the lowest CPU weight.
 """
 
 import re
@@ -9,12 +10,13 @@ import time
 
 from rich.console import Console
 
+from host.domain.control_data import minimums
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import barman, longrun, postgres, shell
 from ops.reach.ssh import CommandFailed, Site
-from ops.recover import replay, restore, space
+from ops.recover import access, replay, restore, space
 from ops.recover.cluster import Cluster
 from ops.runbook.progress import watched
 from ops.screen import size
@@ -25,18 +27,6 @@ RESTORE_UNIT = "runbook-clone-restore"
 START_TIMEOUT_S = 6 * 3600
 RUNNING_UNTOUCHED = "The running server was not touched."
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
-# A server in recovery refuses lower values than its primary had.
-_AT_LEAST = (
-    "max_connections",
-    "max_worker_processes",
-    "max_wal_senders",
-    "max_prepared_xacts",
-    "max_locks_per_xact",
-)
-_PARAMETER = {
-    "max_prepared_xacts": "max_prepared_transactions",
-    "max_locks_per_xact": "max_locks_per_transaction",
-}
 
 
 class Clone:
@@ -127,12 +117,6 @@ def _start(site: Site, clone: Clone, plan: Plan) -> str:
     values = restore.replay_values(
         plan.target, plan.timeline, outputs.barman.private_address, outputs.backup.server_name
     )
-    values |= minimums(control) | {
-        "hba_file": f"{clone.folder}/pg_hba.conf",
-        "ident_file": f"{clone.folder}/pg_ident.conf",
-        "shared_buffers": "128MB",
-        "archive_mode": "off",
-    }
     if plan.target.kind is not Kind.LATEST:
         values["recovery_target_action"] = "promote"
     files = {
@@ -148,18 +132,41 @@ def _start(site: Site, clone: Clone, plan: Plan) -> str:
         [
             *("systemd-run", "--quiet", "--collect", f"--unit={clone.unit}"),
             *(f"--uid={postgres.USER}", "--property=CPUWeight=1", "--property=KillSignal=SIGINT"),
+            *(f"--property={name}={value}" for name, value in confinement(clone).items()),
             *(f"{binaries}/postgres", "-D", clone.data),
-            *("-c", f"config_file={clone.folder}/clone.conf", "-c", f"port={clone.port}"),
-            *("-c", "listen_addresses=", "-c", f"unix_socket_directories={clone.folder}"),
+            *(f"--{name}={value}" for name, value in options(clone, control).items()),
         ]
     )
     return _wait(site, clone)
 
 
-def minimums(control: str) -> dict[str, str]:
-    """The settings that replay insists on, from pg_controldata's output."""
-    found = dict(re.findall(r"^(\w+) setting:\s+(\S+)$", control, re.MULTILINE))
-    return {_PARAMETER.get(name, name): found[name] for name in _AT_LEAST if name in found}
+def confinement(clone: Clone) -> dict[str, str]:
+    """Properties of the clone's unit: of the disk it sees its own folder, and the rest of the
+    machine cannot be written. WAL names tablespaces by the paths that they have on the running
+    server."""
+    return {
+        "ProtectSystem": "strict",
+        "TemporaryFileSystem": "/data:ro",
+        "BindPaths": clone.folder,
+        "PrivateTmp": "yes",
+        "NoNewPrivileges": "yes",
+    }
+
+
+def options(clone: Clone, control: str) -> dict[str, str]:
+    """What holds whatever the files of the clone say, postgresql.auto.conf among them."""
+    return {
+        **access.ALWAYS,
+        **minimums(control),
+        "config_file": f"{clone.folder}/clone.conf",
+        "hba_file": f"{clone.folder}/pg_hba.conf",
+        "ident_file": f"{clone.folder}/pg_ident.conf",
+        "port": str(clone.port),
+        "unix_socket_directories": clone.folder,
+        "shared_buffers": "128MB",
+        "shared_preload_libraries": "",
+        "archive_mode": "off",
+    }
 
 
 def _wait(site: Site, clone: Clone) -> str:

@@ -57,6 +57,8 @@ def check(
     )
     backup = _restorable(site, held, chosen)
     server, _, _ = postgres.state(site.postgres, outputs.backup.slot)
+    if discard_old_data is not None:
+        _require_no_tablespaces(site)
     if server.accepting and server.system_id != chosen.system_id and not other_cluster:
         raise OperatorError(
             f"The running server is another cluster (system identifier {server.system_id}) than "
@@ -131,13 +133,28 @@ def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) ->
     )
 
 
+def _require_no_tablespaces(site: Site) -> None:
+    """Raises OperatorError where the data directory that is to be replaced has tablespaces: replay
+    of WAL that made them would write into the files that the old data needs."""
+    folder = f"{site.outputs.postgres.data_directory}/pg_tblspc"
+    if site.postgres.run(["ls", "-A", folder], accept=(0, 2)).stdout.strip():
+        raise OperatorError(
+            "The server has tablespaces. The restored server would replay into their directories, "
+            "where the old server's files are.",
+            NOTHING_CHANGED,
+            next_command="move what is in them to pg_default (ALTER TABLE … SET TABLESPACE), drop "
+            "them, then python -m ops backup --wait",
+        )
+
+
 def _restorable(site: Site, held: Catalogue, chosen: Plan) -> Backup:
     backup = next(b for b in held.backups if b.backup_id == chosen.backup_id)
     if backup.tablespaces:
         raise OperatorError(
-            f"Backup {backup.backup_id} has tablespaces; this runbook does not place those.",
+            f"Backup {backup.backup_id} has tablespaces, which no runbook can restore yet.",
             NOTHING_CHANGED,
-            next_command="sudo -u barman barman recover --help   (--tablespace, on barman)",
+            next_command="an older --backup-id without them   (python -m ops backups), or by hand: "
+            "barman recover --tablespace NAME:DIRECTORY, docs/known-limits.md",
         )
     major = str((backup.version or 0) // 10000)
     ours = site.outputs.postgres.version.split(".")[0]

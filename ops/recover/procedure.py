@@ -34,6 +34,7 @@ def recovery() -> list[Step]:
         Step("replay", "Replay WAL to the target", replay.replay, replay.undo_replay),
         Step("promote", "Promote", replay.promote),
         Step("verify", "Verify", verify.verify),
+        replay.OPEN,
     ]
 
 

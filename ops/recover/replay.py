@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from host.domain.wal import parse_lsn
+from host.domain import server_log
+from host.domain.control_data import minimums
+from host.domain.wal import parse_lsn, show_lsn
 from host.domain.wal_store import STOPPED_BY_DAMAGE, STOPPED_BY_OUTAGE
+from ops.archive.catalogue import Commit
 from ops.archive.targets import Kind, Target
 from ops.errors import OperatorError
 from ops.reach import postgres
 from ops.reach.ssh import CommandFailed
+from ops.recover import access
 from ops.recover.cluster import cluster, prove_stopped, set_start, stop_unit
 from ops.recover.restore import WITHOUT_BARMAN, render, write_override
 from ops.runbook.progress import watched
-from ops.runbook.steps import Run
+from ops.runbook.steps import Run, Step
 from ops.screen import moment
 
 POLL_S = 0.5
@@ -24,13 +28,13 @@ POLL_S = 0.5
 OUTAGE_S = 600
 # Logged when restore_command ended neither with a file nor with "no such file".
 NOT_FETCHED = re.compile(r'could not restore file "(.+?)" from archive: .* exit code (\d+)')
-# Logged for each of our own looks at a server that is not up yet.
-NOT_UP = "the database system is"
 PROMOTE_TIMEOUT_S = 600
 PROGRESS = """
 SELECT json_build_object('in_recovery', pg_is_in_recovery(),
   'paused', CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() END,
   'lsn', pg_last_wal_replay_lsn(),
+  'settings', (SELECT json_object_agg(name, setting) FROM pg_settings
+    WHERE starts_with(name, 'max_')),
   'time', pg_last_xact_replay_timestamp())
 """
 
@@ -53,7 +57,12 @@ def replay(run: Run) -> str:
     with watched(run.console, last - first, replayed) as tick:
         while True:
             seen = progress(run)
-            if seen is not None and (not seen["in_recovery"] or seen["paused"] == "paused"):
+            if seen is not None and seen["in_recovery"] and seen["paused"] == "paused":
+                if not _wants_more(run, seen):
+                    break
+                run.say("the WAL asks for higher settings than the backup had; starting it again")
+                mark = _restart(run)
+            elif seen is not None and not seen["in_recovery"]:
                 break
             if seen is not None:
                 out_of_reach.over()
@@ -72,10 +81,30 @@ def replay(run: Run) -> str:
             time.sleep(POLL_S)
     if target.kind is not Kind.LATEST and not seen["in_recovery"]:
         run.say("PostgreSQL had been promoted already")
+    require_promised(run.journal.facts.get("promised"), seen["lsn"])
     if seen["time"]:
         run.remember(replayed_to=seen["time"])
     at = seen["time"] or run.journal.facts.get("replayed_to")
     return f"replayed; the last commit is of {moment(datetime.fromisoformat(at) if at else None)}"
+
+
+def require_promised(promised: dict[str, Any] | None, reached: str | None) -> None:
+    """Raises OperatorError where replay ended before the last commit that Barman holds.
+
+    `promised` is that commit (catalogue.Commit) where all WAL was to be replayed. `reached` is not
+    known once the server was started again after its promotion: then it was looked at before.
+    """
+    if promised is None or reached is None:
+        return
+    commit = Commit.model_validate(promised)
+    if parse_lsn(reached) < commit.lsn:
+        raise OperatorError(
+            f"Replay ended at {reached}, before the last commit in Barman's WAL, which is at "
+            f"{show_lsn(commit.lsn)} ({moment(commit.time)}): the WAL between them is damaged.",
+            "The restored data was not opened to clients.",
+            next_command=f"python -m ops recover --target-lsn {reached}   (to have what is before "
+            "the damage)",
+        )
 
 
 def undo_replay(run: Run) -> None:
@@ -86,22 +115,42 @@ def undo_replay(run: Run) -> None:
 
 
 def promote(run: Run) -> str:
-    """Make it a server that accepts writes, on a timeline of its own.
-
-    The restart forgets the recovery's settings: without it they would be waiting for one.
-    """
+    """Put it on a timeline of its own. Nobody but the runbook is let in yet."""
     names, machine = cluster(run), run.site.postgres
     seen = progress(run)
     if seen is None:
         machine.run(["systemctl", "start", names.unit], timeout_s=600)
         seen = progress(run)
     if seen is None or seen["in_recovery"]:
-        postgres.query(machine, f"SELECT pg_promote(true, {PROMOTE_TIMEOUT_S})", timeout_s=700)
-    write_override(run, names, render(WITHOUT_BARMAN))
-    machine.run(["systemctl", "restart", names.unit], timeout_s=3600)
+        ask = f"SELECT pg_promote(true, {PROMOTE_TIMEOUT_S})"
+        if postgres.query(machine, ask, timeout_s=PROMOTE_TIMEOUT_S + 100) != "t":
+            raise OperatorError(
+                f"PostgreSQL was not promoted within {PROMOTE_TIMEOUT_S} s.",
+                "The restored data was not opened to clients.",
+            )
+    # The control file has the new timeline from the next checkpoint on.
+    postgres.query(machine, "CHECKPOINT", timeout_s=3600)
     timeline = int(postgres.query(machine, "SELECT timeline_id FROM pg_control_checkpoint()"))
     run.remember(timeline=timeline)
-    return f"accepts writes on timeline {timeline}"
+    return f"on timeline {timeline}; clients are not let in yet"
+
+
+def let_clients_in(run: Run) -> str:
+    """Start it with the server's own configuration; only commits do not wait for Barman yet.
+
+    The restart forgets the recovery's settings: without it they would be waiting for one.
+    """
+    names, machine = cluster(run), run.site.postgres
+    access.lift(run)
+    write_override(run, names, render(WITHOUT_BARMAN))
+    machine.run(["systemctl", "restart", names.unit], timeout_s=3600)
+    status, _, _ = postgres.state(machine, run.site.outputs.backup.slot)
+    postgres.require_running(status)
+    return "accepts clients"
+
+
+# Commits are acknowledged from here on: no way back.
+OPEN = Step("open", "Let clients in", let_clients_in, final=True)
 
 
 def progress(run: Run) -> dict[str, Any] | None:
@@ -110,6 +159,19 @@ def progress(run: Run) -> dict[str, Any] | None:
         return json.loads(postgres.query(run.site.postgres, PROGRESS, timeout_s=30))
     except CommandFailed:
         return None
+
+
+def _wants_more(run: Run, seen: dict[str, Any]) -> bool:
+    """Whether replay has paused because the WAL asks for higher settings, not at its target."""
+    needed = minimums(access.control(run.site.postgres, cluster(run)))
+    return any(int(value) > int(seen["settings"][name]) for name, value in needed.items())
+
+
+def _restart(run: Run) -> int:
+    """Start PostgreSQL again with what the control file asks for now; the size of its log."""
+    stop_unit(run)
+    access.restrict(run)
+    return _start(run)
 
 
 def _gave_up(run: Run) -> bool:
@@ -138,20 +200,13 @@ def _logged(run: Run, mark: int) -> str:
 
 def out_of_reach_then(logged: str) -> bool:
     """Whether PostgreSQL gave up because Barman could not be asked for WAL."""
-    lost = NOT_FETCHED.search(_reason(logged))
+    lost = NOT_FETCHED.search(server_log.reason(logged))
     return lost is not None and int(lost[2]) == STOPPED_BY_OUTAGE
-
-
-def _reason(logged: str) -> str:
-    """PostgreSQL's last FATAL line, or the end of what it logged."""
-    lines = [line for line in logged.splitlines() if NOT_UP not in line]
-    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]
-    return fatal[-1] if fatal else "\n".join(lines[-10:]) or "it logged nothing"
 
 
 def explain(logged: str) -> str:
     """Why PostgreSQL gave up, from what it logged."""
-    why = _reason(logged)
+    why = server_log.reason(logged)
     lost = NOT_FETCHED.search(why)
     if lost and int(lost[2]) == STOPPED_BY_DAMAGE:
         return (

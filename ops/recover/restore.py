@@ -6,11 +6,12 @@ from host.domain.quoting import conf_value
 from host.domain.wal import not_after
 from host.domain.wal_store import restore_command
 from ops.archive import catalogue
+from ops.archive.catalogue import Commit
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind, Target
 from ops.reach import barman, longrun, shell
 from ops.reach.ssh import Site
-from ops.recover import space
+from ops.recover import access, space
 from ops.recover.cluster import Cluster, boot, cluster, prove_stopped
 from ops.runbook.progress import watched
 from ops.runbook.steps import Run
@@ -87,13 +88,16 @@ def configure(run: Run) -> str:
     """Write the recovery's own configuration file and the signal that starts replay."""
     plan, outputs = the_plan(run), run.site.outputs
     names = cluster(run)
-    target = effective(plan, _last_commit(run))
-    run.remember(target=target.model_dump(mode="json"))
+    last = _last_commit(run)
+    target = effective(plan, last.time if last else None)
+    promised = last.model_dump(mode="json") if last and target.kind is Kind.LATEST else None
+    run.remember(target=target.model_dump(mode="json"), promised=promised)
     address, server = outputs.barman.private_address, outputs.backup.server_name
     values = replay_values(target, plan.timeline, address, server)
     write_override(run, names, render(values))
     clean_auto_conf(run.site, names.data)
     signal(run.site, names.data)
+    access.restrict(run)
     return f"replay to {target.describe()} on timeline {plan.timeline}"
 
 
@@ -119,6 +123,7 @@ def signal(site: Site, data: str) -> None:
 
 
 def undo_configure(run: Run) -> None:
+    access.lift(run)
     run.site.postgres.run(["rm", "-f", cluster(run).override])
 
 
@@ -162,10 +167,10 @@ def effective(plan: Plan, last_commit: datetime | None) -> Target:
     return target
 
 
-def _last_commit(run: Run) -> datetime | None:
-    """The newest commit of the plan's timeline, now that nothing more can arrive."""
+def _last_commit(run: Run) -> Commit | None:
+    """The last commit of the plan's timeline before a gap, now that nothing more can arrive."""
     plan, outputs = the_plan(run), run.site.outputs
-    if plan.target.kind is not Kind.TIME:
+    if plan.target.kind not in (Kind.TIME, Kind.LATEST):
         return None
     found = catalogue.read(
         run.site.barman,
@@ -173,10 +178,8 @@ def _last_commit(run: Run) -> datetime | None:
         outputs.backup.server_name,
         not_after(plan.timeline, plan.replay_from),
     )
-    times = [
-        r.last_commit.time for r in found.runs if r.timeline == plan.timeline and r.last_commit
-    ]
-    return max(times, default=None)
+    runs = [run for run in found.runs if run.timeline == plan.timeline]
+    return min(runs, key=lambda run: run.first).last_commit if runs else None
 
 
 def the_plan(run: Run) -> Plan:

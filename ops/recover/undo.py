@@ -2,7 +2,7 @@
 
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach.ssh import Site
-from ops.recover import cluster, receiver, rejoin, replay, restore
+from ops.recover import access, cluster, receiver, rejoin, replay, restore
 from ops.runbook import journal
 from ops.runbook.journal import Journal
 from ops.runbook.steps import Run, Step
@@ -50,6 +50,7 @@ def steps() -> list[Step]:
         Step("target", "Configure a new timeline", configure, restore.undo_configure),
         Step("replay", "Start it", replay.replay, replay.undo_replay),
         Step("promote", "Promote", replay.promote),
+        replay.OPEN,
         *rejoin.steps(),
     ]
 
@@ -84,12 +85,9 @@ def configure(run: Run) -> str:
     """
     outputs, machine = run.site.outputs, run.site.postgres
     names = cluster.cluster(run)
-    control = machine.run(
-        [f"/usr/lib/postgresql/{names.version}/bin/pg_controldata", "-D", names.data]
-    ).stdout
     timeline = next(
         line.split(":")[1].strip()
-        for line in control.splitlines()
+        for line in access.control(machine, names).splitlines()
         if line.startswith("Latest checkpoint's TimeLineID")
     )
     fetch = restore.fetch_wal(outputs.barman.private_address, outputs.backup.server_name)
@@ -106,5 +104,6 @@ def configure(run: Run) -> str:
     )
     restore.clean_auto_conf(run.site, names.data)
     restore.signal(run.site, names.data)
-    run.remember(target=None)
+    access.restrict(run)
+    run.remember(target=None, promised=None)
     return f"it leaves timeline {timeline}"

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.support.site import Site
+from tests.support.site import UNIT, Site
 
 pytestmark = pytest.mark.recovery
 
@@ -36,3 +36,33 @@ def test_latest_of_a_running_server_loses_nothing(site: Site) -> None:
         site.stack.ops("recover", "--yes")
         ledger.wait_for_more(20, 60)
     assert site.lost(ledger) == set()
+
+
+def test_settings_that_were_higher_at_the_backup_and_higher_still_after_it(site: Site) -> None:
+    """Replay insists on what the primary had; afterwards the configured value counts again."""
+    # After the stack's own, pulumi.conf.
+    by_hand = "/etc/postgresql/17/main/conf.d/zy-by-hand.conf"
+
+    def connections(number: int) -> None:
+        site.on_postgres(f"echo max_connections = {number} >{by_hand}; systemctl restart {UNIT}")
+        assert site.sql("SHOW max_connections") == str(number)
+
+    site.new_ledger()
+    configured = site.sql("SHOW max_connections")
+    try:
+        connections(int(configured) + 50)
+        site.stack.until_content()
+        site.stack.new_backup()
+        connections(int(configured) + 100)
+        ids = {commit.id for commit in site.write_for(0.2)}
+    finally:
+        site.on_postgres(f"rm -f {by_hand}; systemctl restart {UNIT}")
+    ids |= {commit.id for commit in site.write_for(0.2)}
+    said = site.recover()
+    assert "the WAL asks for higher settings than the backup had" in said
+    assert site.ids() == ids
+    assert site.sql("SHOW max_connections") == configured
+    assert site.on_postgres("cat /etc/postgresql/17/main/pg_ctl.conf | tail -1") == (
+        "pg_ctl_options = ''"
+    )
+    site.stack.assert_protected()

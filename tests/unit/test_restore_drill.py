@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.domain.control_data import minimums
 from host.restore_drill import history, machine, service
 from host.restore_drill.decision import (
     GIB,
@@ -22,7 +23,6 @@ from host.restore_drill.decision import (
     busy,
     continuity,
     earliest,
-    minimums,
     newest,
     no_room,
     render,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.recover import replay, restore
+from ops.errors import OperatorError
+from ops.recover import access, replay, restore
 
 # PostgreSQL's RestoreArchivedFile: more than this is an error, less is "no such file".
 LAST_THAT_ENDS_REPLAY = 125
@@ -67,3 +68,21 @@ def test_an_outage_is_told_once_and_ends_with_the_next_answer(
     assert outage.too_long()
     outage.over()
     assert not outage.too_long() and outage.begins()
+
+
+def test_replay_that_ends_before_the_last_commit_is_an_error() -> None:
+    promised = {"lsn": 0x3000100, "xid": 7, "time": "2026-05-01T12:00:00Z"}
+    replay.require_promised(promised, "0/3000100")
+    replay.require_promised(None, "0/1")
+    with pytest.raises(OperatorError, match="0/3000100") as early:
+        replay.require_promised(promised, "0/30000FF")
+    assert "--target-lsn 0/30000FF" in str(early.value.next_command)
+    assert "not opened to clients" in early.value.state
+
+
+def test_the_command_line_has_what_no_file_may_change() -> None:
+    text = access.render({"listen_addresses": "", "max_connections": "300"})
+    options = "-o --listen_addresses= -o --max_connections=300"
+    assert text.splitlines()[-1] == f"pg_ctl_options = '{options}'"
+    with pytest.raises(ValueError, match="space"):
+        access.render({"log_line_prefix": "%m "})

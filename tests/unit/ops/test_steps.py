@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from host.bundle import PYTHON, bundle
+from host.domain.control_data import minimums
 from host.domain.paths import RUNBOOKS
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind, Target
@@ -18,7 +19,6 @@ from ops.errors import OperatorError
 from ops.onmachine import stopped
 from ops.reach.ssh import ConnectionLost, Site
 from ops.recover import cluster, restore
-from ops.recover.clone import minimums
 from ops.runbook import journal, steps
 from ops.runbook.journal import Journal, State
 from ops.runbook.steps import Run, Step
