@@ -214,6 +214,7 @@ def test_nothing_is_left_to_do(upgrade: Upgrade) -> None:
 
 def test_the_pair_is_protected_but_for_a_restart(upgrade: Upgrade) -> None:
     assert len(upgrade.watch.looks) >= 10
+    print(f"unprotected for at most {upgrade.watch.unprotected_s():.1f} s")
     assert upgrade.watch.unprotected_s() <= RESTART_S, upgrade.watch.looks
     upgrade.site.stack.until_content()
 
@@ -221,6 +222,7 @@ def test_the_pair_is_protected_but_for_a_restart(upgrade: Upgrade) -> None:
 def test_commits_pause_for_a_restart_at_most_and_none_is_lost(upgrade: Upgrade) -> None:
     acknowledged = sorted(commit.acknowledged for commit in upgrade.ledger.commits)
     pauses = [later - earlier for earlier, later in pairwise(acknowledged)]
+    print(f"{len(acknowledged)} commits, the longest pause {max(pauses):.1f} s")
     assert max(pauses) <= RESTART_S
     assert upgrade.site.lost(upgrade.ledger) == set()
 
