@@ -2,10 +2,12 @@
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from ops.errors import OperatorError
+from ops.rotate.engine import Engine
 from ops.rotate.plan import AFTERWARDS, CHANGES, Kind, plan
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -79,3 +81,16 @@ def test_a_clock_behind_the_last_rotation_is_refused() -> None:
     with pytest.raises(OperatorError, match="clock says 20261124T120000Z") as refused:
         plan(Kind.TLS, {"tls": MARK}, {"tls": MARK}, NOW)
     assert refused.value.state == "Nothing was changed."
+
+
+def test_a_mark_is_no_secret_whatever_its_key_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pulumi").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/ran\n')
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///nowhere")
+    Engine("dev").update(plan(Kind.PASSWORD, {}, {}, NOW), "password")
+    first, second = (tmp_path / "ran").read_text().splitlines()
+    assert first.startswith(f"config set --plaintext --path rotations.password {MARK}")
+    assert second.startswith("up ")
