@@ -1,5 +1,7 @@
 """Values as PostgreSQL's own parsers read them back."""
 
+import re
+
 
 def conf_value(value: str) -> str:
     """A string in postgresql.conf or postgresql.auto.conf, whose lexer (guc-file.l) takes a
@@ -17,3 +19,9 @@ def sql_literal(value: str) -> str:
 def pgpass_field(value: str) -> str:
     """A field of a password file (libpq-pgpass)."""
     return value.replace("\\", "\\\\").replace(":", "\\:")
+
+
+def pgpass_fields(line: str) -> list[str]:
+    """The fields of a line of a password file, as they were before pgpass_field."""
+    fields = re.findall(r"(?:^|:)((?:\\.|[^:\\])*)", line)
+    return [re.sub(r"\\(.)", r"\1", field) for field in fields]

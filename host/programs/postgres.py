@@ -4,10 +4,7 @@ Never initialises a cluster twice, never drops anything, and touches nothing whi
 under way.
 """
 
-import base64
 import csv
-import hashlib
-import hmac
 import io
 import secrets
 import socket
@@ -18,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from host.domain.paths import RECOVERY_MARKER
+from host.domain.scram import scram_verifier, verifies
 from host.programs.converge import ConvergeError, Host, conclude
 
-SCRAM_ITERATIONS = 4096  # PostgreSQL's own default, scram_iterations
 CLUSTER = "main"
 # Written once a cluster exists: an empty data directory beside it means lost data, not a new disk.
 INITIALISED = ".cluster-initialised"
@@ -267,25 +264,6 @@ def role_statements(wanted: dict[str, Any], present: Role | None) -> list[str]:
     return statements
 
 
-def scram_verifier(password: str, salt: bytes, iterations: int = SCRAM_ITERATIONS) -> str:
-    """What PostgreSQL stores for an ASCII `password` (RFC 5803, pg_authid.rolpassword)."""
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, iterations)
-    client_key = hmac.digest(salted, b"Client Key", "sha256")
-    stored_key = hashlib.sha256(client_key).digest()
-    server_key = hmac.digest(salted, b"Server Key", "sha256")
-    return f"SCRAM-SHA-256${iterations}:{_base64(salt)}${_base64(stored_key)}:{_base64(server_key)}"
-
-
-def verifies(password: str, verifier: str) -> bool:
-    """Whether `verifier`, as stored by PostgreSQL, belongs to `password`."""
-    method, _, rest = verifier.partition("$")
-    if method != "SCRAM-SHA-256":
-        return False
-    iterations, _, salt = rest.partition("$")[0].partition(":")
-    expected = scram_verifier(password, base64.b64decode(salt), int(iterations))
-    return hmac.compare_digest(expected, verifier)
-
-
 def certificate(pem: str) -> bytes:
     """The one certificate in `pem`, which may hold a key as well, as DER."""
     return ssl.PEM_cert_to_DER_cert(pem[pem.index(ssl.PEM_HEADER) :])
@@ -305,10 +283,6 @@ def shown_certificate() -> bytes | None:
                 return encrypted.getpeercert(binary_form=True)
     except OSError:
         return None
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def identifier(name: str) -> str:

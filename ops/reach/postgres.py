@@ -9,6 +9,7 @@ from ops.model import PostgresStatus, ReceiverStatus, SlotStatus
 from ops.reach.ssh import CommandFailed, Machine
 
 USER = "postgres"
+PSQL = ("psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1")
 # What users have set for a database or a role does not reach our own sessions (libpq's options win
 # over both).
 SESSION = (
@@ -67,7 +68,8 @@ def query(
 
     A commit waits for Barman, where the stack is set so, only if asked to: Barman may be away.
     """
-    argv = [*SESSION, "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", database]
+    # Not with -d, which takes a name with = in it for a connection string.
+    argv = [*SESSION, f"PGDATABASE={database}", *PSQL]
     if not waits_for_barman:
         sql = f"SET synchronous_commit = local;\n{sql}"
     return machine.run(argv, user=USER, stdin=sql, timeout_s=timeout_s).stdout.strip()

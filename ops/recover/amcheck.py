@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ops.errors import OperatorError
 from ops.reach import longrun, postgres, shell
+from ops.reach.ssh import CommandFailed
 from ops.recover.cluster import cluster
 from ops.runbook.progress import watched
 from ops.runbook.steps import Run
@@ -37,6 +37,7 @@ _EXIT = re.compile(r"^exit (\d+)$", re.MULTILINE)
 _PROGRESS = re.compile(r"(\d+)/(\d+) relations \(\s*\d+%\),\s+(\d+)/(\d+) pages.*")
 _NAMED = re.compile(r'^(?:heap table|btree index|sequence|\w[\w ]*) "(.+?)"[,:]', re.MULTILINE)
 PAGE_BYTES = 8192
+COMMAND_LINE_BYTES = 60_000
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,19 @@ class Relation:
     @property
     def pattern(self) -> str:
         """Exactly this one, as pg_amcheck's options want it."""
-        parts = (self.database, self.schema, self.name)
-        return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+        return ".".join(_quoted(part) for part in (self.database, self.schema, self.name))
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was read, what was not, and what is damaged (database.schema.name)."""
+    """What was read, what was not, what is damaged (database.schema.name), and why a database
+    could not be checked, which says nothing about it."""
 
     read: list[Relation]
     left_out: list[Relation]
     damaged: list[str]
     words: str
+    unchecked: dict[str, str] = field(default_factory=dict)
 
     def describe(self) -> str:
         """For the line under the step."""
@@ -74,13 +76,23 @@ class Finding:
                 f"; NOT read: {len(self.left_out)} ({_sum(self.left_out)}), the largest is "
                 f"{largest.database}.{largest.schema}.{largest.name} (--check-everything reads all)"
             )
+        for database, reason in self.unchecked.items():
+            text += f"; could NOT be checked: {database} ({reason})"
         if self.damaged:
             return f"{text}; DAMAGED: {', '.join(self.damaged)}"
         return f"{text}: all sound"
 
 
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _bytes(relations: list[Relation]) -> int:
+    return sum(relation.bytes for relation in relations)
+
+
 def _sum(relations: list[Relation]) -> str:
-    return size(sum(relation.bytes for relation in relations))
+    return size(_bytes(relations))
 
 
 def fitting(relations: list[Relation], budget: int) -> tuple[list[Relation], list[Relation]]:
@@ -96,61 +108,96 @@ def fitting(relations: list[Relation], budget: int) -> tuple[list[Relation], lis
 
 
 def check(run: Run, databases: list[str], *, everything: bool) -> Finding:
-    """Read them. Raises OperatorError when pg_amcheck itself cannot."""
+    """Read them. What cannot be read for another reason than damage is said, and stops nothing."""
     machine = run.site.postgres
     found: list[Relation] = []
+    unchecked: dict[str, str] = {}
     try:
         for name in databases:
-            answer = postgres.query(machine, _SET_UP + _RELATIONS, database=name)
+            try:
+                answer = postgres.query(machine, _SET_UP + _RELATIONS, database=name)
+            except CommandFailed as error:
+                unchecked[name] = error.result.said.strip().splitlines()[0]
+                continue
             found += [Relation(database=name, **item) for item in json.loads(answer)]
         chosen, rest = fitting(found, BY_DEFAULT_BYTES)
         if everything:
             chosen, rest = found, []
-        words = _run(run, databases, chosen, rest, everything)
+        checked = [name for name in databases if name not in unchecked]
+        words, trouble = _read(run, selections(checked, chosen, rest), everything)
+        unchecked |= {", ".join(checked): trouble} if trouble else {}
     finally:
         for name in databases:
-            postgres.query(machine, _CLEAN_UP, database=name)
-    return Finding(chosen, rest, damaged(words), words)
+            if name not in unchecked:
+                postgres.query(machine, _CLEAN_UP, database=name)
+    return Finding(chosen, rest, damaged(words), words, unchecked)
 
 
-def _run(
-    run: Run, databases: list[str], chosen: list[Relation], rest: list[Relation], everything: bool
-) -> str:
+def selections(
+    databases: list[str], chosen: list[Relation], rest: list[Relation]
+) -> list[tuple[list[str], int]]:
+    """The options that make pg_amcheck read `chosen`, and how many bytes that is: as many times as
+    it takes, for a command line holds 128 KiB (Linux, MAX_ARG_STRLEN)."""
+    if not databases:
+        return []
+    if not rest:
+        return [([f"--database={_quoted(name)}" for name in databases], _bytes(chosen))]
+    alone = ["--no-dependent-indexes", "--no-dependent-toast"]
+    pieces: list[list[Relation]] = [[]]
+    length = 0
+    for relation in chosen:
+        length += len(relation.pattern.encode()) + 16
+        if length > COMMAND_LINE_BYTES:
+            pieces.append([])
+            length = 0
+        pieces[-1].append(relation)
+    return [
+        ([*alone, *(f"--relation={relation.pattern}" for relation in piece)], _bytes(piece))
+        for piece in pieces
+        if piece
+    ]
+
+
+def _read(
+    run: Run, selected: list[tuple[list[str], int]], everything: bool
+) -> tuple[str, str | None]:
+    """What pg_amcheck says of damage, and why it could not read something, if so."""
     program = f"/usr/lib/postgresql/{cluster(run).version}/bin/pg_amcheck"
     argv = [*postgres.SESSION, program, "--progress", "--jobs=4"]
-    argv += [f'--database="{name.replace(chr(34), chr(34) * 2)}"' for name in databases]
-    argv += [f"--exclude-relation={relation.pattern}" for relation in rest]
     if everything:
         argv.append("--heapallindexed")
     log = f"/var/lib/postgresql/{UNIT}-{run.journal.id}.log"
-    total = sum(relation.bytes for relation in chosen)
-    with watched(run.console, total, _pages_read(run, log)) as tick:
-        said = longrun.run(
-            run.site.postgres,
-            UNIT,
-            shell.argv("say-exit-code", *argv),
-            log,
-            user=postgres.USER,
-            adopt=False,
-            tick=tick,
-        )
-    words = _PROGRESS.sub("", said).strip()
-    code = _EXIT.findall(words)[-1]
-    if code not in ("0", "2"):
-        raise OperatorError(
-            f"pg_amcheck could not read the tables: {words[-1500:]}",
-            "The check did not change the restored data.",
-        )
-    return words if code == "2" else ""
+    total, before, damage, trouble = sum(size for _, size in selected), 0, "", None
+
+    def read() -> int | None:
+        pages = _pages_read(run, log)
+        return None if pages is None else before + pages
+
+    with watched(run.console, total, read) as tick:
+        for options, size_ in selected:
+            said = longrun.run(
+                run.site.postgres,
+                UNIT,
+                shell.argv("say-exit-code", *argv, *options),
+                log,
+                user=postgres.USER,
+                adopt=False,
+                tick=tick,
+            )
+            words = _PROGRESS.sub("", said).strip()
+            code = _EXIT.findall(words)[-1]
+            before += size_
+            if code == "2":
+                damage += f"{words}\n"
+            elif code != "0":
+                trouble = _EXIT.sub("", words).strip()[-500:]
+    return damage, trouble
 
 
-def _pages_read(run: Run, log: str) -> Callable[[], int | None]:
-    def measure() -> int | None:
-        end = run.site.postgres.run(["tail", "-c", "300", log], accept=(0, 1)).stdout
-        seen = _PROGRESS.findall(end)
-        return int(seen[-1][2]) * PAGE_BYTES if seen else None
-
-    return measure
+def _pages_read(run: Run, log: str) -> int | None:
+    end = run.site.postgres.run(["tail", "-c", "300", log], accept=(0, 1)).stdout
+    seen = _PROGRESS.findall(end)
+    return int(seen[-1][2]) * PAGE_BYTES if seen else None
 
 
 def damaged(words: str) -> list[str]:

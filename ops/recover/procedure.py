@@ -4,7 +4,7 @@ from rich.console import Console
 
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach.ssh import Site
-from ops.recover import cluster, receiver, rejoin, replay, restore, undo, verify
+from ops.recover import cluster, passwords, receiver, rejoin, replay, restore, undo, verify
 from ops.runbook import journal, lock, steps
 from ops.runbook.journal import Journal
 from ops.runbook.steps import Run, Step
@@ -33,6 +33,7 @@ def recovery() -> list[Step]:
         Step("target", "Set the target", restore.configure, restore.undo_configure),
         Step("replay", "Replay WAL to the target", replay.replay, replay.undo_replay),
         Step("promote", "Promote", replay.promote),
+        Step("passwords", "Set the stack's passwords", passwords.restore),
         Step("verify", "Verify", verify.verify),
         replay.OPEN,
     ]

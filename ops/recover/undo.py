@@ -2,7 +2,7 @@
 
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach.ssh import Site
-from ops.recover import access, cluster, receiver, rejoin, replay, restore
+from ops.recover import access, cluster, passwords, receiver, rejoin, replay, restore
 from ops.runbook import journal
 from ops.runbook.journal import Journal
 from ops.runbook.steps import Run, Step
@@ -50,6 +50,7 @@ def steps() -> list[Step]:
         Step("target", "Configure a new timeline", configure, restore.undo_configure),
         Step("replay", "Start it", replay.replay, replay.undo_replay),
         Step("promote", "Promote", replay.promote),
+        Step("passwords", "Set the stack's passwords", passwords.restore),
         replay.OPEN,
         *rejoin.steps(),
     ]

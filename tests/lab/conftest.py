@@ -58,6 +58,15 @@ def site(stack: Stack) -> Iterator[Site]:
         yield writable
 
 
+@pytest.fixture
+def unverified(stack: Stack) -> Iterator[None]:
+    """No hourly verification, which would find a damaged backup before the test does, or have found
+    it sound just before it is damaged."""
+    stack.on("barman-lab", "systemctl stop backup-verify.timer backup-verify.service")
+    yield
+    stack.on("barman-lab", "systemctl start backup-verify.timer")
+
+
 @pytest.fixture(scope="module")
 def inbox(stack: Stack) -> Iterator[Inbox]:
     """Where alerts arrive, from a stack whose rules wait for seconds."""

@@ -80,14 +80,6 @@ def history(stack: Stack) -> Iterator[None]:
     stack.on("barman-lab", f"cat {saved} >{HISTORY}; systemctl reset-failed restore-drill; true")
 
 
-@pytest.fixture
-def unverified(stack: Stack) -> Iterator[None]:
-    """The hourly verification would find a damaged backup before the drill does."""
-    stack.on("barman-lab", "systemctl stop backup-verify.timer backup-verify.service")
-    yield
-    stack.on("barman-lab", "systemctl start backup-verify.timer")
-
-
 def test_a_drill_passes_beside_the_running_server(stack: Stack) -> None:
     stack.on(
         "barman-lab",

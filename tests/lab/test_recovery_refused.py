@@ -53,7 +53,7 @@ def newest_backup(site: Site) -> str:
     return json.loads(site.stack.ops("backups", "--json").stdout)["backups"][0]["id"]
 
 
-def test_a_damaged_backup(site: Site) -> None:
+def test_a_damaged_backup(site: Site, unverified: None) -> None:
     site.stack.follow("no-good-backup")
     backup = newest_backup(site)
     file = f"/data/barman/pg/base/{backup}/data/global/pg_filenode.map"
@@ -114,7 +114,7 @@ def test_a_damaged_index_in_what_was_restored_undoes_it(site: Site) -> None:
     site.stack.until_content()
 
 
-def test_damaged_wal_is_not_the_end_of_the_wal(site: Site) -> None:
+def test_damaged_wal_is_not_the_end_of_the_wal(site: Site, unverified: None) -> None:
     site.new_ledger()
     with site.writing(1) as ledger:
         ledger.wait_for_more(20, 60)

@@ -1,6 +1,7 @@
 """New secrets for old under write load: no commit fails, the old ones are refused."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.support.application import Application
-from tests.support.ledger import Ledger
+from tests.support.ledger import Ledger, moment
 from tests.support.site import Site
 
 pytestmark = pytest.mark.secrets
@@ -117,4 +118,24 @@ def test_a_rotation_that_is_killed_is_finished_by_the_next(site: Site) -> None:
         assert "An earlier run began this" in again
         assert site.stack.pulumi("config", "get", "--path", "rotations.password").stdout == marks
         end(site, ledger)
+    site.stack.assert_protected()
+
+
+@pytest.mark.deep
+@pytest.mark.recovery
+def test_a_recovery_to_before_a_rotation_locks_nobody_out(site: Site) -> None:
+    site.new_ledger()
+    ids = {commit.id for commit in site.write_for(0.5)}
+    time.sleep(1.0)
+    before = time.time()
+    time.sleep(1.0)
+    site.stack.ops("rotate", "password", "--yes")
+    site.stack.read_outputs_again()
+    site.write_for(0.2)
+    said = site.recover("--target-time", moment(before))
+    assert "the stack's passwords were given to app, barman, streaming_barman" in " ".join(
+        said.split()
+    )
+    site.application.connect().close()
+    assert site.ids() == ids
     site.stack.assert_protected()

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.domain import scram
 from host.payload import RUN, payload
 
 HOST = Path(__file__).resolve().parents[2] / "host"
@@ -53,7 +54,7 @@ def test_a_role_that_is_missing_is_made_without_its_password_in_clear(programs: 
 
 def test_a_role_that_is_as_desired_is_left_alone(programs: Any) -> None:
     postgres = programs["postgres"]
-    present = postgres.Role(True, False, postgres.scram_verifier("hunter2", b"0123456789abcdef"))
+    present = postgres.Role(True, False, scram.scram_verifier("hunter2", b"0123456789abcdef"))
     assert postgres.role_statements(ROLE, present) == []
 
 
@@ -69,9 +70,7 @@ def test_only_what_differs_is_changed(
     programs: Any, login: bool, replication: bool, password: str, changed: str
 ) -> None:
     postgres = programs["postgres"]
-    present = postgres.Role(
-        login, replication, postgres.scram_verifier(password, b"0123456789abcdef")
-    )
+    present = postgres.Role(login, replication, scram.scram_verifier(password, b"0123456789abcdef"))
     (statement,) = postgres.role_statements(ROLE, present)
     assert changed in statement
 
@@ -82,12 +81,12 @@ def test_verifier_is_postgresqls(programs: Any) -> None:
         "SCRAM-SHA-256$4096:VLK4RMaQLCvNtQ==$6YtlR4t69SguDiwFvbVgVZtuz6gpJQQqUMZ7IQJK5yI="
         ":ps75jrHeYU4lXCcXI4O8oIdJ3eO8o2jirjruw9phBTo="
     )
-    assert programs["postgres"].verifies("postgres", verifier) is False
-    made = programs["postgres"].scram_verifier("secret", b"salt")
-    assert programs["postgres"].verifies("secret", made)
-    assert not programs["postgres"].verifies("other", made)
-    assert not programs["postgres"].verifies("secret", "md5d41d8cd98f00b204e9800998ecf8427e")
-    assert not programs["postgres"].verifies("secret", "")
+    assert scram.verifies("postgres", verifier) is False
+    made = scram.scram_verifier("secret", b"salt")
+    assert scram.verifies("secret", made)
+    assert not scram.verifies("other", made)
+    assert not scram.verifies("secret", "md5d41d8cd98f00b204e9800998ecf8427e")
+    assert not scram.verifies("secret", "")
 
 
 @given(st.text(max_size=20))

@@ -149,3 +149,21 @@ def test_progress_is_a_bar_on_a_terminal() -> None:
     with progress.watched(console, 4 * GIB, lambda: GIB) as tick:
         tick(5.0)
     assert "1.0/4.0 GiB" in said.getvalue()
+
+
+def test_a_command_line_is_never_too_long() -> None:
+    everything = [relation(f"t{n}", 1) for n in range(8000)]
+    ((options, size),) = amcheck.selections(["app", 'a"b'], everything, [])
+    assert (options, size) == (['--database="app"', '--database="a""b"'], 8000)
+    pieces = amcheck.selections(["app"], everything, [relation("large", 2 * GIB)])
+    assert len(pieces) > 1
+    assert all(sum(len(word) + 1 for word in options) < 100_000 for options, _ in pieces)
+    chosen = [word for options, _ in pieces for word in options if word.startswith("--relation")]
+    assert chosen == [f"--relation={each.pattern}" for each in everything]
+    assert amcheck.selections([], [], []) == []
+
+
+def test_what_could_not_be_checked_is_said_and_is_not_damage() -> None:
+    said = Finding([], [], [], "", {"gis": "could not access file postgis-3"}).describe()
+    assert "could NOT be checked: gis (could not access file postgis-3)" in said
+    assert "DAMAGED" not in said
