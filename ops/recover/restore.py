@@ -6,7 +6,7 @@ from host.domain.quoting import conf_value
 from host.domain.wal import not_after
 from host.domain.wal_store import restore_command
 from ops.archive import catalogue
-from ops.archive.catalogue import Commit
+from ops.archive.catalogue import Catalogue, Commit
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind, Target
 from ops.reach import barman, longrun, shell
@@ -168,7 +168,7 @@ def effective(plan: Plan, last_commit: datetime | None) -> Target:
 
 
 def _last_commit(run: Run) -> Commit | None:
-    """The last commit of the plan's timeline before a gap, now that nothing more can arrive."""
+    """The last commit that replay can reach, now that nothing more can arrive."""
     plan, outputs = the_plan(run), run.site.outputs
     if plan.target.kind not in (Kind.TIME, Kind.LATEST):
         return None
@@ -178,7 +178,17 @@ def _last_commit(run: Run) -> Commit | None:
         outputs.backup.server_name,
         not_after(plan.timeline, plan.replay_from),
     )
-    runs = [run for run in found.runs if run.timeline == plan.timeline]
+    return last_reachable(found, plan.timeline, plan.replay_from)
+
+
+def last_reachable(held: Catalogue, timeline: int, begin: int) -> Commit | None:
+    """The last commit of `timeline` before a gap in its WAL, coming from position `begin`, which
+    may be on an ancestor. WAL from before an earlier gap does not count."""
+    runs = [
+        run
+        for run in held.runs
+        if run.timeline == timeline and held.position(run.last) >= begin // held.segment_size
+    ]
     return min(runs, key=lambda run: run.first).last_commit if runs else None
 
 

@@ -2,14 +2,17 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ops.archive.catalogue import Catalogue
 from ops.errors import OperatorError
 from ops.recover import access, replay, restore
 
 # PostgreSQL's RestoreArchivedFile: more than this is an error, less is "no such file".
 LAST_THAT_ENDS_REPLAY = 125
+SEGMENT = 2**24
 
 
 @pytest.mark.parametrize(
@@ -86,3 +89,28 @@ def test_the_command_line_has_what_no_file_may_change() -> None:
     assert text.splitlines()[-1] == f"pg_ctl_options = '{options}'"
     with pytest.raises(ValueError, match="space"):
         access.render({"log_line_prefix": "%m "})
+
+
+def test_the_last_commit_is_that_of_the_run_which_is_replayed() -> None:
+    """A run before a gap ends earlier: a time after its end would be taken for the latest state."""
+
+    def run(timeline: int, first: int, last: int, at: int) -> dict[str, Any]:
+        names = (f"{timeline:08X}{0:08X}{number:08X}" for number in (first, last))
+        commit = {"lsn": last * SEGMENT + 1, "xid": 1, "time": f"2026-05-01T{at:02}:00:00Z"}
+        return dict(zip(("first", "last"), names, strict=True)) | {
+            "timeline": timeline,
+            "partial": False,
+            "last_commit": commit,
+        }
+
+    runs = [run(2, 1, 5, 1), run(2, 8, 12, 2), run(2, 20, 30, 3), run(1, 1, 40, 4)]
+    held = Catalogue.model_validate(
+        {"segment_size": SEGMENT, "backups": [], "runs": runs, "switchpoints": []}
+    )
+
+    def hour(begin: int) -> int | None:
+        found = restore.last_reachable(held, 2, begin * SEGMENT)
+        return found.time.hour if found else None
+
+    # From the first run, from the second, from an ancestor's WAL between them, from beyond.
+    assert [hour(3), hour(9), hour(6), hour(31)] == [1, 2, 2, None]
