@@ -3,11 +3,11 @@
 import signal
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from engine.errors import NoEngineError
+from engine.errors import NoEngineError, ProjectError
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,17 @@ class Pulumi:
         return self.show("destroy", "--yes", "--skip-preview", *self._from_settings(), *options)
 
     def create_stack(self) -> subprocess.CompletedProcess[str]:
-        """Make the stack in the backend, unless it is there, and select it."""
-        return self.ask("stack", "select", "--create")
+        """Make the stack in the backend, unless it is there, and select it. Raises ProjectError."""
+        done = self._beside_settings().ask("stack", "select", "--create")
+        if done.returncode != 0:
+            raise ProjectError(
+                f"The engine could not make the stack {self.stack!r}:\n{done.stderr}"
+            )
+        return done
 
     def remove_stack(self) -> subprocess.CompletedProcess[str]:
         """Forget the stack's state, whatever it holds; its settings stay."""
-        return self.ask("stack", "rm", "--force", "--yes", "--preserve-config")
+        return self._beside_settings().ask("stack", "rm", "--force", "--yes", "--preserve-config")
 
     def configuration(self) -> subprocess.CompletedProcess[str]:
         """The stack's settings as JSON, secrets hidden."""
@@ -93,6 +98,11 @@ class Pulumi:
     def configure(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Change a setting; `words` are options of `pulumi config set`, the key and the value."""
         return self.ask("config", "set", *self._from_settings(), *words)
+
+    def _beside_settings(self) -> "Pulumi":
+        """Where these commands, which take no file of settings, find the one that is meant: a new
+        stack's key is written to it."""
+        return replace(self, directory=self.settings.parent) if self.settings else self
 
     def _for_stack(self) -> list[str]:
         return ["--stack", self.stack] if self.stack else []

@@ -3,14 +3,12 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from engine import binary
 from engine.environment import Workspace, environment
-from engine.errors import ProjectError
 from engine.project import copy_configuration, release_dead_locks, state_file
 from engine.pulumi import Pulumi
 from lab import orphans, plugins
@@ -43,7 +41,7 @@ def up(root: Path, lab: Lab, progress: Progress) -> int:
     with progress.step("Machine image") as echo:
         image.ensure(IMAGE_RELEASE, echo)
     pulumi = Pulumi(root, around, lab.stack, copy.settings)
-    create_stack(pulumi, copy.directory)
+    pulumi.create_stack()
     # The engine believes that every machine runs, and would wait for SSH of an absent one.
     for news in power.switch_on(lab):
         progress.say(news)
@@ -62,14 +60,6 @@ def up(root: Path, lab: Lab, progress: Progress) -> int:
     answer.check_returncode()
     progress.say(summary(json.loads(answer.stdout), lab.stack))
     return 0
-
-
-def create_stack(pulumi: Pulumi, directory: Path) -> None:
-    """Create the stack in the backend unless it is there, from `directory`: Pulumi writes the key
-    to its secrets beside the project that it finds. Raises ProjectError."""
-    done = replace(pulumi, directory=directory).create_stack()
-    if done.returncode != 0:
-        raise ProjectError(f"The engine could not make the stack {pulumi.stack!r}:\n{done.stderr}")
 
 
 def summary(found: Mapping[str, Any], stack: str) -> str:

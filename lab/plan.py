@@ -14,7 +14,6 @@ from engine.environment import Workspace, environment
 from engine.project import copy_for_plan
 from engine.pulumi import Pulumi
 from lab import plugins
-from lab.bring_up import create_stack
 
 
 def plan(root: Path, engine: Path, stack: str) -> int:
@@ -35,7 +34,7 @@ def plan(root: Path, engine: Path, stack: str) -> int:
         around = environment(workspace, engine) | debugging | {"NO_COLOR": "1"}
         copy, sealed = copy_for_plan(root, stack, Path(scratch) / "project")
         pulumi = Pulumi(root, around, stack, copy.settings)
-        create_stack(pulumi, copy.directory)
+        pulumi.create_stack()
         for key in sealed:
             # Any address or password will do to work out which resources there would be.
             pulumi.configure("--secret", key, "https://encrypted.invalid/").check_returncode()

@@ -5,7 +5,6 @@ do (no engine, no state, a crash half-way) is then done by name, so nothing of t
 """
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 from engine import binary
@@ -83,7 +82,7 @@ def _destroy(
     pulumi.unprotect()
     if pulumi.destroy("--suppress-outputs", "--suppress-permalink=true") != 0:
         progress.say("pulumi destroy did not finish: removing the rest by name.")
-    replace(pulumi, directory=copy.directory).remove_stack()
+    pulumi.remove_stack()
 
 
 def _entries(directory: Path) -> list[Path]:

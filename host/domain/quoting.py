@@ -16,6 +16,11 @@ def sql_literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def identifier(name: str) -> str:
+    """A name in SQL; a part of a pattern of psql's and pg_amcheck's options reads the same."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def pgpass_field(value: str) -> str:
     """A field of a password file (libpq-pgpass)."""
     return value.replace("\\", "\\\\").replace(":", "\\:")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from host.domain.paths import RECOVERY_MARKER
+from host.domain.quoting import identifier
 from host.domain.scram import scram_verifier, verifies
 from host.programs.converge import ConvergeError, Host, conclude
 
@@ -283,8 +284,3 @@ def shown_certificate() -> bytes | None:
                 return encrypted.getpeercert(binary_form=True)
     except OSError:
         return None
-
-
-def identifier(name: str) -> str:
-    """`name` quoted for SQL."""
-    return '"' + name.replace('"', '""') + '"'

@@ -30,7 +30,11 @@ def answer(
     try:
         done = ask()
     except NoEngineError:
-        raise missing(state) from None
+        raise OperatorError(
+            "pulumi is not on PATH.",
+            state,
+            next_command="make shell   (for a lab), or install Pulumi and log in to your backend",
+        ) from None
     except subprocess.TimeoutExpired as late:
         raise OperatorError(
             f"pulumi did not answer within {late.timeout:.0f} s.",
@@ -48,15 +52,6 @@ def name(stack: str | None) -> str:
         return stack
     pulumi = of(None)
     return answer(lambda: pulumi.ask("stack", "--show-name"), None, NOTHING_CHANGED).strip()
-
-
-def missing(state: str) -> OperatorError:
-    """There is no pulumi. `state`: what was and was not changed."""
-    return OperatorError(
-        "pulumi is not on PATH.",
-        state,
-        next_command="make shell   (for a lab), or install Pulumi and log in to your backend",
-    )
 
 
 def lab_environment(stack: str | None, base: Mapping[str, str]) -> dict[str, str] | None:

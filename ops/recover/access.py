@@ -49,10 +49,10 @@ def lift(run: Run) -> None:
     machine.run(["rm", "-f", hba_file(names)])
 
 
-def control(machine: Machine, names: Cluster) -> str:
-    """What pg_controldata says of the data directory."""
+def control(machine: Machine, names: Cluster, data: str | None = None) -> str:
+    """What pg_controldata says of the cluster's data directory, or of another of its version."""
     program = f"/usr/lib/postgresql/{names.version}/bin/pg_controldata"
-    return machine.run([program, "-D", names.data]).stdout
+    return machine.run([program, "-D", data or names.data]).stdout
 
 
 def render(options: Mapping[str, str]) -> str:

@@ -2,8 +2,10 @@
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from host.domain.quoting import identifier
 from ops.errors import OperatorError
 from ops.reach import longrun, postgres, shell
 from ops.reach.ssh import CommandFailed
@@ -53,7 +55,7 @@ class Relation:
     @property
     def pattern(self) -> str:
         """Exactly this one, as pg_amcheck's options want it."""
-        return ".".join(_quoted(part) for part in (self.database, self.schema, self.name))
+        return ".".join(identifier(part) for part in (self.database, self.schema, self.name))
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,6 @@ class Finding:
         return f"{text}: all sound"
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _bytes(relations: list[Relation]) -> int:
     return sum(relation.bytes for relation in relations)
 
@@ -111,6 +109,7 @@ def check(run: Run, databases: list[str], *, everything: bool) -> Finding:
     """Read them. What cannot be read for another reason than damage is said, and stops nothing."""
     machine = run.site.postgres
     found: list[Relation] = []
+    checked: list[str] = []
     unchecked: dict[str, str] = {}
     try:
         for name in databases:
@@ -118,18 +117,21 @@ def check(run: Run, databases: list[str], *, everything: bool) -> Finding:
                 answer = postgres.query(machine, _SET_UP + _RELATIONS, database=name)
             except CommandFailed as error:
                 unchecked[name] = error.result.said.strip().splitlines()[0]
+                # The schema may have been made before the extension could not be.
+                with suppress(CommandFailed):
+                    postgres.query(machine, _CLEAN_UP, database=name)
                 continue
+            checked.append(name)
             found += [Relation(database=name, **item) for item in json.loads(answer)]
         chosen, rest = fitting(found, BY_DEFAULT_BYTES)
         if everything:
             chosen, rest = found, []
-        checked = [name for name in databases if name not in unchecked]
         words, trouble = _read(run, selections(checked, chosen, rest), everything)
-        unchecked |= {", ".join(checked): trouble} if trouble else {}
+        if trouble:
+            unchecked[", ".join(checked)] = trouble
     finally:
-        for name in databases:
-            if name not in unchecked:
-                postgres.query(machine, _CLEAN_UP, database=name)
+        for name in checked:
+            postgres.query(machine, _CLEAN_UP, database=name)
     return Finding(chosen, rest, damaged(words), words, unchecked)
 
 
@@ -141,7 +143,7 @@ def selections(
     if not databases:
         return []
     if not rest:
-        return [([f"--database={_quoted(name)}" for name in databases], _bytes(chosen))]
+        return [([f"--database={identifier(name)}" for name in databases], _bytes(chosen))]
     alone = ["--no-dependent-indexes", "--no-dependent-toast"]
     pieces: list[list[Relation]] = [[]]
     length = 0

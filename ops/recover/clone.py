@@ -113,7 +113,7 @@ def _start(site: Site, clone: Clone, plan: Plan) -> str:
     outputs, machine = site.outputs, site.postgres
     names = Cluster(outputs)
     binaries = f"/usr/lib/postgresql/{names.version}/bin"
-    control = machine.run([f"{binaries}/pg_controldata", "-D", clone.data]).stdout
+    control = access.control(machine, names, clone.data)
     values = restore.replay_values(
         plan.target, plan.timeline, outputs.barman.private_address, outputs.backup.server_name
     )
@@ -121,7 +121,7 @@ def _start(site: Site, clone: Clone, plan: Plan) -> str:
         values["recovery_target_action"] = "promote"
     files = {
         "clone.conf": restore.render(values),
-        "pg_hba.conf": "local all postgres peer\n",
+        "pg_hba.conf": access.HBA,
         "pg_ident.conf": "",
     }
     for name, text in files.items():

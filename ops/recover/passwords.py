@@ -4,7 +4,7 @@ import json
 import secrets
 from urllib.parse import unquote, urlsplit
 
-from host.domain.quoting import pgpass_fields, sql_literal
+from host.domain.quoting import identifier, pgpass_fields, sql_literal
 from host.domain.scram import scram_verifier, verifies
 from ops.reach import barman, postgres
 from ops.reach.outputs import StackOutputs
@@ -29,7 +29,7 @@ def changes(wanted: dict[str, str], stored: dict[str, str]) -> dict[str, str]:
     """The statement for each role of `wanted` (name -> password) whose verifier in `stored` is of
     another password. A role that the data does not have is left to `pulumi up`."""
     return {
-        role: f'ALTER ROLE "{role.replace(chr(34), chr(34) * 2)}" PASSWORD '
+        role: f"ALTER ROLE {identifier(role)} PASSWORD "
         f"{sql_literal(scram_verifier(password, secrets.token_bytes(16)))}"
         for role, password in wanted.items()
         if role in stored and not verifies(password, stored[role])

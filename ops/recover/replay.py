@@ -33,10 +33,11 @@ PROGRESS = """
 SELECT json_build_object('in_recovery', pg_is_in_recovery(),
   'paused', CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() END,
   'lsn', pg_last_wal_replay_lsn(),
-  'settings', (SELECT json_object_agg(name, setting) FROM pg_settings
-    WHERE starts_with(name, 'max_')),
   'time', pg_last_xact_replay_timestamp())
 """
+
+
+SETTINGS = "SELECT json_object_agg(name, setting) FROM pg_settings WHERE starts_with(name, 'max_')"
 
 
 def replay(run: Run) -> str:
@@ -58,7 +59,7 @@ def replay(run: Run) -> str:
         while True:
             seen = progress(run)
             if seen is not None and seen["in_recovery"] and seen["paused"] == "paused":
-                if not _wants_more(run, seen):
+                if not _wants_more(run):
                     break
                 run.say("the WAL asks for higher settings than the backup had; starting it again")
                 mark = _restart(run)
@@ -92,7 +93,7 @@ def require_promised(promised: dict[str, Any] | None, reached: str | None) -> No
     """Raises OperatorError where replay ended before the last commit that Barman holds.
 
     `promised` is that commit (catalogue.Commit) where all WAL was to be replayed. `reached` is not
-    known once the server was started again after its promotion: then it was looked at before.
+    known of a server that was started again after its promotion, and is not looked at then.
     """
     if promised is None or reached is None:
         return
@@ -161,10 +162,11 @@ def progress(run: Run) -> dict[str, Any] | None:
         return None
 
 
-def _wants_more(run: Run, seen: dict[str, Any]) -> bool:
+def _wants_more(run: Run) -> bool:
     """Whether replay has paused because the WAL asks for higher settings, not at its target."""
     needed = minimums(access.control(run.site.postgres, cluster(run)))
-    return any(int(value) > int(seen["settings"][name]) for name, value in needed.items())
+    given = json.loads(postgres.query(run.site.postgres, SETTINGS))
+    return any(int(value) > int(given[name]) for name, value in needed.items())
 
 
 def _restart(run: Run) -> int:

@@ -16,13 +16,12 @@ class Engine:
     to standard output."""
 
     def __init__(self, stack: str | None, words_to: IO[str] | None = None) -> None:
-        self._stack = stack
         self._words_to = words_to
         self._pulumi = engine.of(stack)
 
     def configured(self) -> dict[str, str]:
         """The marks in the stack's configuration. Raises OperatorError."""
-        said = engine.answer(self._pulumi.configuration, self._stack, NOTHING_CHANGED)
+        said = engine.answer(self._pulumi.configuration, self._pulumi.stack, NOTHING_CHANGED)
         for key, item in json.loads(said).items():
             if key.partition(":")[2] == _SETTING:
                 return item.get("objectValue") or json.loads(item["value"])
@@ -46,7 +45,7 @@ class Engine:
         mark = ("--plaintext", "--path", f"{_SETTING}.{setting}", rotation.mark)
         engine.answer(
             lambda: self._pulumi.configure(*mark),
-            self._stack,
+            self._pulumi.stack,
             f"The setting {setting} was not changed; updates that this rotation has already run "
             "stay.",
         )

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ops.archive.catalogue import Catalogue
 from ops.errors import OperatorError
-from ops.reach.ssh import Result, Site
+from ops.reach.ssh import CommandFailed, Result, Site
 from ops.recover import amcheck, soundness, space
 from ops.recover.amcheck import Finding, Relation
 from ops.runbook import progress
@@ -167,3 +167,26 @@ def test_what_could_not_be_checked_is_said_and_is_not_damage() -> None:
     said = Finding([], [], [], "", {"gis": "could not access file postgis-3"}).describe()
     assert "could NOT be checked: gis (could not access file postgis-3)" in said
     assert "DAMAGED" not in said
+
+
+def test_what_was_made_for_the_check_goes_again_whatever_could_be_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cleaned: list[str] = []
+
+    def query(_: object, sql: str, *, database: str) -> str:
+        if sql.startswith(amcheck._SET_UP) and database == "broken":
+            raise CommandFailed("postgres-dev", Result("psql", 3, "", "ERROR: no amcheck here"))
+        if "DROP SCHEMA" in sql:
+            cleaned.append(database)
+        return "[]"
+
+    monkeypatch.setattr(amcheck.postgres, "query", query)
+    monkeypatch.setattr(amcheck, "_read", lambda *_: ("", "pg_amcheck: error: no such thing"))
+    run = cast(Any, SimpleNamespace(site=SimpleNamespace(postgres=Answering())))
+    found = amcheck.check(run, ["broken", "app"], everything=False)
+    assert found.unchecked == {
+        "broken": "ERROR: no amcheck here",
+        "app": "pg_amcheck: error: no such thing",
+    }
+    assert cleaned == ["broken", "app"]
