@@ -1,7 +1,11 @@
 """The program that reads Barman's backups again, on a store made up in a directory."""
 
+import fcntl
 import gzip
 import json
+import sys
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,7 @@ from typing import Any
 import pytest
 
 from host.backup_verify import service
-from host.domain import histories
+from host.domain import backup_info, histories
 
 SEGMENT_SIZE = 2**20
 PAGE = b"\x16\xd1" + bytes(SEGMENT_SIZE - 2)
@@ -132,11 +136,82 @@ def test_new_backups_are_due_at_once_and_old_ones_every_three_days(
     known = program.Store(folder).backups()
     now = datetime(2026, 11, 4, tzinfo=UTC)
     assert program.due(known, [], now) == [SECOND, FIRST]
-    read = [{"backup_id": name, "at": now.isoformat()} for name in (FIRST, SECOND)]
+    read = [
+        {"backup_id": name, "at": (now + timedelta(hours=hours)).isoformat(), "seconds": 60}
+        for name, hours in ((SECOND, 0), (FIRST, 1))
+    ]
     assert program.due(known, read, now + timedelta(days=2)) == []
     assert program.due(known, read, now + timedelta(days=4)) == [SECOND, FIRST]
     known[FIRST]["status"] = "FAILED"
     assert program.due(known, [], now) == [SECOND]
+
+
+def test_nine_backups_of_a_terabyte_are_read_in_time(program: Any) -> None:
+    """At the 48 MB/s of the default machine: a backup ends each morning, one as long ago goes."""
+    seconds = 1e12 / 48e6
+    now = datetime(2026, 11, 1, 10, tzinfo=UTC)
+    history: list[dict[str, Any]] = []
+    waited: dict[str, timedelta] = {}
+    known: dict[str, dict[str, str]] = {}
+    mornings = [now + timedelta(days=day) for day in range(30)]
+    for morning in mornings:
+        known[f"{morning:%Y%m%dT%H%M%S}"] = {"status": "DONE"}
+        known = dict(list(known.items())[-9:])
+        clock = morning
+        while clock < morning + timedelta(days=1):
+            names = program.due(known, history, clock)
+            if not names:
+                clock += timedelta(hours=1)
+                continue
+            clock += timedelta(seconds=seconds)
+            entry = {"backup_id": names[0], "at": clock.isoformat(), "seconds": seconds}
+            history.append(entry)
+            waited.setdefault(names[0], clock - morning)
+    assert len(waited) == 30
+    # Each is read before the next one ends, and the disk is left alone for half of the day.
+    assert max(waited.values()) < timedelta(hours=12)
+    assert sum(entry["seconds"] for entry in history) / 30 < 12 * 3600
+    # No one stays unread for longer than it is kept.
+    last = {entry["backup_id"]: entry["at"] for entry in history}
+    oldest = min(datetime.fromisoformat(last[name]) for name in known)
+    assert mornings[-1] - oldest < timedelta(days=8)
+
+
+def test_a_backup_is_accepted_while_another_is_read(
+    program: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(program, "STATE", tmp_path)
+    program.Store(folder).mark(FIRST, "FAILED", backup_info.UNVERIFIED + "a flipped byte")
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        monkeypatch.setattr(sys, "argv", ["backup-verify", str(folder), "--accept", FIRST])
+        program.main()
+    assert program.Store(folder).backups()[FIRST]["status"] == "DONE"
+
+
+def test_reading_stands_still_while_a_runbook_is_at_work(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runbook, beats = tmp_path / "current.json", tmp_path / "beats"
+    monkeypatch.setattr(program, "RUNBOOK", runbook)
+    monkeypatch.setattr(program, "POLL_S", 0.05)
+    runbook.touch()
+    script = f"for i in 1 2 3 4 5 6; do echo >>{beats}; sleep 0.05; done; echo bad >&2; exit 3"
+    done: list[tuple[int, str]] = []
+
+    def work() -> None:
+        done.append(program._in_the_background(["sh", "-c", script]))
+
+    reading = threading.Thread(target=work)
+    reading.start()
+    time.sleep(0.6)
+    stood = beats.stat().st_size if beats.exists() else 0
+    time.sleep(0.6)
+    assert (beats.stat().st_size if beats.exists() else 0) == stood < 6
+    assert done == []
+    runbook.unlink()
+    reading.join(20)
+    assert done == [(3, "bad\n")]
 
 
 def test_a_torn_line_of_the_history_is_skipped(program: Any, tmp_path: Path) -> None:
