@@ -3,9 +3,11 @@
 Starts nothing: streaming needs the PostgreSQL machine and is begun by streaming_backup.
 """
 
+from pathlib import Path
 from typing import Any
 
-from host.programs.converge import Host, conclude
+from host.domain.paths import CURRENT_RUNBOOK
+from host.programs.converge import ConvergeError, Host, conclude
 
 
 def main(desired: dict[str, Any]) -> int:
@@ -16,6 +18,11 @@ def main(desired: dict[str, Any]) -> int:
 def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
     """Directories, files and services as desired."""
     host.require_mount(desired["mount_point"])
+    if Path(CURRENT_RUNBOOK).exists():
+        raise ConvergeError(
+            "a runbook is at work on this machine, or was interrupted; nothing was changed. See: "
+            "python -m ops status, then run pulumi up again"
+        )
     host.harden(desired["hardening"])
     host.packages(desired["packages"])
     for directory in desired["directories"]:

@@ -24,8 +24,36 @@ HOST = Path(__file__).resolve().parents[2] / "host"
 @pytest.fixture(scope="module")
 def programs() -> Any:
     """The modules by name."""
-    names = ("converge", "postgres", "first_boot", "streaming_backup", "data_disk")
+    names = ("converge", "postgres", "barman", "first_boot", "streaming_backup", "data_disk")
     return {name: importlib.import_module(f"host.programs.{name}") for name in names}
+
+
+@pytest.mark.parametrize(
+    ("program", "marker"), [("postgres", "RECOVERY_MARKER"), ("barman", "CURRENT_RUNBOOK")]
+)
+def test_an_update_keeps_out_of_a_run_on_both_machines(
+    programs: Any, program: str, marker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the mount is looked at before that is known: no file is replaced under a run."""
+    module, touched = programs[program], []
+
+    class Untouched:
+        def require_mount(self, _: str) -> None: ...
+
+        def __getattr__(self, name: str) -> Any:
+            touched.append(name)
+            raise AssertionError(name)
+
+    (tmp_path / "run").touch()
+    monkeypatch.setattr(module, marker, str(tmp_path / "run"))
+    desired = {"mount_point": "/data", "version": "17", "data_directory": "/data/postgresql"}
+    host = Untouched()
+    with pytest.raises(programs["converge"].ConvergeError, match="nothing was changed"):
+        if program == "postgres":
+            module.Postgres(host, desired).converge()
+        else:
+            module.converge(host, desired)
+    assert touched == []
 
 
 def gate(name: str = "barman-ssh-gate") -> ModuleType:
