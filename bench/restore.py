@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 DATA_BYTES = 2 * 2**30
@@ -23,6 +24,8 @@ CHECKPOINT;
 # Barman is let in to put backups back, and only here and into the cluster.
 COPY = "/data/clones/bench"
 POSTGRES = "postgres-lab"
+# A commit after a moment, such as the marker of drills, must have come for it to be a target.
+SETTLED_S = 30.0
 STEP = re.compile(r"^\[\d+/\d+\] (.*)$")
 Row = tuple[str, float]
 
@@ -38,6 +41,7 @@ def measure(checkout: Path) -> tuple[str, list[Row]]:
         before = rsync(checkout, newest["id"])
         steps, accepting, whole = recovery(checkout)
         after = rsync(checkout, newest["id"])
+        away = swap(checkout)
     finally:
         lab(checkout, "down", "--yes-delete-data")
     plain, restored = (before + after) / 2, steps["Restore the backup"]
@@ -52,6 +56,7 @@ def measure(checkout: Path) -> tuple[str, list[Row]]:
         ("recover: from the command to accepting connections", accepting),
         *((f"  of it {name}", seconds) for name, seconds in steps.items() if name != "whole"),
         ("recover: the whole, protected and proven", whole),
+        ("recover --while-serving: from stopping the old server to letting clients in", away),
     ]
     return title, rows
 
@@ -90,12 +95,35 @@ def recovery(checkout: Path) -> tuple[dict[str, float], float, float]:
             now = time.monotonic()
             if not accepting:
                 steps[name] = now - mark
-                if name == "Promote":
+                if name == "Let clients in":
                     accepting = now - begin
             name, mark = found[1], now
     if run.returncode:
         raise subprocess.CalledProcessError(run.returncode, "ops recover")
     return steps, accepting, time.monotonic() - begin
+
+
+def swap(checkout: Path) -> float:
+    """Seconds that a recovery to a moment a little ago keeps clients away, when the server goes on
+    until the copy is checked."""
+    time.sleep(SETTLED_S)
+    target = datetime.now(UTC) - timedelta(seconds=SETTLED_S)
+    words = ["recover", "--while-serving", "--yes", "--target-time", target.isoformat()]
+    stopped = away = 0.0
+    with subprocess.Popen(
+        [".venv/bin/python", "-u", "-m", "ops", *words],
+        cwd=checkout,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        for line in run.stdout or ():
+            if "Stop PostgreSQL" in line and STEP.match(line):
+                stopped = time.monotonic()
+            elif "accepts clients" in line:
+                away = time.monotonic() - stopped
+    if run.returncode:
+        raise subprocess.CalledProcessError(run.returncode, "ops recover --while-serving")
+    return away
 
 
 def lab(checkout: Path, *words: str) -> str:

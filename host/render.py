@@ -163,10 +163,11 @@ def library_sources(package: str) -> dict[str, str]:
     return {name: folder.joinpath(name).read_text() for name in names}
 
 
-def domain_sources() -> dict[str, str]:
-    """The modules of host/domain, by their paths below LIBRARIES."""
+def own_name_sources(package: str) -> dict[str, str]:
+    """The modules of a package of host/ that is imported by that name, by their paths below
+    LIBRARIES."""
     names = {"host/__init__.py": files("host").joinpath("__init__.py").read_text()}
-    return names | {f"host/domain/{name}": t for name, t in library_sources("domain").items()}
+    return names | {f"host/{package}/{name}": t for name, t in library_sources(package).items()}
 
 
 def monitoring_drop_in(*, needs: str, command: Sequence[str], environment: str) -> str:

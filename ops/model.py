@@ -62,7 +62,7 @@ class PostgresStatus(_Model):
     connections: int | None = None
     """Client connections, this one not counted."""
     tablespaces: list[str] = Field(default_factory=list)
-    """Those made by hand; no runbook can bring them back yet."""
+    """Those made by hand."""
 
 
 class ReceiverStatus(_Model):

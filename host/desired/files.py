@@ -52,9 +52,17 @@ def library(package: str) -> tuple[File, ...]:
 
 def domain() -> tuple[File, ...]:
     """host/domain, which programs on both machines import."""
-    return tuple(
-        File(f"{render.LIBRARIES}/{path}", text) for path, text in render.domain_sources().items()
-    )
+    return _by_own_name("domain")
+
+
+def restored_copy() -> tuple[File, ...]:
+    """host/restored_copy, which drills use; host/domain belongs to it."""
+    return tuple(file for file in _by_own_name("restored_copy") if file not in domain())
+
+
+def _by_own_name(package: str) -> tuple[File, ...]:
+    sources = render.own_name_sources(package)
+    return tuple(File(f"{render.LIBRARIES}/{path}", text) for path, text in sources.items())
 
 
 def domain_digest() -> str:

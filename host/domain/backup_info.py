@@ -5,8 +5,10 @@ imports half of Barman, which takes longer than reading a catalogue, and it is n
 runbooks run. The file format has not changed since 2012.
 """
 
+from ast import literal_eval
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from host.domain.wal import DEFAULT_SEGMENT_SIZE
 
@@ -56,6 +58,19 @@ def fields(text: str) -> dict[str, str]:
 def segment_size(fields: Mapping[str, str]) -> int:
     """Bytes of a WAL segment of the server that was backed up; the default's while unknown."""
     return int(fields.get("xlog_segment_size") or DEFAULT_SEGMENT_SIZE)
+
+
+class Tablespace(NamedTuple):
+    """A tablespace of a server that was backed up; `location` is its path there."""
+
+    name: str
+    oid: int
+    location: str
+
+
+def tablespaces(text: str | None) -> tuple[Tablespace, ...]:
+    """The field `tablespaces` of a backup.info, which is written as Python's lists are."""
+    return tuple(Tablespace(*each) for each in literal_eval(text or "[]"))
 
 
 def replaced(text: str, values: Mapping[str, str | None]) -> str:

@@ -5,6 +5,9 @@ MOUNT_POINT = "/data"
 BARMAN_HOME = f"{MOUNT_POINT}/barman"
 # Left by a recovery runbook for as long as it owns the data directory of PostgreSQL's machine.
 RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
+# Copies of the server beside it, on PostgreSQL's machine, each in a folder of its own: clones, by
+# their names, and what a recovery brings back, by the run's.
+CLONES = "/data/clones"
 # The runbooks' journals, on Barman's machine, and the one of the run under way.
 RUNBOOKS = "/data/runbooks"
 CURRENT_RUNBOOK = f"{RUNBOOKS}/current.json"

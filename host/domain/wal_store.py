@@ -17,15 +17,6 @@ MISSING, DAMAGED, UNSEEN = 1, 4, 5
 STOPPED_BY_DAMAGE, STOPPED_BY_OUTAGE = 254, 255
 
 
-def restore_command(fetch: str) -> str:
-    """PostgreSQL's restore_command: the shell command `fetch`, which ends as barman-get-wal does,
-    or with anything else where that could not be asked. Only a missing file ends the replay."""
-    return (
-        f"{fetch}; case $? in 0) ;; {MISSING}) exit {MISSING};; "
-        f"{DAMAGED}) exit {STOPPED_BY_DAMAGE};; *) exit {STOPPED_BY_OUTAGE};; esac"
-    )
-
-
 def places(server: Path, name: str, *, partial: bool) -> list[Path]:
     """Every path at which Barman looks for the file `name` of the server whose folder is `server`
     (Server.get_wal_possible_paths). `partial`: segments that are still being received count."""

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from host.domain.control_data import minimums
-from host.domain.quoting import conf_value
+from host.domain.wal import DEFAULT_SEGMENT_SIZE
 
 GIB = 2**30
 # Replay keeps WAL and some temporary files beside the data.
@@ -20,12 +19,13 @@ SETTLED_S = 30.0
 
 @dataclass(frozen=True)
 class Backup:
-    """A complete backup; `tablespaces` by name."""
+    """A complete backup; of each of its `tablespaces`, the name and the location."""
 
     id: str
     size: int
     ended: float
-    tablespaces: tuple[str, ...] = ()
+    tablespaces: tuple[tuple[str, str], ...] = ()
+    segment_size: int = DEFAULT_SEGMENT_SIZE
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,12 @@ class Surroundings:
 
 
 def newest(backups: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The newest complete backup in the answer of `barman list-backups`."""
-    done = [backup for backup in backups if backup["status"] == "DONE"]
+    """The newest complete full backup in the answer of `barman list-backups`."""
+    done = [
+        backup
+        for backup in backups
+        if backup["status"] == "DONE" and backup.get("backup_type") != "incremental"
+    ]
     return max(done, key=lambda backup: backup["backup_id"], default=None)
 
 
@@ -88,35 +92,6 @@ def continuity(count: int, first: int | None, last: int | None) -> str | None:
     if count != last - first + 1:
         return f"{last - first + 1 - count} of the rows {first} to {last} are missing"
     return None
-
-
-def settings(control: str, restore_command: str, until: str, folder: str) -> dict[str, str]:
-    """The configuration of the restored server: reachable through a socket in `folder` only,
-    archiving nothing, waiting for nobody."""
-    return {
-        **minimums(control),
-        "restore_command": restore_command,
-        "recovery_target_time": until,
-        "recovery_target_action": "promote",
-        "recovery_target_timeline": "latest",
-        "listen_addresses": "",
-        "unix_socket_directories": folder,
-        "unix_socket_permissions": "0700",
-        "hba_file": f"{folder}/pg_hba.conf",
-        "ident_file": f"{folder}/pg_ident.conf",
-        "archive_mode": "off",
-        "synchronous_standby_names": "",
-        "shared_buffers": "128MB",
-        "max_wal_size": "512MB",
-        "autovacuum": "off",
-        "jit": "off",
-        "ssl": "off",
-    }
-
-
-def render(values: Mapping[str, str]) -> str:
-    """postgresql.conf's text."""
-    return "".join(f"{name} = {conf_value(value)}\n" for name, value in sorted(values.items()))
 
 
 def _gib(size: int) -> str:

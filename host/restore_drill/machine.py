@@ -12,40 +12,46 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from host.domain import paths
+from host.domain import backup_info, paths
+from host.restored_copy import user
+from host.restored_copy.server import Failed
 
 from .decision import Backup, Surroundings, newest
 
 RUNBOOK = Path(paths.CURRENT_RUNBOOK)
+USER = "barman"
 POLL_S = 1.0
 STOP_TIMEOUT_S = 30
-
-
-class Failed(Exception):
-    """The drill has shown that the backup cannot be brought back."""
 
 
 class Declined(Exception):
     """The drill was not held, or broken off: that says nothing about the backup."""
 
 
-def newest_backup(server: str) -> Backup | None:
+def newest_backup(home: Path, server: str) -> Backup | None:
     """The newest complete backup. Raises Failed when Barman does not answer."""
     found = newest(_barman("list-backups", server)[server])
     if found is None:
         return None
-    shown = _barman("show-backup", server, found["backup_id"])[server]
+    known = backup_info.read(home / server)[found["backup_id"]]
     return Backup(
         id=found["backup_id"],
         size=int(found["size_bytes"]),
         ended=float(found["end_time_timestamp"]),
-        tablespaces=tuple(each["name"] for each in shown["tablespaces"]),
+        tablespaces=tuple(
+            (each.name, each.location) for each in backup_info.tablespaces(known.get("tablespaces"))
+        ),
+        segment_size=backup_info.segment_size(known),
     )
 
 
 def _barman(*words: str) -> Any:
     done = subprocess.run(
-        ["barman", "-f", "json", *words], capture_output=True, text=True, check=False
+        user.argv_as(USER, ["barman", "-f", "json", *words]),
+        env=user.environment(USER),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     try:
         return json.loads(done.stdout)
@@ -76,11 +82,12 @@ def locked(path: Path, locks: str) -> bool:
 
 
 def run(argv: Sequence[str], log: Path, watch: Callable[[], None]) -> int:
-    """Run `argv` to its end, its output in `log`, and return its exit code. `watch` is called
-    every second; what it raises ends the command too."""
+    """Run `argv` as barman to its end, its output in `log`, and return its exit code. `watch` is
+    called every second; what it raises ends the command too."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            argv,
+            user.argv_as(USER, argv),
+            env=user.environment(USER),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -97,6 +104,18 @@ def run(argv: Sequence[str], log: Path, watch: Callable[[], None]) -> int:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     return process.returncode
+
+
+def make_folder(folder: Path) -> None:
+    """A directory of barman's own."""
+    folder.mkdir(mode=0o700)
+    shutil.chown(folder, USER, USER)
+
+
+def as_barman(work: Callable[[], None]) -> None:
+    """Do something with files as barman. Raises Failed."""
+    if os.waitpid(user.child(USER, work), 0)[1]:
+        raise Failed("the restored files could not be prepared for a replay (see the journal)")
 
 
 def stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:

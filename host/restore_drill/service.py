@@ -8,12 +8,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
+
+from host.restored_copy import check, files, replay, wal_client
+from host.restored_copy.copy import Copy
+from host.restored_copy.feed import Store
+from host.restored_copy.server import Failed, Refused, Server
 
 from . import decision, history, machine
 from .decision import Backup
-from .machine import Declined, Failed
-from .server import Server
+from .machine import Declined
 
 CONFIGURATION = Path("/etc/restore-drill.json")
 LOCK = history.FOLDER / "lock"
@@ -32,7 +37,8 @@ class Drill:
         self.home = Path(configuration["home"])
         self.scratch = Path(configuration["scratch"])
         self.queries: dict[str, str] = configuration["queries"]
-        self.server = Server(self.scratch, configuration["version"])
+        self.copy = copy_in(self.scratch, configuration["version"])
+        self.server = Server(self.copy)
         self.size = 0
         self.record: dict[str, Any] = {
             "at": history.iso(time.time()),
@@ -60,7 +66,7 @@ class Drill:
             self.record |= {"outcome": "declined", "reason": str(declined)}
         except Failed as failed:
             self.record["reason"] = str(failed)
-        except OSError as error:
+        except (OSError, Refused, CalledProcessError) as error:
             self.record["reason"] = f"{type(error).__name__}: {error}"
         finally:
             self.server.stop()
@@ -74,7 +80,7 @@ class Drill:
             time.sleep(machine.POLL_S)
         if reason:
             raise Declined(f"{reason}, since hours")
-        backup = machine.newest_backup(self.server_name)
+        backup = machine.newest_backup(self.home, self.server_name)
         if backup is None:
             raise Failed("Barman has no complete backup")
         self.record["backup_id"] = backup.id
@@ -90,18 +96,22 @@ class Drill:
     def _bring_back(self, backup: Backup) -> None:
         began = time.monotonic()
         self._phase(f"restoring backup {backup.id}")
-        self.server.data.mkdir(mode=0o700)
+        for folder in (self.copy.data, self.copy.tablespaces):
+            machine.make_folder(Path(folder))
         log = self.scratch / "restore.log"
-        command = ["barman", "recover", "--get-wal"]
-        for name in backup.tablespaces:
-            command += ["--tablespace", f"{name}:{self.scratch}/tablespaces/{name}"]
-        command += [self.server_name, backup.id, str(self.server.data)]
+        command = files.barman_recover(
+            self.copy, self.server_name, backup.id, dict(backup.tablespaces)
+        )
         if machine.run(command, log, self._watch):
             raise Failed(f"Barman could not restore: {machine.tail(log)}")
-        self.record["restored_bytes"] = machine.size_of(self.server.data)
-        self._phase(f"replaying to {self.record['target_time']}")
-        self.server.configure(self.server_name, self.record["target_time"])
-        self.server.start(self._watch)
+        self.record["restored_bytes"] = machine.size_of(self.scratch)
+        until = self.record["target_time"]
+        self._phase(f"replaying to {until}")
+        target = {"recovery_target_time": until, "recovery_target_timeline": "latest"}
+        client = Path(wal_client.__file__).read_text()
+        machine.as_barman(lambda: files.prepare(self.copy, target, client, fresh=True))
+        store = Store(self.server_name, backup.segment_size)
+        replay.replay(self.copy, store, {"CPUWeight": "1", "IOWeight": "1"}, self._watch)
         self.record["rto_s"] = round(time.monotonic() - began, 1)
 
     def _check(self) -> None:
@@ -115,7 +125,7 @@ class Drill:
         began = time.monotonic()
         try:
             detail, good = check(), True
-        except Failed as failed:
+        except (Failed, Refused) as failed:
             detail, good = str(failed), False
         seconds = round(time.monotonic() - began, 1)
         self.record["checks"].append(
@@ -134,13 +144,12 @@ class Drill:
         return f"{count} rows, none missing"
 
     def _amcheck(self) -> str:
-        log = self.scratch / "amcheck.log"
-        program = str(self.server.binaries / "pg_amcheck")
-        status = machine.run(
-            [program, *self.server.target, "--all", "--install-missing"], log, self._watch
-        )
-        if status:
-            raise Failed(machine.tail(log) or f"exit code {status}")
+        found = check.check(self.server, limit=None, compare_heap=False, watch=self._watch)
+        if found.damaged:
+            raise Failed(found.words.strip()[-600:])
+        if found.unchecked:
+            names = (f"{name} ({why})" for name, why in found.unchecked.items())
+            return f"no damage found; could NOT be checked: {', '.join(names)}"
         return "every table and index of every database is sound"
 
     def _query(self, database: str, query: str) -> str:
@@ -167,9 +176,15 @@ class Drill:
         say(6, text)
 
 
-def clean(scratch: Path) -> None:
+def copy_in(scratch: Path, version: str) -> Copy:
+    """The copy that drills bring back."""
+    return Copy(folder=str(scratch), user=machine.USER, version=version, unit="restore-drill-copy")
+
+
+def clean(copy: Copy) -> None:
     """Remove what a drill that was killed has left, and write down that it was."""
-    machine.empty(scratch)
+    Server(copy).stop()
+    machine.empty(Path(copy.folder))
     left = history.interrupted()
     if left is not None:
         left.pop("phase", None)
@@ -209,7 +224,7 @@ def main() -> None:
         if not only:
             say(4, "another drill is running; nothing was done")
             return
-        clean(Path(configuration["scratch"]))
+        clean(copy_in(Path(configuration["scratch"]), configuration["version"]))
         if "--clean" in sys.argv[1:]:
             return
         record = Drill(configuration).hold()

@@ -53,11 +53,14 @@ class Backup(_Model):
     version: int | None = None
     pgdata: str | None = None
     tablespaces: str | None = None
+    parent_backup_id: str | None = None
+    """Of a block-level incremental: what it is to be combined with."""
 
     @property
     def usable(self) -> bool:
-        """Whether it can be restored: complete, and all WAL to make it consistent is there."""
-        return self.status == "DONE"
+        """Whether it can be restored: complete, all WAL to make it consistent is there, and no
+        incremental, which Barman would have to combine with others first."""
+        return self.status == "DONE" and self.parent_backup_id is None
 
     @property
     def corrupt(self) -> bool:
@@ -124,7 +127,7 @@ def read(machine: Machine, home: str, server: str, since: str = "") -> Catalogue
     verified = verification.read(machine)
     answer = remote_python.call(
         machine,
-        "catalogue",
+        "ops.onmachine.catalogue",
         [home, server, json.dumps(verification.bad_wal(verified.values())), since],
         user=barman.USER,
         timeout_s=600,

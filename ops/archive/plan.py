@@ -4,7 +4,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from host.domain.wal import parse_lsn, show_lsn
+from host.domain.backup_info import tablespaces
+from host.domain.wal import DEFAULT_SEGMENT_SIZE, parse_lsn, show_lsn
 from ops.archive.catalogue import Backup, Catalogue
 from ops.archive.targets import Kind, Target
 from ops.archive.windows import Interval, intervals, reach
@@ -38,6 +39,9 @@ class Plan(BaseModel):
     """Where in WAL the backup ends."""
     replay_to: int = 0
     """Where replay ends at the latest."""
+    tablespaces: dict[str, str] = {}
+    """Of the backup: by name, where they were."""
+    segment_size: int = DEFAULT_SEGMENT_SIZE
     ends_early: datetime | None = None
     """Set when not even the latest state is the last commit: WAL after this moment is missing."""
     notes: tuple[str, ...] = ()
@@ -70,6 +74,7 @@ def choose(
             next_command="python -m ops backups",
         )
     newest = catalogue.newest_timeline
+    incrementals = [b.backup_id for b in catalogue.backups if b.parent_backup_id is not None]
     notes: tuple[str, ...] = ()
     ends_early = None
     if target.kind is Kind.IMMEDIATE:
@@ -103,9 +108,18 @@ def choose(
         last_commit=max(s.ends for s in stretches if s.timeline == _last_restorable(stretches)),
         replay_from=backup.end_xlog or 0,
         replay_to=end_lsn,
+        tablespaces={each.name: each.location for each in tablespaces(backup.tablespaces)},
+        segment_size=catalogue.segment_size,
         ends_early=ends_early,
-        notes=notes,
+        notes=notes + _left_out(incrementals),
     )
+
+
+def _left_out(incrementals: list[str]) -> tuple[str, ...]:
+    if not incrementals:
+        return ()
+    names = ", ".join(incrementals)
+    return (f"incremental backups are left out, a full one and WAL lead there too: {names}",)
 
 
 def _end(stretch: Interval, target: Target, located: Located | None) -> int:
@@ -138,6 +152,13 @@ def _named_backup(catalogue: Catalogue, backup_id: str | None) -> Backup | None:
             f"There is no backup {backup_id}; there are: {known}.",
             NOTHING_CHANGED,
             next_command="python -m ops backups",
+        )
+    if backup.parent_backup_id is not None:
+        raise OperatorError(
+            f"Backup {backup_id} is an incremental on {backup.parent_backup_id}; runbooks restore "
+            "full ones and replay from there.",
+            NOTHING_CHANGED,
+            next_command="the same without --backup-id",
         )
     if not backup.usable:
         why = f": {backup.error}" if backup.error else ""

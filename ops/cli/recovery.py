@@ -11,6 +11,7 @@ from ops.cli import common
 from ops.cli.common import Abort, Resume, Stack, Yes, console, site_of
 from ops.cli.point import takes_point
 from ops.errors import NOTHING_CHANGED, OperatorError
+from ops.reach import postgres
 from ops.reach.ssh import Site
 from ops.recover import clone as clones
 from ops.recover import preflight, procedure
@@ -47,6 +48,14 @@ def recover(
         bool,
         typer.Option("--discard-old-data", help="when space is short: undo is then impossible"),
     ] = False,
+    while_serving: Annotated[
+        bool,
+        typer.Option(
+            "--while-serving",
+            help="with a target in the past: the server goes on until what was brought back has "
+            "been checked; what is written until then is gone as well",
+        ),
+    ] = False,
     check_everything: CheckEverything = False,
     accept_damage: AcceptDamage = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, do nothing")] = False,
@@ -59,18 +68,20 @@ def recover(
         if resume or abort:
             common.finish(site, "recover", abort=abort)
             return
+        options = {
+            "discard_old_data": discard_old_data,
+            "check_everything": check_everything,
+            "accept_damage": accept_damage,
+            "while_serving": while_serving,
+        }
         found = preflight.check(site, point, discard_old_data=discard_old_data)
-        show_plan(site, found, procedure.procedure("recover"), discard_old_data, console)
+        if while_serving:
+            preflight.require_serving(found, discard_old_data=discard_old_data)
+        show_plan(site, found, procedure.procedure("recover", options), options, console)
         if dry_run:
             return
         common.ask("Stop PostgreSQL and replace its data?", yes)
-        new = Journal.begin(
-            "recover",
-            found.plan,
-            discard_old_data=discard_old_data,
-            check_everything=check_everything,
-            accept_damage=accept_damage,
-        )
+        new = Journal.begin("recover", found.plan, **options)
         common.conclude(site, procedure.begin(site, new, console))
 
 
@@ -95,6 +106,8 @@ def undo(
             common.finish(site, "undo", abort=abort)
             return
         preflight.refuse_if_busy(site)
+        if postgres.state(site.postgres, site.outputs.backup.slot)[0].accepting:
+            preflight.require_startable(site)
         last = undoing.find(site)
         console.print(
             f"Undoes {last.kind} {last.id}: {last.facts['aside']} becomes the data directory "
@@ -141,7 +154,7 @@ def rebuild(
 def _plan_rebuild(site: Site, point: Point, yes: bool) -> Plan:
     found = preflight.check(site, point, other_cluster=True)
     rebuilding.require_blank(site, found.plan)
-    show_plan(site, found, procedure.procedure("recover"), False, console)
+    show_plan(site, found, procedure.procedure("recover"), {}, console)
     common.ask("Restore onto this machine?", yes)
     return found.plan
 

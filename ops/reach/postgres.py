@@ -4,19 +4,16 @@ import json
 from typing import Any
 
 from host.domain.processes import APPLICATION_NAME
+from host.restored_copy.copy import Copy
+from host.restored_copy.server import SESSION as SESSION_OPTIONS
 from ops.errors import OperatorError
 from ops.model import PostgresStatus, ReceiverStatus, SlotStatus
 from ops.reach.ssh import CommandFailed, Machine
 
 USER = "postgres"
 PSQL = ("psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1")
-# What users have set for a database or a role does not reach our own sessions (libpq's options win
-# over both).
-SESSION = (
-    "env",
-    "PGOPTIONS=-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
-    "-c default_transaction_read_only=off -c role=none",
-)
+# What users have set for a database or a role does not reach our own sessions.
+SESSION = ("env", f"PGOPTIONS={SESSION_OPTIONS}")
 ONLY_ASKED = "PostgreSQL was only asked for its state."
 
 # One statement, so that every number is of one moment.
@@ -63,13 +60,18 @@ def query(
     database: str = "postgres",
     timeout_s: float = 60,
     waits_for_barman: bool = False,
+    copy: Copy | None = None,
 ) -> str:
-    """What psql prints for `sql`, unaligned, without headers. Raises CommandFailed.
+    """What psql prints for `sql`, unaligned, without headers, in the server or in a copy beside it.
+    Raises CommandFailed.
 
     A commit waits for Barman, where the stack is set so, only if asked to: Barman may be away.
     """
     # Not with -d, which takes a name with = in it for a connection string.
-    argv = [*SESSION, f"PGDATABASE={database}", *PSQL]
+    argv = [*SESSION, f"PGDATABASE={database}"]
+    if copy is not None:
+        argv += [f"PGHOST={copy.folder}", f"PGPORT={copy.port}"]
+    argv += PSQL
     if not waits_for_barman:
         sql = f"SET synchronous_commit = local;\n{sql}"
     return machine.run(argv, user=USER, stdin=sql, timeout_s=timeout_s).stdout.strip()

@@ -1,6 +1,7 @@
-"""The cluster on its own machine: stopped and proven so, its directory set aside, started."""
+"""The cluster on its own machine: stopped and proven so, its files moved, started."""
 
 import time
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from host.domain.paths import RECOVERY_MARKER
@@ -10,6 +11,8 @@ from ops.reach.outputs import StackOutputs
 from ops.runbook.steps import Run
 
 STOP_TIMEOUT_S = 180
+# Between file systems a tablespace is copied.
+PLACE_TIMEOUT_S = 6 * 3600
 PROOF_TIMEOUT_S = 15.0
 
 
@@ -71,19 +74,15 @@ def set_start(run: Run, mode: str) -> None:
     shell.write_file(run.site.postgres, f"{names.config}/start.conf", mode)
 
 
-def users(run: Run) -> list[str]:
-    """Processes that use the data directory."""
-    answer = remote_python.call(run.site.postgres, "stopped", [cluster(run).data])
-    return answer["users"]
-
-
-def prove_stopped(run: Run) -> None:
-    """Raises OperatorError unless no process at all uses the data directory."""
+def prove_stopped(run: Run, data: str | None = None) -> None:
+    """Raises OperatorError unless no process at all uses the data directory, the server's own
+    unless another one is named."""
+    data = data or cluster(run).data
     deadline = time.monotonic() + PROOF_TIMEOUT_S
-    while found := users(run):
+    while found := users(run, data):
         if time.monotonic() > deadline:
             raise OperatorError(
-                f"PostgreSQL does not stop. Still using {cluster(run).data}: "
+                f"PostgreSQL does not stop. Still using {data}: "
                 f"{'; '.join(found[:5])}. Restoring under a running server destroys it.",
                 "PostgreSQL was asked to stop; this step has not moved or removed any file.",
                 next_command=f"sudo systemctl status {cluster(run).unit}   (on its machine)",
@@ -91,41 +90,45 @@ def prove_stopped(run: Run) -> None:
         time.sleep(0.5)
 
 
-def set_aside(run: Run) -> str:
-    """Move the old data directory out of the way, or remove it where that was asked for."""
-    prove_stopped(run)
-    names, machine = cluster(run), run.site.postgres
-    aside = f"{names.data}.before-{run.journal.id}"
-    kept = machine.run(["test", "-e", aside], accept=(0, 1)).ok
-    present = machine.run(["test", "-e", f"{names.data}/PG_VERSION"], accept=(0, 1)).ok
-    if present and not kept:
-        if run.journal.options.get("discard_old_data"):
-            machine.run(["find", names.data, "-mindepth", "1", "-delete"], timeout_s=3600)
-        else:
-            machine.run(["mv", names.data, aside])
-            kept = True
-    machine.run(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", names.data])
-    if not kept:
-        return "there was no old data directory to keep"
-    run.remember(aside=aside)
-    return f"the old data directory is {aside}"
+def users(run: Run, data: str) -> list[str]:
+    """Processes that use a data directory."""
+    return remote_python.call(run.site.postgres, "ops.onmachine.stopped", [data])["users"]
 
 
-def undo_set_aside(run: Run) -> None:
-    """Put the old data directory back."""
+def place(
+    run: Run, action: str, elsewhere: str, tablespaces: str, also: Sequence[str] = ()
+) -> None:
+    """An action of host/restored_copy/place.py on the data directory, and the cluster whose data is
+    at `elsewhere` and whose tablespaces are at `tablespaces`. Raises OperatorError."""
+    words = [action, cluster(run).data, elsewhere, tablespaces, list(also)]
+    found = remote_python.call(
+        run.site.postgres, "host.restored_copy.place", words, timeout_s=PLACE_TIMEOUT_S
+    )
+    if found["occupied"]:
+        raise OperatorError(
+            f"A tablespace cannot be put in place: {found['occupied']}.",
+            "What was moved before it stays where it is until this step is undone.",
+        )
+
+
+def discard(run: Run) -> None:
+    """Remove the old server's files, where that was asked for."""
     if run.journal.options.get("discard_old_data"):
+        prove_stopped(run)
+        place(run, "discard", "", "")
+
+
+def require_kept(run: Run) -> None:
+    """Raises OperatorError where the old data was discarded: nothing can be put back."""
+    names = cluster(run)
+    discards = run.journal.options.get("discard_old_data")
+    there = run.site.postgres.run(["test", "-e", f"{names.data}/PG_VERSION"], accept=(0, 1)).ok
+    if discards and not there:
         raise OperatorError(
             "The old data directory was discarded, as asked; there is nothing to go back to.",
-            "The restored data directory was not touched by this step.",
+            "The restored data was not touched by this step.",
             f"python -m ops {run.journal.kind} --resume",
         )
-    names, machine = cluster(run), run.site.postgres
-    aside = f"{names.data}.before-{run.journal.id}"
-    # Without it nothing was moved, perhaps because the server would not stop: it is to stay.
-    if machine.run(["test", "-e", aside], accept=(0, 1)).ok:
-        prove_stopped(run)
-        machine.run(["rm", "-rf", names.data], timeout_s=3600)
-        machine.run(["mv", aside, names.data])
 
 
 def boot(run: Run) -> str:

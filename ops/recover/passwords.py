@@ -8,6 +8,7 @@ from host.domain.quoting import identifier, pgpass_fields, sql_literal
 from host.domain.scram import scram_verifier, verifies
 from ops.reach import barman, postgres
 from ops.reach.outputs import StackOutputs
+from ops.recover.restore import copy_of
 from ops.runbook.steps import Run
 
 STORED = "SELECT coalesce(json_object_agg(rolname, coalesce(rolpassword, '')), '{}') FROM pg_authid"
@@ -15,13 +16,13 @@ STORED = "SELECT coalesce(json_object_agg(rolname, coalesce(rolpassword, '')), '
 
 def restore(run: Run) -> str:
     """Give every database owner and both of Barman's roles the password that the stack has now."""
-    machine = run.site.postgres
+    machine, copy = run.site.postgres, copy_of(run)
     wanted = owners(run.site.outputs) | _barmans(run)
-    stored = json.loads(postgres.query(machine, STORED))
+    stored = json.loads(postgres.query(machine, STORED, copy=copy))
     changed = changes(wanted, stored)
     if not changed:
         return "the roles have the stack's passwords"
-    postgres.query(machine, ";\n".join(changed.values()))
+    postgres.query(machine, ";\n".join(changed.values()), copy=copy)
     return f"the stack's passwords were given to {', '.join(changed)}"
 
 

@@ -4,6 +4,9 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from host.domain.paths import CLONES
+from host.restored_copy.copy import Copy
+from host.restored_copy.files import AUTO_CONF
 from ops.archive import catalogue, plan
 from ops.archive.catalogue import Backup, Catalogue
 from ops.archive.plan import Located, Plan
@@ -12,10 +15,13 @@ from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.model import PostgresStatus
 from ops.reach import barman, postgres, remote_python
 from ops.reach.ssh import Site
-from ops.recover import soundness, space
+from ops.recover import copies, soundness, space
+from ops.recover.cluster import Cluster
 from ops.runbook import journal
 
 LOCATE_TIMEOUT_S = 3600
+# In capitals: no clone has such a name.
+TRIAL = "TRIAL"
 
 
 @dataclass
@@ -29,6 +35,8 @@ class Preflight:
     free_bytes: int = 0
     old_bytes: int = 0
     warnings: list[str] = field(default_factory=list)
+    unlogged: list[str] = field(default_factory=list)
+    """Tables that PostgreSQL empties at a recovery, as far as they can be asked for."""
 
 
 def check(
@@ -57,8 +65,6 @@ def check(
     )
     backup = _restorable(site, held, chosen)
     server, _, _ = postgres.state(site.postgres, outputs.backup.slot)
-    if discard_old_data is not None:
-        _require_no_tablespaces(site)
     if server.accepting and server.system_id != chosen.system_id and not other_cluster:
         raise OperatorError(
             f"The running server is another cluster (system identifier {server.system_id}) than "
@@ -67,8 +73,11 @@ def check(
             next_command="python -m ops rebuild postgres   (if that machine is new and empty)",
         )
     found = Preflight(plan=chosen, server=server)
+    if server.accepting and discard_old_data is not None:
+        require_startable(site)
     if server.accepting:
         found.clients = _clients(site)
+        found.unlogged = _unlogged(site)
     found.free_bytes = space.free_bytes(site.postgres)
     found.old_bytes = space.used_bytes(site.postgres, outputs.postgres.data_directory)
     space.require(
@@ -80,7 +89,12 @@ def check(
     )
     if discard_old_data is not None:
         warning = space.require_on_barman(site, chosen.backup_size)
-        found.warnings += [warning] if warning else []
+        grown = space.growth(
+            found.free_bytes + (found.old_bytes if discard_old_data else 0),
+            found.old_bytes,
+            chosen.backup_size,
+        )
+        found.warnings += [each for each in (warning, grown) if each]
     _connections(site)
     found.soundness = soundness.check(site, held, backup)
     return found
@@ -108,7 +122,7 @@ def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) ->
     ]
     answer = remote_python.call(
         site.barman,
-        "locate",
+        "ops.onmachine.locate",
         [
             site.outputs.barman.data_directory,
             site.outputs.backup.server_name,
@@ -133,29 +147,8 @@ def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) ->
     )
 
 
-def _require_no_tablespaces(site: Site) -> None:
-    """Raises OperatorError where the data directory that is to be replaced has tablespaces: replay
-    of WAL that made them would write into the files that the old data needs."""
-    folder = f"{site.outputs.postgres.data_directory}/pg_tblspc"
-    if site.postgres.run(["ls", "-A", folder], accept=(0, 2)).stdout.strip():
-        raise OperatorError(
-            "The server has tablespaces. The restored server would replay into their directories, "
-            "where the old server's files are.",
-            NOTHING_CHANGED,
-            next_command="move what is in them to pg_default (ALTER TABLE … SET TABLESPACE), drop "
-            "them, then python -m ops backup --wait",
-        )
-
-
 def _restorable(site: Site, held: Catalogue, chosen: Plan) -> Backup:
     backup = next(b for b in held.backups if b.backup_id == chosen.backup_id)
-    if backup.tablespaces:
-        raise OperatorError(
-            f"Backup {backup.backup_id} has tablespaces, which no runbook can restore yet.",
-            NOTHING_CHANGED,
-            next_command="an older --backup-id without them   (python -m ops backups), or by hand: "
-            "barman recover --tablespace NAME:DIRECTORY, docs/known-limits.md",
-        )
     major = str((backup.version or 0) // 10000)
     ours = site.outputs.postgres.version.split(".")[0]
     if major != ours:
@@ -182,6 +175,60 @@ def _clients(site: Site) -> list[str]:
         "GROUP BY usename, datname, client_addr ORDER BY 1",
     )
     return [line for line in said.split("\n") if line]
+
+
+def require_startable(site: Site) -> None:
+    """Raises OperatorError where the running server could not be started again, by what was set
+    since it was started: then there would be no going back."""
+    pending = "SELECT count(*) FROM pg_file_settings WHERE error IS NOT NULL"
+    if postgres.query(site.postgres, pending) == "0":
+        return
+    names = Cluster(site.outputs)
+    copy = Copy(f"{CLONES}/{TRIAL}", postgres.USER, names.version, f"runbook-{TRIAL}")
+    copies.create_folder(site.postgres, copy)
+    try:
+        copies.rehearse(site.postgres, copy, names, [f"{names.data}/{AUTO_CONF}"], new=True)
+    except OperatorError as error:
+        raise OperatorError(
+            "PostgreSQL runs, and could not be started again with its present settings: "
+            f"{error.happened}",
+            NOTHING_CHANGED,
+            next_command="ALTER SYSTEM RESET that setting, or mend it in its file (SELECT * FROM "
+            "pg_file_settings), then the same again",
+        ) from error
+    finally:
+        copies.remove(site.postgres, copy)
+
+
+def require_serving(found: Preflight, *, discard_old_data: bool) -> None:
+    """Raises OperatorError where the server cannot go on while a copy is brought back."""
+    if found.plan.target.kind is Kind.LATEST:
+        raise OperatorError(
+            "--while-serving needs a target in the past: for the latest state the server has to "
+            "stop first, or there is no last commit.",
+            NOTHING_CHANGED,
+            next_command="the same without --while-serving, or with --target-time",
+        )
+    if not found.server.accepting or discard_old_data:
+        raise OperatorError(
+            "--while-serving needs a server that runs, and its data.",
+            NOTHING_CHANGED,
+            next_command="the same without --while-serving",
+        )
+
+
+_UNLOGGED = """
+SELECT format('%s.%s.%s', current_database(), n.nspname, c.relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'm') ORDER BY 1
+"""
+_OPEN = "SELECT json_agg(datname) FROM pg_database WHERE datallowconn AND datconnlimit <> -2"
+
+
+def _unlogged(site: Site) -> list[str]:
+    names = json.loads(postgres.query(site.postgres, _OPEN))
+    said = (postgres.query(site.postgres, _UNLOGGED, database=name) for name in names)
+    return [line for answer in said for line in answer.splitlines()]
 
 
 def _connections(site: Site) -> None:

@@ -6,10 +6,13 @@ from host.domain.paths import BARMAN_CRON, RUNBOOKS
 from host.domain.processes import BARMAN, RECEIVER
 from ops.errors import OperatorError
 from ops.reach import barman, shell
-from ops.runbook.steps import Run
+from ops.recover import cluster
+from ops.recover.restore import serving
+from ops.runbook.steps import Run, Step
 
 PAUSED = f"{RUNBOOKS}/paused-cron"
 SETTLE_TIMEOUT_S = 60.0
+BACKUP_POLL_S = 5.0
 # Of what cron starts, everything but the receiver ends by itself.
 _BUSY = rf"{BARMAN} (cron|archive-wal)( |$)"
 _BACKUP = rf"{BARMAN} backup( |$)"
@@ -24,6 +27,9 @@ def streaming(run: Run) -> str:
 def pause_cron(run: Run) -> str:
     """No cron: it would start the receiver again, or a backup. A backup under way is not cut."""
     machine = run.site.barman
+    if serving(run):
+        # The run has long begun: it is not to fail by this.
+        _wait_for_backup(run)
     if _running(run, _BACKUP):
         raise OperatorError(
             "A backup is being taken right now.",
@@ -33,6 +39,13 @@ def pause_cron(run: Run) -> str:
     shell.run(machine, "move-if-there", BARMAN_CRON, PAUSED)
     _wait_until_gone(run, _BUSY)
     return "cron is paused"
+
+
+def _wait_for_backup(run: Run) -> None:
+    if _running(run, _BACKUP):
+        run.say("a backup is being taken; waiting for its end")
+    while _running(run, _BACKUP):
+        time.sleep(BACKUP_POLL_S)
 
 
 def resume_cron(run: Run) -> None:
@@ -94,3 +107,11 @@ def _wait_until_gone(run: Run, pattern: str) -> None:
                 "Barman's cron is paused; nothing was stopped by force.",
             )
         time.sleep(0.2)
+
+
+# PostgreSQL is stopped before the receiver: stopping, it first sends all its WAL.
+HOLD_STILL = (
+    Step("pause", "Pause Barman's cron", pause_cron, undo_pause),
+    Step("stop", "Stop PostgreSQL and verify that it is stopped", cluster.stop, cluster.undo_stop),
+    Step("save", "Stop the receiver, save the last WAL it received", save_received, undo_save),
+)

@@ -1,5 +1,8 @@
 """The plan on screen: what would be done, and what would be lost by it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
@@ -11,9 +14,14 @@ from ops.screen import moment, size
 
 
 def show_plan(
-    site: Site, found: Preflight, steps: list[Step], discard_old_data: bool, console: Console
+    site: Site,
+    found: Preflight,
+    steps: list[Step],
+    options: Mapping[str, Any],
+    console: Console,
 ) -> None:
-    """Print it."""
+    """Print it. `options` are the run's."""
+    serving = bool(options.get("while_serving"))
     plan, outputs = found.plan, site.outputs
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
@@ -21,14 +29,21 @@ def show_plan(
     table.add_row("machine", f"{outputs.postgres.name} ({outputs.postgres.private_address})")
     table.add_row("target", f"{plan.target.describe()}, on timeline {plan.timeline}")
     table.add_row("from", f"backup {plan.backup_id}, {size(plan.backup_size)}: {found.soundness}")
-    table.add_row("will be lost", _lost(found))
-    running = "is running and will be stopped" if found.server.accepting else "is not running"
+    table.add_row("will be lost", _lost(found, "the old server stops" if serving else "now"))
+    stopped = "goes on until the copy is checked" if serving else "will be stopped"
+    running = f"is running and {stopped}" if found.server.accepting else "is not running"
     table.add_row("postgresql", running)
     for client in found.clients:
         table.add_row("connected", client)
-    kept = "DISCARDED, there will be no undo" if discard_old_data else "kept for `ops undo`"
+    kept = (
+        "DISCARDED, there will be no undo"
+        if options.get("discard_old_data")
+        else "kept for `ops undo`"
+    )
     table.add_row("old data", f"{size(found.old_bytes)}, {kept}")
     table.add_row("free space", size(found.free_bytes))
+    if found.unlogged:
+        table.add_row("come back empty", f"unlogged tables: {', '.join(found.unlogged)}")
     for note in (*plan.notes, *found.warnings):
         table.add_row("note", note)
     console.print(table)
@@ -36,7 +51,7 @@ def show_plan(
         console.print(f"  {number:2}. {step.title}", highlight=False, markup=False)
 
 
-def _lost(found: Preflight) -> str:
+def _lost(found: Preflight, until: str) -> str:
     plan = found.plan
     if plan.ends_early is not None:
         return f"everything committed after {moment(plan.ends_early)}: the WAL ends there"
@@ -44,7 +59,8 @@ def _lost(found: Preflight) -> str:
         if found.server.accepting:
             return "nothing: the server sends all its WAL before it stops"
         return f"what Barman had not received; it has commits up to {moment(plan.last_commit)}"
+    target = plan.target.describe().split("including ")[-1]
     return (
-        f"everything committed after {plan.target.describe().split('including ')[-1]}, until now "
+        f"everything committed after {target}, until {until} "
         f"(Barman's last commit is of {moment(plan.last_commit)})"
     )

@@ -6,6 +6,8 @@ from ops.screen import size
 
 # Room for WAL while replaying, beside the backup itself; on Barman, for what is saved there.
 RESERVE_BYTES = 2**30
+# What a copy beside the running server leaves to it, or goes.
+LEAST_BYTES = RESERVE_BYTES // 2
 
 
 def free_bytes(machine: Machine, path: str = "/data") -> int:
@@ -17,6 +19,29 @@ def used_bytes(machine: Machine, directory: str) -> int:
     """What is in `directory`; 0 when there is none."""
     said = machine.run(["du", "-sb", directory], accept=(0, 1), timeout_s=600).stdout.split()
     return int(said[0]) if said else 0
+
+
+def require_reserve(machine: Machine, reserve: int) -> None:
+    """Raises OperatorError when less than `reserve` bytes are free at /data."""
+    if reserve and free_bytes(machine) < reserve:
+        raise OperatorError(
+            f"Free space at /data on {machine.name} fell below {size(reserve)}, which the running "
+            "server must have.",
+            "What was being restored beside it is not complete.",
+            next_command="enlarge postgresDiskGb, then pulumi up",
+        )
+
+
+def growth(free: int, old: int, backup_size: int) -> str | None:
+    """A warning where the database has grown since the backup, and replay may need that room too.
+
+    `free` bytes are there for it, `old` is how large the data directory is now."""
+    if old <= backup_size or free >= old + RESERVE_BYTES:
+        return None
+    return (
+        f"the database has grown from {size(backup_size)} to {size(old)} since the backup; with "
+        f"{size(free)} free replay may not find room for that (--discard-old-data makes room)"
+    )
 
 
 def require(site: Site, backup_size: int, *, free: int, old: int, discard: bool | None) -> None:

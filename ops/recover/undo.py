@@ -1,8 +1,11 @@
 """Back to the data directory from before the last recovery, on a timeline of its own."""
 
+from host.domain.wal import DEFAULT_SEGMENT_SIZE
+from host.restored_copy.files import AUTO_CONF
 from ops.errors import NOTHING_CHANGED, OperatorError
+from ops.reach import postgres, shell
 from ops.reach.ssh import Site
-from ops.recover import access, cluster, passwords, receiver, rejoin, replay, restore
+from ops.recover import copies, passwords, receiver, rejoin, replay, restore, swap
 from ops.runbook import journal
 from ops.runbook.journal import Journal
 from ops.runbook.steps import Run, Step
@@ -35,76 +38,56 @@ def begin(last: Journal) -> Journal:
 def steps() -> list[Step]:
     """As a recovery, with a directory moved where a recovery restores one."""
     return [
-        Step("pause", "Pause Barman's cron", receiver.pause_cron, receiver.undo_pause),
-        Step(
-            "stop", "Stop PostgreSQL and verify that it is stopped", cluster.stop, cluster.undo_stop
-        ),
-        Step(
-            "save",
-            "Stop the receiver, save the last WAL it received",
-            receiver.save_received,
-            receiver.undo_save,
-        ),
-        Step("aside", "Set the data aside", cluster.set_aside, cluster.undo_set_aside),
-        Step("return", "Put the old data directory back", put_back, undo_put_back),
-        Step("target", "Configure a new timeline", configure, restore.undo_configure),
-        Step("replay", "Start it", replay.replay, replay.undo_replay),
-        Step("promote", "Promote", replay.promote),
+        *receiver.HOLD_STILL,
+        Step("return", "Take the old data directory", take_old, undo_take_old),
+        Step("replay", "Put it on a new timeline", leave_timeline, replay.undo_replay),
         Step("passwords", "Set the stack's passwords", passwords.restore),
-        replay.OPEN,
+        swap.REHEARSAL,
+        *swap.STEPS,
         *rejoin.steps(),
     ]
 
 
-def put_back(run: Run) -> str:
-    """Move the old data directory to its place."""
-    cluster.prove_stopped(run)
-    data, old = cluster.cluster(run).data, run.journal.options["old_data"]
-    machine = run.site.postgres
-    if machine.run(["test", "-e", old], accept=(0, 1)).ok:
-        machine.run(["rmdir", data])
-        machine.run(["mv", old, data])
-    return f"{old} is the data directory again"
+def take_old(run: Run) -> str:
+    """Move it, with its tablespaces, to where a copy is brought back."""
+    machine, copy, old = run.site.postgres, restore.copy_of(run), run.journal.options["old_data"]
+    copies.make_folder(machine, copy.folder)
+    away = swap.tablespaces_of(old)
+    shell.run(machine, "move-cluster", old, away, copy.data, copy.tablespaces)
+    copies.make_folder(machine, copy.tablespaces)
+    run.remember(shared_buffers=restore.quarter_of_memory(machine))
+    copies.prepare(machine, copy, {}, fresh=True)
+    return f"{old} is brought back"
 
 
-def undo_put_back(run: Run) -> None:
+def undo_take_old(run: Run) -> None:
     """Move it away again."""
-    cluster.prove_stopped(run)
-    data, old = cluster.cluster(run).data, run.journal.options["old_data"]
-    machine = run.site.postgres
-    if not machine.run(["test", "-e", old], accept=(0, 1)).ok:
-        machine.run(["mv", data, old])
-        machine.run(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", data])
+    machine, copy, old = run.site.postgres, restore.copy_of(run), run.journal.options["old_data"]
+    copies.stop(machine, copy)
+    if machine.run(["test", "-e", copy.data], accept=(0, 1)).ok:
+        kept = ["cp", copy.kept_auto_conf, f"{copy.data}/{AUTO_CONF}"]
+        machine.run(kept, user=postgres.USER, accept=None)
+        away = swap.tablespaces_of(old)
+        shell.run(machine, "move-cluster", copy.data, copy.tablespaces, old, away)
+    copies.remove(machine, copy)
 
 
-def configure(run: Run) -> str:
-    """Start it as an archive recovery with nothing to replay but its own WAL.
+def leave_timeline(run: Run) -> str:
+    """Have it replay nothing but its own WAL, as an archive recovery.
 
     So it leaves its timeline: Barman has closed that one, and going on with it would make two
     different segments of one name. Only timeline histories are asked of Barman, so that the new
     timeline's number is free.
     """
-    outputs, machine = run.site.outputs, run.site.postgres
-    names = cluster.cluster(run)
+    outputs, machine, copy = run.site.outputs, run.site.postgres, restore.copy_of(run)
+    control = machine.run([f"{copy.binaries}/pg_controldata", "-D", copy.data]).stdout
     timeline = next(
         line.split(":")[1].strip()
-        for line in access.control(machine, names).splitlines()
+        for line in control.splitlines()
         if line.startswith("Latest checkpoint's TimeLineID")
     )
-    fetch = restore.fetch_wal(outputs.barman.private_address, outputs.backup.server_name)
-    restore.write_override(
-        run,
-        names,
-        restore.render(
-            {
-                "restore_command": f"case %f in *.history) ;; *) exit 1;; esac; {fetch}",
-                "recovery_target_timeline": timeline,
-                **restore.WITHOUT_BARMAN,
-            }
-        ),
-    )
-    restore.clean_auto_conf(run.site, names.data)
-    restore.signal(run.site, names.data)
-    access.restrict(run)
-    run.remember(target=None, promised=None)
-    return f"it leaves timeline {timeline}"
+    copies.prepare(machine, copy, {"recovery_target_timeline": timeline}, fresh=False)
+    size = run.journal.plan.segment_size if run.journal.plan else DEFAULT_SEGMENT_SIZE
+    wal = copies.store(outputs, size, histories_only=True)
+    found = copies.replay(machine, copy, wal, run.console, between=(0, 0))
+    return replay.arrived(run, found)

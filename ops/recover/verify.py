@@ -1,54 +1,75 @@
 """What was recovered, looked at before anything depends on it."""
 
-import json
+from collections.abc import Mapping
+from typing import Any
 
 from ops.errors import OperatorError
-from ops.reach import postgres
-from ops.recover import amcheck
-from ops.recover.restore import the_plan
+from ops.recover import copies
+from ops.recover.restore import copy_of, the_plan
 from ops.runbook.steps import Run
+from ops.screen import size
 
-# A DROP DATABASE that was interrupted leaves -2 (PostgreSQL's DATCONNLIMIT_INVALID_DB): nobody can
-# connect, and it can only be dropped.
-FACTS = """
-SELECT json_build_object(
-  'databases', (SELECT json_agg(datname) FROM pg_database
-     WHERE datallowconn AND datconnlimit <> -2),
-  'invalid', (SELECT coalesce(json_agg(datname), '[]') FROM pg_database WHERE datconnlimit = -2),
-  'prepared', (SELECT coalesce(json_agg(gid), '[]') FROM pg_prepared_xacts),
-  'checksums', current_setting('data_checksums'))
-"""
+CHANGED_NOTHING = "This check changed nothing."
 
 
 def verify(run: Run) -> str:
     """The right cluster, on a new timeline, every database readable, tables and indexes sound."""
-    plan, machine = the_plan(run), run.site.postgres
-    status, _, _ = postgres.state(machine, run.site.outputs.backup.slot)
-    postgres.require_running(status)
-    if status.system_id != plan.system_id:
+    plan, options, facts = the_plan(run), run.journal.options, run.journal.facts
+    finding = copies.check(
+        run.site.postgres,
+        copy_of(run),
+        run.console,
+        everything=bool(options.get("check_everything")),
+        size=plan.backup_size,
+    )
+    if finding["system_id"] != plan.system_id:
         raise OperatorError(
-            f"The system identifier is {status.system_id}, the backup's is {plan.system_id}.",
-            "This check changed nothing.",
+            f"The system identifier is {finding['system_id']}, the backup's is {plan.system_id}.",
+            CHANGED_NOTHING,
         )
-    if status.timeline is None or status.timeline <= plan.timeline:
+    timeline = facts.get("timeline") or 0
+    if timeline <= plan.timeline:
         raise OperatorError(
-            f"The timeline is {status.timeline}, not one after {plan.timeline}.",
-            "This check changed nothing.",
+            f"The timeline is {timeline}, not one after {plan.timeline}.", CHANGED_NOTHING
         )
-    facts = json.loads(postgres.query(machine, FACTS))
-    names = facts["databases"]
-    everything = bool(run.journal.options.get("check_everything"))
-    finding = amcheck.check(run, names, everything=everything)
-    if finding.damaged:
-        if not run.journal.options.get("accept_damage"):
-            raise amcheck.refusal(finding)
-        run.remember(damaged=finding.damaged)
+    if finding["damaged"]:
+        if not options.get("accept_damage"):
+            raise refusal(finding)
+        run.remember(damaged=finding["damaged"])
     said = [
-        f"timeline {status.timeline}, {len(names)} databases, checksums {facts['checksums']}",
-        finding.describe(),
+        f"timeline {timeline}, {finding['databases']} databases, checksums {finding['checksums']}",
+        describe(finding),
     ]
-    if facts["invalid"]:
-        said.append(f"left as they are, half dropped: {', '.join(facts['invalid'])}")
-    if facts["prepared"]:
-        said.append(f"prepared transactions hold their locks: {', '.join(facts['prepared'])}")
+    if finding["invalid"]:
+        said.append(f"left as they are, half dropped: {', '.join(finding['invalid'])}")
+    if finding["prepared"]:
+        said.append(f"prepared transactions hold their locks: {', '.join(finding['prepared'])}")
     return "; ".join(said)
+
+
+def describe(finding: Mapping[str, Any]) -> str:
+    """For the line under the step."""
+    number, read = finding["read"]
+    text = f"pg_amcheck read {number} tables and indexes ({size(read)})"
+    number, left_out = finding["left_out"]
+    if number:
+        text += (
+            f"; NOT read: {number} ({size(left_out)}), the largest is "
+            f"{finding['largest_left_out']} (--check-everything reads all)"
+        )
+    for database, reason in finding["unchecked"].items():
+        text += f"; could NOT be checked: {database} ({reason})"
+    if finding["damaged"]:
+        return f"{text}; DAMAGED: {', '.join(finding['damaged'])}"
+    return f"{text}: all sound"
+
+
+def refusal(finding: Mapping[str, Any]) -> OperatorError:
+    """Damage in the restored data."""
+    return OperatorError(
+        f"The restored data is damaged: {', '.join(finding['damaged'])}. pg_amcheck says:\n"
+        f"{finding['words'].strip()[:1500]}\n",
+        "The check did not change the restored data.",
+        next_command="the same with an older --backup-id   (python -m ops backups), or with "
+        "--accept-damage to get the data as it is",
+    )

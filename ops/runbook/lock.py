@@ -17,8 +17,23 @@ BEAT_S = 15
 SILENCE_S = 60
 
 
+class Lock:
+    """The lock while it is held; where this computer has slept, it may be no more."""
+
+    def __init__(self, machine: Machine, channel: paramiko.Channel) -> None:
+        self._machine, self._channel = machine, channel
+
+    def require(self) -> None:
+        """Raises ConnectionLost unless it is still held: another runbook may have begun."""
+        if self._channel.closed or self._channel.exit_status_ready():
+            raise ConnectionLost(
+                f"the lock on {self._machine.name} has expired: this program was silent for more "
+                f"than {SILENCE_S} s, as when a computer sleeps"
+            )
+
+
 @contextmanager
-def held(machine: Machine, who: str) -> Iterator[None]:
+def held(machine: Machine, who: str) -> Iterator[Lock]:
     """Hold the lock as `who`. Raises OperatorError naming the holder when there is one."""
     command = shlex.join(["sudo", "-n", *shell.argv("hold-lock", RUNBOOKS, str(SILENCE_S), who)])
     try:
@@ -39,7 +54,7 @@ def held(machine: Machine, who: str) -> Iterator[None]:
     beat = threading.Thread(target=_beat, args=(channel, stop), daemon=True)
     beat.start()
     try:
-        yield
+        yield Lock(machine, channel)
     finally:
         stop.set()
         channel.close()

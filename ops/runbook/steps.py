@@ -23,6 +23,8 @@ class Run:
     site: Site
     journal: Journal
     console: Console
+    require_lock: Callable[[], None] = lambda: None
+    """Raises ConnectionLost when somebody else may be at work."""
 
     def save(self) -> None:
         """Put the journal on the Barman machine's disk."""
@@ -65,6 +67,7 @@ def forward(run: Run, steps: Sequence[Step]) -> None:
         record = run.journal.record(step.name)
         if record is not None and record.state is State.DONE:
             continue
+        _require_lock(run, step)
         run.journal.note(step.name, State.STARTED)
         run.save()
         run.console.print(f"[{number}/{len(steps)}] {step.title}", markup=False, highlight=False)
@@ -84,6 +87,17 @@ def forward(run: Run, steps: Sequence[Step]) -> None:
         # On disk with the beginning of the next step: a step may be repeated.
         run.journal.note(step.name, State.DONE, seconds, said)
         run.say(f"{said}  ({seconds:.1f} s)" if said else f"({seconds:.1f} s)")
+
+
+def _require_lock(run: Run, step: Step) -> None:
+    try:
+        run.require_lock()
+    except ConnectionLost as error:
+        raise OperatorError(
+            f"{error}. Step {step.name} was not begun.",
+            "The steps before it are done and stay.",
+            f"{run.journal.finish_command}; python -m ops status says whether another one goes on",
+        ) from error
 
 
 def _failed(

@@ -88,14 +88,6 @@ def _postgres(status: Status) -> list[Reason]:
         ]
     if server.in_recovery:
         return [_unprotected("PostgreSQL is in recovery", "python -m ops recover --resume")]
-    if server.tablespaces:
-        names = ", ".join(server.tablespaces)
-        return [
-            _degraded(
-                f"no runbook can restore a server with tablespaces: {names}",
-                "move what is in them to pg_default (ALTER TABLE … SET TABLESPACE) and drop them",
-            )
-        ]
     return []
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.fickle_index import ALL_OF_IT, CHANGED_COLLATION
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.recovery
@@ -133,6 +134,25 @@ def test_a_drill_on_a_corrupted_backup_fails_loudly(stack: Stack, unverified: No
     status = stack.ops("status", check=False)
     assert "the last restore drill failed" in status.stdout
     assert status.returncode == 1
+
+
+def test_what_fails_a_recovery_fails_a_drill(stack: Stack) -> None:
+    """Both bring a copy back, by the same stages; this is the one in which tables are read."""
+    stack.sql(CHANGED_COLLATION, "app")
+    try:
+        stack.new_backup()
+        drill, recovery = (
+            stack.ops("drill", "--now", check=False),
+            stack.ops("recover", "--yes", check=False),
+        )
+    finally:
+        stack.sql(ALL_OF_IT, "app")
+    for done in (drill, recovery):
+        assert done.returncode == 2
+        assert "fickle_i" in done.stdout + done.stderr
+    stack.new_backup()
+    stack.ops("drill", "--now")
+    stack.until_content()
 
 
 def test_a_drill_with_too_little_space_declines(stack: Stack) -> None:

@@ -19,8 +19,7 @@ def test_a_clone_gives_back_a_dropped_table_beside_the_running_server(site: Site
     site.sql("DROP TABLE orders")
 
     def the_server_goes_on() -> None:
-        look = "psql -X -A -t -h /data/clones/clone -p 5433 -d app -c 'SELECT max(id) FROM orders'"
-        assert site.on_postgres(f"cd /; runuser -u postgres -- {look}") == "1000"
+        assert site.in_clone("SELECT max(id) FROM orders") == "1000"
         ledger.wait_for_more(20, 60)
 
     with site.writing(1) as ledger:
@@ -36,12 +35,12 @@ def test_a_clone_gives_back_a_dropped_table_beside_the_running_server(site: Site
     site.stack.assert_protected()
 
 
-def test_a_clone_writes_nothing_where_the_server_has_a_tablespace(site: Site) -> None:
-    """Replay of CREATE TABLESPACE and of what follows uses the paths of the running server."""
-    place = "/data/extra-tablespace"
+def test_a_clone_has_tablespaces_of_its_own(site: Site) -> None:
+    """Replay of CREATE TABLESPACE, and of what follows, uses the paths of the running server."""
+    place = "/data/made after the backup"
     site.new_ledger()
     site.stack.new_backup()
-    site.on_postgres(f"install -d -o postgres -g postgres -m 0700 {place}")
+    site.on_postgres(f"install -d -o postgres -g postgres -m 0700 '{place}'")
     site.sql(f"CREATE TABLESPACE extra LOCATION '{place}'")
     try:
         site.sql(
@@ -57,43 +56,58 @@ def test_a_clone_writes_nothing_where_the_server_has_a_tablespace(site: Site) ->
         site.sql("CHECKPOINT")
         site.stack.archived_segment()
         seen = "SELECT count(*), sum(id) FROM elsewhere"
-        rows, files = site.sql(seen), site.on_postgres(f"find {place} -type f -exec md5sum {{}} +")
-        cloned = site.stack.ops("clone", "--target-time", moment(before), check=False)
-        assert cloned.returncode == 2
-        assert place in cloned.stdout + cloned.stderr
-        assert site.on_postgres(f"find {place} -type f -exec md5sum {{}} +") == files
+        sums = f"find '{place}' -type f -exec md5sum {{}} +"
+        rows, files = site.sql(seen), site.on_postgres(sums)
+        said = site.stack.ops("clone", "--target-time", moment(before)).stdout
+        assert f"the WAL makes a tablespace at {place}" in said
+        assert site.in_clone(seen) == f"20000|{20000 * 20001 // 2}"
+        site.in_clone("DELETE FROM elsewhere; CHECKPOINT")
+        assert site.on_postgres(sums) == files
         site.on_postgres(f"systemctl restart {UNIT}")
         assert site.sql(seen) == rows
-        assert site.on_postgres("ls /data/clones") == ""
-        # Nor may a recovery, whose old data directory goes on using those files.
-        assert "The server has tablespaces" in site.refused()
-        assert "tablespaces: extra" in site.stack.reasons()
+        site.stack.ops("clone", "--drop")
+        assert site.on_postgres(sums) == files
     finally:
         site.sql("DROP TABLE IF EXISTS elsewhere")
         site.sql("DROP TABLESPACE extra")
-        site.on_postgres(f"rm -r {place}")
+        site.on_postgres(f"rm -r '{place}'")
     site.stack.until_content()
-    # A backup from before it is of no use for a clone any more.
-    site.stack.new_backup()
 
 
-def test_a_clone_runs_nothing_of_its_own_accord(site: Site) -> None:
+def test_a_clone_can_harm_nothing(site: Site) -> None:
+    """Whoever is superuser in it tries to get out."""
     site.stack.ops("clone", "--immediate")
+    barman = site.stack.outputs["barman"]["privateAddress"]
+    data = site.stack.outputs["postgres"]["dataDirectory"]
+    postmaster = site.on_postgres(f"head -n 1 {data}/postmaster.pid")
     try:
-        ask = "psql -X -A -t -h /data/clones/clone -p 5433 -d postgres"
         for name, value in (
             ("listen_addresses", ""),
             ("archive_mode", "off"),
             ("max_logical_replication_workers", "0"),
             ("shared_preload_libraries", ""),
+            ("shared_buffers", "128MB"),
         ):
-            shown = site.on_postgres(f"cd /; runuser -u postgres -- {ask} -c 'SHOW {name}'")
-            assert shown == value, name
-        copied = "COPY (SELECT 1) TO '/data/postgresql/by-a-clone'"
-        refused = f'cd /; runuser -u postgres -- {ask} -c "{copied}" 2>&1 || true'
-        assert "No such file or directory" in site.on_postgres(refused)
-        copied = "COPY (SELECT 1) TO '/var/lib/postgresql/by-a-clone'"
-        refused = f'cd /; runuser -u postgres -- {ask} -c "{copied}" 2>&1 || true'
-        assert "Read-only file system" in site.on_postgres(refused)
+            assert site.in_clone(f"SHOW {name}") == value
+        for path, said in (
+            ("/data/postgresql/by-a-clone", "No such file or directory"),
+            ("/var/lib/postgresql/by-a-clone", "Read-only file system"),
+        ):
+            escape = f"psql -d postgres -c \"COPY (SELECT 1) TO '{path}'\" 2>&1; true"
+            assert said in site.as_clone(escape)
+        for program, said in (
+            (f"bash -c 'exec 3<>/dev/tcp/{barman}/22'", "Network is unreachable"),
+            (f"kill -0 {postmaster}", "No such process"),
+            ("env -u PGPORT psql -h /run/postgresql -c SELECT", "Permission denied"),
+        ):
+            into = f"COPY said FROM PROGRAM $${program} 2>&1 | head -n 1$$"
+            escape = f"CREATE TEMP TABLE said (t text); {into}; TABLE said"
+            assert said in site.in_clone(escape)
+            # The running server's superuser can.
+            assert said not in site.sql(escape)
+        assert site.on_postgres("find /data/postgresql /var/lib/postgresql -name by-a-clone") == ""
     finally:
         site.stack.ops("clone", "--drop")
+    assert site.on_postgres("ls /data/clones /run/restored-copies") == (
+        "/data/clones:\n\n/run/restored-copies:"
+    )

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from ops.recover.procedure import procedure
+from tests.support.fickle_index import ALL_OF_IT, CHANGED_COLLATION
 from tests.support.ledger import moment
 from tests.support.running import kill_at, wait_for
 from tests.support.site import Site
@@ -18,23 +19,7 @@ WITHOUT_THE_STOP_STEP = """
 from ops.recover import cluster
 cluster.stop = lambda run: "not stopped at all"
 """
-# As a new release of the C library does to an index on text: the order of its values changes.
-CHANGED_COLLATION = """
-CREATE FUNCTION fickle(int, int) RETURNS int LANGUAGE sql AS
-  'SELECT CASE WHEN $1 = $2 THEN 0 WHEN $1 > $2 THEN 1 ELSE -1 END';
-CREATE OPERATOR CLASS fickle_ops FOR TYPE int USING btree AS
-  OPERATOR 1 < (int, int), OPERATOR 2 <= (int, int), OPERATOR 3 = (int, int),
-  OPERATOR 4 >= (int, int), OPERATOR 5 > (int, int), FUNCTION 1 fickle(int, int);
-CREATE TABLE fickle AS SELECT i::int FROM generate_series(1, 1000) i;
-CREATE INDEX fickle_i ON fickle (i fickle_ops);
-CREATE OR REPLACE FUNCTION fickle(int, int) RETURNS int LANGUAGE sql AS
-  'SELECT CASE WHEN $1 = $2 THEN 0 WHEN $1 < $2 THEN 1 ELSE -1 END';
-"""
-ALL_OF_IT = (
-    "DROP TABLE fickle; DROP FUNCTION fickle(int, int) CASCADE; "
-    "DROP OPERATOR FAMILY fickle_ops USING btree"
-)
-SET_ASIDE = [step.name for step in procedure("recover")].index("aside") + 1
+SAVED = [step.name for step in procedure("recover")].index("save") + 1
 
 
 def said_by(done: subprocess.CompletedProcess[str]) -> str:
@@ -82,7 +67,7 @@ def test_no_room_on_either_side(site: Site) -> None:
 def test_a_disk_that_fills_up_later_undoes_it(site: Site) -> None:
     site.new_ledger()
     ids = {commit.id for commit in site.write_for(0.2)}
-    kill_at(site.stack.start_ops("recover", "--yes"), SET_ASIDE)
+    kill_at(site.stack.start_ops("recover", "--yes"), SAVED)
     with site.filled("postgres-lab", 4 * 2**20):
         done = site.stack.ops("recover", "--resume", check=False)
     assert done.returncode == 2
@@ -143,12 +128,35 @@ def test_damaged_wal_is_not_the_end_of_the_wal(site: Site, unverified: None) -> 
     site.stack.until_content()
     # The same with the file whole again.
     site.stack.ops("clone", "--target-time", moment(behind))
-    ask = "psql -X -A -t -h /data/clones/clone -p 5433 -d app -c 'SELECT id FROM ledger'"
-    found = site.on_postgres(f"cd /; runuser -u postgres -- {ask}")
+    found = site.in_clone("SELECT id FROM ledger")
     site.stack.ops("clone", "--drop")
     assert {commit.id for commit in ledger.commits if commit.after < behind} <= {
         int(line) for line in found.split()
     }
+
+
+def test_an_incremental_backup_is_left_out(site: Site) -> None:
+    site.sql("ALTER SYSTEM SET summarize_wal = on")
+    site.sql("SELECT pg_reload_conf()")
+    try:
+        site.stack.new_backup()
+        full = newest_backup(site)
+        site.sql("CREATE TABLE changed AS SELECT generate_series(1, 1000) AS id; CHECKPOINT")
+        site.on_barman(f"runuser -u barman -- barman -q backup --incremental {full} pg")
+        incremental = newest_backup(site)
+        assert incremental != full
+        site.stack.archived_segment()
+        planned = said_by(site.stack.ops("recover", "--dry-run"))
+        assert f"backup {full}," in planned
+        assert "incremental backups are left out" in planned and incremental in planned
+        assert f"an incremental on {full}" in refused(site, "--backup-id", incremental)
+        site.stack.ops("drill", "--now")
+    finally:
+        site.sql("DROP TABLE IF EXISTS changed")
+        site.sql("ALTER SYSTEM RESET summarize_wal")
+        site.sql("SELECT pg_reload_conf()")
+    site.on_barman(f"runuser -u barman -- barman -q delete pg {incremental}")
+    site.stack.until_content()
 
 
 def test_the_guard_stands_where_the_stop_step_does_nothing(site: Site) -> None:

@@ -1,7 +1,9 @@
 """Every kind of target, on the timeline that was current and on one that was left since."""
 
+import json
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 import pytest
 
@@ -49,14 +51,10 @@ def history(site: Site) -> History:
     return History(entries, dropped, timeline, xid, lsn, middle)
 
 
-@pytest.mark.parametrize("where", ["early", "late", "seconds before the drop"])
+@pytest.mark.parametrize("where", ["early", "late"])
 def test_a_moment(site: Site, history: History, where: str) -> None:
     first, last = history.entries[0].before, history.entries[-1].after
-    at = {
-        "early": first + 0.2 * (last - first),
-        "late": first + 0.8 * (last - first),
-        "seconds before the drop": history.dropped - 0.5,
-    }[where]
+    at = first + {"early": 0.2, "late": 0.8}[where] * (last - first)
     if where == "early":
         site.stack.follow("bad-data-everywhere", {"2026-05-01 14:29:00+00:00": moment(at)})
     else:
@@ -68,14 +66,67 @@ def test_a_moment(site: Site, history: History, where: str) -> None:
     assert not after & site.ids()
 
 
-@pytest.mark.parametrize("kind", ["xid", "lsn", "name"])
-def test_a_transaction_a_position_a_name(site: Site, history: History, kind: str) -> None:
-    value = {"xid": str(history.xid), "lsn": history.lsn, "name": "middle"}[kind]
-    site.recover(f"--target-{kind}", value, "--timeline", str(history.timeline))
+def test_the_server_goes_on_while_the_copy_is_checked(site: Site, history: History) -> None:
+    """From the step that stops the old server on clients wait; before it they do not notice."""
+    at = history.dropped - 0.5
+    moment_of = ["--target-time", moment(at), "--timeline", str(history.timeline)]
+    site.new_ledger()
+    written: dict[str, int] = {}
+    with site.writing(1) as ledger:
+        running = site.stack.start_ops("recover", "--while-serving", "--yes", *moment_of)
+        assert running.stdout is not None
+        said = ""
+        for line in running.stdout:
+            said += line
+            if line.startswith("["):
+                written[line.split("] ")[1].strip()] = len(ledger.commits)
+        assert running.wait() == 0, said
+    assert 0 < written["Restore the backup"] < written["Verify"] < written["Pause Barman's cron"]
+    assert "until the old server stops" in " ".join(said.split())
+    site.stack.assert_protected()
+    before, after = surely(history.entries, at)
+    assert before <= site.ids()
+    assert not after & site.ids()
+
+
+def test_the_server_cannot_go_on_where_the_last_commit_is_wanted(site: Site) -> None:
+    assert "needs a target in the past" in site.refused("--while-serving")
+
+
+def test_a_transaction(site: Site, history: History) -> None:
+    site.recover("--target-xid", str(history.xid), "--timeline", str(history.timeline))
     site.stack.assert_protected()
     before, after = surely(history.entries, history.middle)
     assert site.ids() == before | {-1}
     assert after
+
+
+@pytest.mark.parametrize("kind", ["lsn", "name"])
+def test_a_position_and_a_name(site: Site, history: History, kind: str) -> None:
+    """In a clone, which is brought back as a recovery is, in less time."""
+    value = {"lsn": history.lsn, "name": "middle"}[kind]
+    site.stack.ops("clone", f"--target-{kind}", value, "--timeline", str(history.timeline))
+    found = {int(line) for line in site.in_clone("SELECT id FROM ledger").split()}
+    site.stack.ops("clone", "--drop")
+    assert found == surely(history.entries, history.middle)[0] | {-1}
+
+
+def test_the_window_goes_on_behind_a_bulk_load(site: Site) -> None:
+    """Whatever is written without a commit: what was committed before it can be restored."""
+    site.on_postgres("systemctl stop heartbeat")
+    site.new_ledger()
+    try:
+        (*_, last) = site.write_for(0.2)
+        site.sql(
+            "SELECT pg_logical_emit_message(false, 'bulk', repeat('x', 8000000)) "
+            "FROM generate_series(1, 20)"
+        )
+        site.stack.archived_segment()
+        found = json.loads(site.stack.ops("window", "--json").stdout)["intervals"]
+        (current,) = (each for each in found if each["current"])
+        assert datetime.fromisoformat(current["ends"]).timestamp() >= last.before
+    finally:
+        site.on_postgres("systemctl start heartbeat")
 
 
 def test_a_moment_on_an_abandoned_timeline_is_refused_without_its_number(

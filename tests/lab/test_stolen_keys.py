@@ -120,7 +120,7 @@ def test_barman_s_key_reads_the_cluster_and_no_other_file(stack: Stack) -> None:
         assert "Permission denied" in rsync(stack, f"{there}:{path} /tmp/fetched"), path
 
 
-def test_barman_s_key_writes_nothing_while_no_runbook_owns_the_data(stack: Stack) -> None:
+def test_barman_s_key_writes_nothing_of_the_clusters(stack: Stack) -> None:
     data = stack.outputs["postgres"]["dataDirectory"]
     stack.on("barman-lab", "echo evil >/tmp/evil && chmod 644 /tmp/evil")
     for path in (

@@ -1,6 +1,7 @@
 """The stack with a client that writes into it: its durability, its faults and its recovery."""
 
 import json
+import shlex
 import subprocess
 import tempfile
 import time
@@ -96,15 +97,26 @@ class Site:
             f"cd /; runuser -u postgres -- psql -X -A -t -q -d {database} -c '{quoted}'"
         )
 
+    def in_clone(self, statement: str, database: str = "app") -> str:
+        """The same in the clone of that name."""
+        return self.as_clone(f"psql -X -A -t -q -d {database} -c {shlex.quote(statement)}")
+
+    def as_clone(self, command: str) -> str:
+        """What a shell command says whose PostgreSQL is the clone, as PostgreSQL's own user."""
+        environment = "PGHOST=/data/clones/clone PGPORT=5433"
+        return self.on_postgres(
+            f"cd /; runuser -u postgres -- env {environment} sh -c {shlex.quote(command)}"
+        )
+
     def recover(self, *words: str) -> str:
         """By the runbook, to the last acknowledged commit unless `words` say otherwise; what it
         said."""
         return self.stack.ops("recover", *words, "--yes").stdout
 
-    def finish(self) -> None:
-        """Go on with the run that a power cut has interrupted, once both machines answer."""
+    def finish(self, how: str = "--resume") -> None:
+        """End the run that a power cut has interrupted, once both machines answer."""
         deadline, said = time.monotonic() + 300, ""
-        while (done := self.stack.ops("recover", "--resume", check=False)).returncode:
+        while (done := self.stack.ops("recover", how, check=False)).returncode:
             said += done.stdout + done.stderr
             assert time.monotonic() < deadline and "No run is under way" not in done.stderr, said
             time.sleep(2)

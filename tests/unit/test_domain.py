@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from host.bundle import PYTHON, bundle
 from host.domain import backup_info, histories, paths, processes, wal
 from host.domain.quoting import conf_value, pgpass_field, sql_literal
-from host.restore_drill import decision
-from ops.recover import restore
 from tests.unit.stack_double import ROOT
 
 SIZES = st.sampled_from([2**20, 2**24, 2**30])
@@ -28,12 +26,6 @@ def conf_lexer(text: str) -> str:
 @given(st.text(st.characters(exclude_characters="\n\0")))
 def test_postgresql_reads_back_what_was_quoted(value: str) -> None:
     assert conf_lexer(conf_value(value)) == value
-
-
-@pytest.mark.parametrize("render", [restore.render, decision.render])
-def test_a_backslash_in_a_restore_points_name_reaches_postgresql(render) -> None:
-    text = render({"recovery_target_name": r"a\b'c"})
-    assert conf_lexer(text.strip().splitlines()[-1].partition(" = ")[2]) == r"a\b'c"
 
 
 def test_a_value_of_two_lines_is_refused() -> None:

@@ -1,6 +1,7 @@
 """The restore drill: what it decides, what it writes down, what it leaves behind."""
 
 import fcntl
+import getpass
 import json
 import random
 import sys
@@ -25,9 +26,7 @@ from host.restore_drill.decision import (
     earliest,
     newest,
     no_room,
-    render,
     reserve,
-    settings,
     target,
 )
 from host.restore_drill.machine import Declined
@@ -125,14 +124,6 @@ def test_replay_gets_the_settings_it_insists_on() -> None:
     }
 
 
-def test_the_restored_server_reaches_nobody_and_archives_nothing() -> None:
-    values = settings(CONTROL, "fetch '%f'", "2026-11-24T11:00:00+00:00", "/data/restore-drill")
-    assert values["listen_addresses"] == ""
-    assert values["unix_socket_directories"] == "/data/restore-drill"
-    assert (values["archive_mode"], values["synchronous_standby_names"]) == ("off", "")
-    assert "restore_command = 'fetch ''%f'''\n" in render(values)
-
-
 def test_history_survives_a_line_cut_off_by_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     history.append({"outcome": "passed"}, path)
@@ -174,23 +165,29 @@ def records(folder: Path) -> list[dict[str, str]]:
 
 def test_what_a_killed_drill_has_left_is_removed_and_told(folder: Path) -> None:
     history.note({"at": "then", "backup_id": "b", "phase": "restoring"}, folder / "current.json")
-    service.clean(folder / "scratch")
+    service.clean(service.copy_in(folder / "scratch", "17"))
     (record,) = records(folder)
     assert record["outcome"] == "failed" and "killed" in record["reason"]
     assert record["backup_id"] == "b" and "phase" not in record
     assert list((folder / "scratch").iterdir()) == []
     # Once is enough.
-    service.clean(folder / "scratch")
+    service.clean(service.copy_in(folder / "scratch", "17"))
     assert len(records(folder)) == 1
 
 
 def test_after_a_drill_that_ended_there_is_nothing_to_tell(folder: Path) -> None:
-    service.clean(folder / "scratch")
+    service.clean(service.copy_in(folder / "scratch", "17"))
     assert records(folder) == []
     assert list((folder / "scratch").iterdir()) == []
 
 
-def test_a_command_is_watched_and_ended(tmp_path: Path) -> None:
+@pytest.fixture
+def myself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no user barman here."""
+    monkeypatch.setattr(machine, "USER", getpass.getuser())
+
+
+def test_a_command_is_watched_and_ended(tmp_path: Path, myself: None) -> None:
     def stop_it() -> None:
         raise Declined("a backup")
 
@@ -202,7 +199,7 @@ def test_a_command_is_watched_and_ended(tmp_path: Path) -> None:
     assert machine.tail(tmp_path / "l") == "why"
 
 
-def test_what_a_command_has_started_ends_with_it(tmp_path: Path) -> None:
+def test_what_a_command_has_started_ends_with_it(tmp_path: Path, myself: None) -> None:
     beats = tmp_path / "beats"
     script = f"(while :; do echo x >>{beats}; sleep 0.05; done) & wait"
 

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Moves what was being received of other timelines than $3 from the folder $1 to the folder $2.
-# A segment that is complete on disk but not archived may stand beside the partial one.
+# Moves what was received of other timelines than $3, and is not archived yet, from the folder $1 to
+# the folder $2. A complete segment, too: the receiver would go on behind it, on a timeline that the
+# server may have no history of.
 mkdir -p "$2"
-for file in "$1"/*.partial; do
+for file in "$1"/*; do
     name=$(basename "$file")
     case $name in
-    "$3"* | '*'*) ;;
+    "$3"* | *.history | '*') ;;
     *) mv "$file" "$2/$name" ;;
     esac
 done

@@ -10,9 +10,8 @@ from rich.console import Console
 
 from ops.archive.catalogue import Catalogue
 from ops.errors import OperatorError
-from ops.reach.ssh import CommandFailed, Result, Site
-from ops.recover import amcheck, soundness, space
-from ops.recover.amcheck import Finding, Relation
+from ops.reach.ssh import Result, Site
+from ops.recover import soundness, space, verify
 from ops.runbook import progress
 from tests.unit.ops.test_plan import STORE
 
@@ -60,6 +59,19 @@ def test_one_that_never_fits(discard: bool | None) -> None:
     assert "enlarge postgresDiskGb" in str(caught.value.next_command)
 
 
+def test_a_database_that_has_grown_is_told() -> None:
+    assert space.growth(9 * GIB, 5 * GIB, 4 * GIB) is None
+    assert space.growth(GIB, GIB, GIB) is None
+    said = space.growth(5 * GIB, 5 * GIB, 4 * GIB)
+    assert said is not None and "grown from 4.0 GiB to 5.0 GiB" in said
+
+
+def test_a_copy_beside_the_server_leaves_it_room() -> None:
+    with pytest.raises(OperatorError, match=r"fell below 2\.0 GiB"):
+        space.require_reserve(cast(Any, Answering(f"Avail\n{GIB}\n")), 2 * GIB)
+    space.require_reserve(cast(Any, Answering(f"Avail\n{GIB}\n")), 0)
+
+
 def test_barmans_disk() -> None:
     assert space.require_on_barman(site(Answering(f"Avail\n{9 * GIB}\n")), 5 * GIB) is None
     warned = space.require_on_barman(site(Answering(f"Avail\n{3 * GIB}\n")), 5 * GIB)
@@ -97,39 +109,6 @@ def test_a_backup_with_a_damaged_file_is_refused() -> None:
     assert "ops verify" in str(caught.value.next_command)
 
 
-def relation(name: str, size: int, *, system: bool = False) -> Relation:
-    return Relation("app", "public", name, size, system)
-
-
-def test_what_is_read_is_the_smallest_and_postgresqls_own() -> None:
-    large, small, own = relation("large", 90), relation("small", 10), relation("c", 50, system=True)
-    assert amcheck.fitting([large, small, own], 70) == ([own, small], [large])
-    assert amcheck.fitting([large, small, own], 150) == ([own, small, large], [])
-
-
-def test_what_was_not_read_is_said() -> None:
-    said = Finding([relation("a", 10)], [relation("events", 2 * GIB)], [], "").describe()
-    assert "NOT read: 1 (2.0 GiB), the largest is app.public.events" in said
-    assert "--check-everything" in said
-
-
-def test_damaged_relations_are_named_once() -> None:
-    words = (
-        'heap table "app.public.t", block 0, offset 1, attribute 2:\n    wrong\n'
-        'heap table "app.public.t", block 1, offset 1:\n    wrong\n'
-        'btree index "app.public.t_pkey":\n    ERROR:  item order invariant violated\nexit 2'
-    )
-    found = amcheck.damaged(words)
-    assert found == ["app.public.t", "app.public.t_pkey"]
-    refusal = amcheck.refusal(Finding([], [], found, words))
-    assert "item order invariant" in refusal.happened
-    assert "--backup-id" in str(refusal.next_command)
-
-
-def test_a_name_with_a_quote_is_one_pattern() -> None:
-    assert Relation("app", 'a"b', "T.x", 0, False).pattern == '"app"."a""b"."T.x"'
-
-
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal() -> None:
     seen = iter([GIB, None, 3 * GIB])
     said = io.StringIO()
@@ -151,42 +130,26 @@ def test_progress_is_a_bar_on_a_terminal() -> None:
     assert "1.0/4.0 GiB" in said.getvalue()
 
 
-def test_a_command_line_is_never_too_long() -> None:
-    everything = [relation(f"t{n}", 1) for n in range(8000)]
-    ((options, size),) = amcheck.selections(["app", 'a"b'], everything, [])
-    assert (options, size) == (['--database="app"', '--database="a""b"'], 8000)
-    pieces = amcheck.selections(["app"], everything, [relation("large", 2 * GIB)])
-    assert len(pieces) > 1
-    assert all(sum(len(word) + 1 for word in options) < 100_000 for options, _ in pieces)
-    chosen = [word for options, _ in pieces for word in options if word.startswith("--relation")]
-    assert chosen == [f"--relation={each.pattern}" for each in everything]
-    assert amcheck.selections([], [], []) == []
+def found(**changed: Any) -> dict[str, Any]:
+    nothing = {"read": [3, 10], "left_out": [0, 0], "largest_left_out": "", "damaged": []}
+    return {**nothing, "words": "", "unchecked": {}, **changed}
+
+
+def test_what_was_not_read_is_said() -> None:
+    left_out = {"left_out": [1, 2 * GIB], "largest_left_out": "app.public.events"}
+    said = verify.describe(found(**left_out))
+    assert "NOT read: 1 (2.0 GiB), the largest is app.public.events" in said
+    assert "--check-everything" in said
+
+
+def test_damage_refuses_and_says_what_to_do() -> None:
+    words = "btree index: ERROR:  item order invariant violated"
+    refusal = verify.refusal(found(damaged=["app.public.t"], words=words))
+    assert "item order invariant" in refusal.happened
+    assert "--backup-id" in str(refusal.next_command)
 
 
 def test_what_could_not_be_checked_is_said_and_is_not_damage() -> None:
-    said = Finding([], [], [], "", {"gis": "could not access file postgis-3"}).describe()
+    said = verify.describe(found(unchecked={"gis": "could not access file postgis-3"}))
     assert "could NOT be checked: gis (could not access file postgis-3)" in said
     assert "DAMAGED" not in said
-
-
-def test_what_was_made_for_the_check_goes_again_whatever_could_be_checked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cleaned: list[str] = []
-
-    def query(_: object, sql: str, *, database: str) -> str:
-        if sql.startswith(amcheck._SET_UP) and database == "broken":
-            raise CommandFailed("postgres-dev", Result("psql", 3, "", "ERROR: no amcheck here"))
-        if "DROP SCHEMA" in sql:
-            cleaned.append(database)
-        return "[]"
-
-    monkeypatch.setattr(amcheck.postgres, "query", query)
-    monkeypatch.setattr(amcheck, "_read", lambda *_: ("", "pg_amcheck: error: no such thing"))
-    run = cast(Any, SimpleNamespace(site=SimpleNamespace(postgres=Answering())))
-    found = amcheck.check(run, ["broken", "app"], everything=False)
-    assert found.unchecked == {
-        "broken": "ERROR: no amcheck here",
-        "app": "pg_amcheck: error: no such thing",
-    }
-    assert cleaned == ["broken", "app"]

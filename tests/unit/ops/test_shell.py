@@ -124,9 +124,25 @@ def test_work_leaves_its_output_and_then_its_exit_code(here: Here, tmp_path: Pat
     assert names(tmp_path) == ["bin", "work.log", "work.log.status"]
 
 
-def test_an_exit_code_is_said(here: Here) -> None:
-    done = run(here, "say-exit-code", "sh", "-c", 'echo "$1"; exit 2', "-", "two words")
-    assert done.stdout == "two words\nexit 2\n"
+def test_a_program_gets_its_input_from_a_file(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("what was sent")
+    assert run(here, "with-input", str(tmp_path / "in"), "cat", "-").stdout == "what was sent"
+
+
+def test_a_cluster_is_moved_with_its_tablespaces_however_often(here: Here, tmp_path: Path) -> None:
+    old, away, data, tablespaces = (tmp_path / name for name in ("old", "old.ts", "data", "ts"))
+    (old / "base").mkdir(parents=True)
+    (away / "fast").mkdir(parents=True)
+    words = ("move-cluster", str(old), str(away), str(data), str(tablespaces))
+    # A power cut came between the two.
+    away.rename(tablespaces)
+    for _ in range(2):
+        run(here, *words)
+        assert (data / "base").is_dir() and (tablespaces / "fast").is_dir()
+        assert not old.exists() and not away.exists()
+    # One without tablespaces.
+    run(here, "move-cluster", str(data), str(tmp_path / "none"), str(old), str(away))
+    assert (old / "base").is_dir() and not away.exists()
 
 
 @pytest.mark.parametrize("code", [0, 2])
@@ -154,16 +170,22 @@ def test_the_tail_of_another_timeline_is_taken_and_given_back(here: Here, tmp_pa
     run(here, "give-tail", tail, streaming)
     run(here, "take-tail", streaming, tail, NEW)
     assert names(tail) == []
+    for name in (f"{OLD}.history", f"{NEW}.history"):
+        (streaming / name).touch()
     for name in (f"{OLD}A", f"{OLD}B.partial", f"{OLD}C.partial", f"{NEW}B.partial"):
         (streaming / name).write_text(name.removesuffix("C.partial"))
     (streaming / f"{OLD}C.partial").write_text("")
     run(here, "take-tail", streaming, tail, NEW)
-    assert names(tail) == [f"{OLD}B.partial", f"{OLD}C.partial"]
-    assert names(streaming) == [f"{OLD}A", f"{NEW}B.partial"]
+    assert names(tail) == [f"{OLD}A", f"{OLD}B.partial", f"{OLD}C.partial"]
+    assert names(streaming) == [f"{OLD}.history", f"{NEW}.history", f"{NEW}B.partial"]
     run(here, "give-tail", tail, streaming)
     # One without a byte is none.
     assert names(tail) == [f"{OLD}C.partial"]
-    assert names(streaming) == [f"{OLD}A", f"{OLD}B", f"{NEW}B.partial"]
+    assert [name for name in names(streaming) if name.startswith(OLD)] == [
+        f"{OLD}.history",
+        f"{OLD}A",
+        f"{OLD}B",
+    ]
 
 
 def test_a_segment_is_fetched_whole_or_not_at_all(here: Here, tmp_path: Path) -> None:
@@ -251,7 +273,7 @@ def test_each_script_is_used_and_tried_here() -> None:
         assert f'"{name}"' in tried or name == "write-file", name
 
 
-@pytest.mark.parametrize("name", ["run-logged", "say-exit-code"])
+@pytest.mark.parametrize("name", ["run-logged", "with-input"])
 def test_what_systemd_runs_has_nothing_that_a_unit_file_expands(name: str) -> None:
     text = shell.argv(name)[2]
     assert not set("\n%{") & set(text)

@@ -18,7 +18,7 @@ from ops.archive.targets import Kind, Target
 from ops.errors import OperatorError
 from ops.onmachine import stopped
 from ops.reach.ssh import ConnectionLost, Site
-from ops.recover import cluster, restore
+from ops.recover import cluster, restore, swap
 from ops.runbook import journal, steps
 from ops.runbook.journal import Journal, State
 from ops.runbook.steps import Run, Step
@@ -158,6 +158,24 @@ def test_a_machine_that_goes_while_steps_are_taken_back(run: Run) -> None:
     assert "--resume" in str(caught.value.next_command)
 
 
+def test_a_run_whose_lock_has_expired_begins_no_step(run: Run) -> None:
+    """A laptop slept: another runbook may be at work."""
+    walk = Walk()
+    left = [None, ConnectionLost("the lock on barman has expired")]
+
+    def require() -> None:
+        found = left.pop(0)
+        if found:
+            raise found
+
+    run.require_lock = require
+    with pytest.raises(OperatorError, match=r"has expired\. Step b was not begun") as caught:
+        steps.forward(run, walk.steps)
+    assert walk.seen == ["a"]
+    assert run.journal.record("b") is None
+    assert "--resume" in str(caught.value.next_command)
+
+
 def test_the_journal_survives_its_disk() -> None:
     begun = Journal.begin("recover", options=1)
     begun.note("stop", State.DONE, 1.5, "stopped")
@@ -182,33 +200,28 @@ def test_a_process_in_the_data_directory_is_seen(tmp_path: Path) -> None:
 
 def test_nothing_is_moved_while_the_server_runs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the stop step disabled, the guard of the next ones refuses."""
-    monkeypatch.setattr(cluster, "users", lambda run: ["4711 postgres"])
+    monkeypatch.setattr(cluster, "users", lambda run, data: ["4711 postgres"])
     monkeypatch.setattr(cluster, "PROOF_TIMEOUT_S", 0.0)
-    monkeypatch.setattr(cluster, "cluster", lambda run: SimpleNamespace(data="/d", unit="u"))
+    names = SimpleNamespace(data="/d", unit="u", version="17")
+    for module in (cluster, restore, swap):
+        monkeypatch.setattr(module, "cluster", lambda run: names)
     run.journal.plan = Plan.model_construct(backup_id="x")
-    for step in (cluster.set_aside, restore.restore):
+    for step in (swap.swap, swap.undo_swap, restore.restore):
         with pytest.raises(OperatorError, match="4711 postgres"):
             step(run)
 
 
 def test_the_settings_of_each_kind_of_target() -> None:
     at = "2026-05-01 12:00:00+00:00"
-    values = restore.replay_values(Target(kind=Kind.TIME, value=at, exclusive=True), 3, "h", "pg")
-    assert values["recovery_target_time"] == at
-    assert values["recovery_target_inclusive"] == "off"
-    assert values["recovery_target_action"] == "pause"
-    assert values["synchronous_standby_names"] == ""
-    latest = restore.replay_values(Target(), 3, "h", "pg")
-    assert not [
-        name for name in latest if name.startswith("recovery_target_") and name[-4:] != "line"
-    ]
-    assert "--partial" in latest["restore_command"]
-    immediate = restore.replay_values(Target(kind=Kind.IMMEDIATE, value="immediate"), 1, "h", "pg")
+    values = restore.target_settings(Target(kind=Kind.TIME, value=at, exclusive=True), 3)
+    assert values == {
+        "recovery_target_timeline": "3",
+        "recovery_target_time": at,
+        "recovery_target_inclusive": "off",
+    }
+    assert restore.target_settings(Target(), 3) == {"recovery_target_timeline": "3"}
+    immediate = restore.target_settings(Target(kind=Kind.IMMEDIATE, value="immediate"), 1)
     assert immediate["recovery_target"] == "immediate"
-
-
-def test_a_quote_in_a_restore_points_name_stays_inside() -> None:
-    assert "x = 'it''s'\n" in restore.render({"x": "it's"})
 
 
 def test_a_clone_gets_the_settings_that_replay_insists_on() -> None:

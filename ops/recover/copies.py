@@ -1,0 +1,212 @@
+"""The restored copy beside the running server (host/restored_copy), from the operator's side."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from host.domain.paths import CLONES
+from host.domain.wal import SEGMENT, start_of
+from host.render import library_sources
+from host.restored_copy import files, progress
+from host.restored_copy.copy import Copy
+from host.restored_copy.feed import Store
+from ops.archive.plan import Plan
+from ops.errors import OperatorError
+from ops.reach import barman, longrun, postgres, remote_python
+from ops.reach.outputs import StackOutputs
+from ops.reach.ssh import Machine, Site
+from ops.recover import space
+from ops.recover.cluster import Cluster
+from ops.runbook.progress import watched
+
+# It may have much to write when it is stopped.
+REHEARSAL_TIMEOUT_S = 3600
+# Properties of the unit of a copy that the running server comes before.
+BESIDE = {"CPUWeight": "1", "IOWeight": "1"}
+
+
+def create_folder(machine: Machine, copy: Copy) -> None:
+    """An empty folder for the copy."""
+    remove(machine, copy)
+    make_folder(machine, copy.folder, copy.data, copy.tablespaces)
+
+
+def make_folder(machine: Machine, *paths: str) -> None:
+    """Folders that are PostgreSQL's own, below the one for copies."""
+    owned = ("install", "-d", "-o", postgres.USER, "-g", postgres.USER)
+    machine.run([*owned, "-m", "0755", CLONES])
+    machine.run([*owned, "-m", "0700", *paths])
+
+
+def remove(machine: Machine, copy: Copy) -> None:
+    """Stop the copy and remove all of it."""
+    stop(machine, copy)
+    machine.run(["rm", "-rf", copy.folder, str(progress.folder_of(copy))], timeout_s=3600)
+
+
+def stop(machine: Machine, copy: Copy) -> None:
+    """Stop the copy, and what works on it first."""
+    longrun.stop(machine, _worker(copy))
+    machine.run(["systemctl", "stop", copy.unit], timeout_s=700, accept=None)
+
+
+def restore(
+    site: Site,
+    copy: Copy,
+    plan: Plan,
+    console: Console,
+    *,
+    unit: str,
+    log: str,
+    adopt: bool,
+    reserve: int = 0,
+) -> None:
+    """Let Barman restore the plan's backup into the copy's folder, which exists, while more than
+    `reserve` bytes are free. With `adopt`, as longrun.run. Raises OperatorError."""
+    outputs, machine = site.outputs, site.postgres
+    address = outputs.postgres.private_address
+
+    def restored() -> int:
+        space.require_reserve(machine, reserve)
+        return space.used_bytes(machine, copy.folder)
+
+    with watched(console, plan.backup_size, restored) as tick:
+        longrun.run(
+            site.barman,
+            unit,
+            files.barman_recover(
+                copy,
+                outputs.backup.server_name,
+                plan.backup_id,
+                plan.tablespaces,
+                *("--remote-ssh-command", f"ssh -q postgres@{address}"),
+            ),
+            log,
+            user=barman.USER,
+            adopt=adopt,
+            tick=tick,
+        )
+
+
+def prepare(machine: Machine, copy: Copy, target: Mapping[str, str], *, fresh: bool) -> None:
+    """Make it ready to replay to `target`, settings in PostgreSQL's words."""
+    client = library_sources("restored_copy")["wal_client.py"]
+    remote_python.call(
+        machine,
+        "host.restored_copy.files",
+        [copy.document(), dict(target), client, fresh],
+        user=postgres.USER,
+    )
+
+
+def store(outputs: StackOutputs, segment_size: int, *, histories_only: bool = False) -> Store:
+    """Barman's WAL, as PostgreSQL's machine reaches it."""
+    server, address = outputs.backup.server_name, outputs.barman.private_address
+    return Store(server, segment_size, address, histories_only)
+
+
+def replay(
+    machine: Machine,
+    copy: Copy,
+    wal: Store,
+    console: Console,
+    *,
+    between: tuple[int, int],
+    reserve: int = 0,
+    properties: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Replay, as host/restored_copy/replay.py does; `between` are the positions at which it begins
+    and ends. A replay under way is adopted. Raises OperatorError."""
+    begin, end = between
+
+    def done(seen: Mapping[str, Any]) -> int | None:
+        name = seen.get("wal", "")
+        if not SEGMENT.fullmatch(name):
+            return None
+        return max(0, min(start_of(name, wal.segment_size), end) - begin)
+
+    arguments = (copy.document(), wal.document(), dict(properties or {}), reserve)
+    found = _work(machine, copy, "replay", arguments, console, max(end - begin, 0), done)
+    if "failed" in found:
+        raise OperatorError(
+            found["failed"], "The restored data was not opened to clients.", "python -m ops window"
+        )
+    return found
+
+
+def check(
+    machine: Machine, copy: Copy, console: Console, *, everything: bool, size: int
+) -> dict[str, Any]:
+    """Check it, as host/restored_copy/check.py does: its finding. `size` is about how many bytes
+    there are to read. Raises OperatorError."""
+
+    def done(seen: Mapping[str, Any]) -> int | None:
+        return seen.get("checked")
+
+    return _work(machine, copy, "check", (copy.document(), everything), console, size, done)
+
+
+def rehearse(
+    machine: Machine, copy: Copy, names: Cluster, auto_conf: Sequence[str], *, new: bool = False
+) -> str | None:
+    """Start the copy with the server's configuration and the first file of `auto_conf` that there
+    is, as host/restored_copy/rehearse.py does; what was changed of that file, None if nothing. With
+    `new`, on a new cluster. Raises OperatorError where it does not start."""
+    config_file = f"{names.config}/postgresql.conf"
+    found = remote_python.call(
+        machine,
+        "host.restored_copy.rehearse",
+        [copy.document(), config_file, list(auto_conf), new],
+        timeout_s=REHEARSAL_TIMEOUT_S,
+    )
+    if "failed" in found:
+        raise OperatorError(
+            found["failed"],
+            "The restored data was not opened to clients.",
+            f"mend that in {names.config} (on its machine), then the same again",
+        )
+    return found["remark"]
+
+
+def _work(
+    machine: Machine,
+    copy: Copy,
+    module: str,
+    arguments: tuple[Any, ...],
+    console: Console,
+    total: int,
+    done: Callable[[Mapping[str, Any]], int | None],
+) -> dict[str, Any]:
+    """Run one of the copy's modules; says on the way what it notes."""
+
+    def state_now() -> dict[str, Any]:
+        said = machine.run(["cat", str(progress.file_of(copy))], accept=(0, 1)).stdout
+        return json.loads(said or "{}")
+
+    told = len(state_now().get("notes", []))
+
+    def seen() -> int | None:
+        nonlocal told
+        state = state_now()
+        for note in state.get("notes", [])[told:]:
+            console.print(f"      {note}", style="dim", markup=False, highlight=False)
+            told += 1
+        return done(state)
+
+    with watched(console, total, seen) as tick:
+        found = remote_python.call_as_unit(
+            machine,
+            _worker(copy),
+            str(progress.folder_of(copy)),
+            f"host.restored_copy.{module}",
+            arguments,
+            tick,
+        )
+        seen()
+    return found
+
+
+def _worker(copy: Copy) -> str:
+    return f"{copy.unit}-worker"
