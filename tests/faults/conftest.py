@@ -10,13 +10,14 @@ from tests.faults.start import Start
 from tests.support.checkout import copy_checkout
 from tests.support.site import FALLBACK, FALLBACK_AFTER_S, Site, with_client
 from tests.support.stack import Stack, standing
+from tests.support.untidy import make_untidy
 
 IMAGE = "debian-13"
 
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack, up, in a lab of its own."""
+    """The stack, up, in a lab of its own, with a database that is not a tidy one."""
     checkout = copy_checkout(
         tmp_path_factory.mktemp("faults"),
         image=IMAGE,
@@ -24,6 +25,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         fallbackAfterSeconds=FALLBACK_AFTER_S,
     )
     with standing(checkout) as made:
+        make_untidy(made)
         yield made
 
 

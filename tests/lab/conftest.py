@@ -15,6 +15,7 @@ from tests.support.application import Application
 from tests.support.checkout import copy_checkout
 from tests.support.site import Site, with_client
 from tests.support.stack import Stack, standing
+from tests.support.untidy import make_untidy
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,10 +35,11 @@ def image(pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Stack]:
-    """The stack, up."""
+    """The stack, up, with a database that is not a tidy one."""
     if os.geteuid() != 0:
         pytest.fail("the end-to-end tests need root; type: sudo make test-lab")
     with standing(copy_checkout(tmp_path_factory.mktemp("checkout"), image=image)) as made:
+        make_untidy(made)
         yield made
 
 

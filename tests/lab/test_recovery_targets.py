@@ -51,7 +51,7 @@ def history(site: Site) -> History:
     return History(entries, dropped, timeline, xid, lsn, middle)
 
 
-@pytest.mark.parametrize("where", ["early", "late"])
+@pytest.mark.parametrize("where", ["early", pytest.param("late", marks=pytest.mark.deep)])
 def test_a_moment(site: Site, history: History, where: str) -> None:
     first, last = history.entries[0].before, history.entries[-1].after
     at = first + {"early": 0.2, "late": 0.8}[where] * (last - first)

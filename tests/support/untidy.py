@@ -1,35 +1,43 @@
-"""A server as real ones are: odd names, half-dropped databases, settings of all kinds."""
+"""A server as real ones are: odd names, half-dropped databases, tablespaces, settings of all kinds.
+
+`make_untidy` leaves the stack so for all that follows; `untidier` adds what would be in the way of
+other tests' own queries, for a while.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.site import UNIT, Site
+from tests.support.site import Site
+from tests.support.stack import POSTGRES, Stack
 
 ODD = "shop=eu ☃"
+PLACE = "/data/fast disk"
 SETTINGS = {
     "max_prepared_transactions": "5",
-    "logging_collector": "on",
-    "log_destination": "csvlog",
     "timezone": "Europe/Vienna",
-    "listen_addresses": "*",
+    # Another tool's archive beside Barman's.
+    "archive_mode": "on",
+    "archive_command": "/bin/true",
 }
 SERVER = """
 CREATE DATABASE "shop=eu ☃";
 CREATE DATABASE half_dropped;
 CREATE DATABASE closed;
 ALTER DATABASE closed ALLOW_CONNECTIONS false;
-ALTER DATABASE postgres SET statement_timeout = '1s';
 ALTER DATABASE "shop=eu ☃" SET statement_timeout = '1ms';
 ALTER DATABASE "shop=eu ☃" SET default_transaction_read_only = on;
+ALTER DATABASE "shop=eu ☃" SET role = 'pg_monitor';
 UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half_dropped';
-SELECT pg_create_physical_replication_slot('somebody_elses', true);
+CREATE TABLESPACE "fast disk" LOCATION '/data/fast disk';
 """
 IN_IT = """
 SET statement_timeout = 0;
 SET default_transaction_read_only = off;
+SET role = none;
 DO $$ BEGIN
-  FOR i IN 1..2000 LOOP EXECUTE format('CREATE TABLE "T %s" (id int)', i); END LOOP;
+  FOR i IN 1..100 LOOP EXECUTE format('CREATE TABLE "T %s" (id int)', i); END LOOP;
 END $$;
+CREATE TABLE there TABLESPACE "fast disk" AS SELECT generate_series(1, 1000) AS id;
 CREATE UNLOGGED TABLE lost_on_recovery AS SELECT generate_series(1, 100) AS id;
 CREATE TABLE parted (id int) PARTITION BY RANGE (id);
 CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (1000);
@@ -44,20 +52,35 @@ BEGIN;
 INSERT INTO part VALUES (1);
 PREPARE TRANSACTION 'unfinished business';
 """
-TIDY_IN_IT = """
+MORE_SETTINGS = {
+    "logging_collector": "on",
+    "log_destination": "csvlog",
+    "listen_addresses": "*",
+}
+MORE = """
+ALTER DATABASE postgres SET statement_timeout = '1s';
+SELECT pg_create_physical_replication_slot('somebody_elses', true);
+"""
+MORE_IN_IT = """
 SET statement_timeout = 0;
 SET default_transaction_read_only = off;
-ROLLBACK PREPARED 'unfinished business';
-DROP EVENT TRIGGER objects;
-ALTER SUBSCRIPTION elsewhere DISABLE;
-ALTER SUBSCRIPTION elsewhere SET (slot_name = NONE);
-DROP SUBSCRIPTION elsewhere;
+SET role = none;
+SET event_triggers = off;
+DO $$ BEGIN
+  FOR i IN 101..2000 LOOP EXECUTE format('CREATE TABLE "T %s" (id int)', i); END LOOP;
+END $$;
 """
-TIDY = """
+LESS_IN_IT = """
+SET statement_timeout = 0;
+SET default_transaction_read_only = off;
+SET role = none;
+SET event_triggers = off;
+DO $$ BEGIN
+  FOR i IN 101..2000 LOOP EXECUTE format('DROP TABLE "T %s"', i); END LOOP;
+END $$;
+"""
+LESS = """
 ALTER DATABASE postgres RESET statement_timeout;
-DROP DATABASE "shop=eu ☃" WITH (FORCE);
-DROP DATABASE half_dropped;
-DROP DATABASE closed;
 """
 # A recovery does not bring it back.
 SLOT_GONE = """
@@ -66,26 +89,47 @@ WHERE slot_name = 'somebody_elses'
 """
 
 
-def run(site: Site, sql: str, database: str = "postgres") -> None:
-    """All of `sql`, a statement at a time."""
-    site.on_postgres(
-        f"cd /; PGDATABASE='{database}' runuser -u postgres --whitelist-environment=PGDATABASE -- "
-        f"psql -X -q -v ON_ERROR_STOP=1 >/dev/null <<'END'\n{sql}\nEND"
+def run(stack: Stack, sql: str, database: str = "postgres") -> str:
+    """All of `sql`, a statement at a time; what psql says."""
+    return stack.on(
+        POSTGRES,
+        f"set -e; cd /; PGDATABASE='{database}' runuser -u postgres "
+        "--whitelist-environment=PGDATABASE -- "
+        f"psql -X -A -t -q -v ON_ERROR_STOP=1 <<'END'\n{sql}\nEND",
     )
 
 
+def make_untidy(stack: Stack) -> None:
+    """From now on the server is as real ones are, and protected as before."""
+    _set(stack, SETTINGS)
+    stack.on(POSTGRES, f"install -d -o postgres -g postgres -m 0700 '{PLACE}'")
+    run(stack, SERVER)
+    run(stack, IN_IT, ODD)
+    stack.until_content()
+
+
 @contextmanager
-def untidy(site: Site) -> Iterator[None]:
-    """The server in that state, and tidy again afterwards."""
+def untidier(site: Site) -> Iterator[None]:
+    """More of it, and less again afterwards."""
+    stack = site.stack
     try:
-        run(site, "".join(f"ALTER SYSTEM SET {n} = '{v}';\n" for n, v in SETTINGS.items()))
-        site.on_postgres(f"systemctl restart {UNIT}")
-        run(site, SERVER)
-        run(site, IN_IT, ODD)
+        _set(stack, MORE_SETTINGS)
+        run(stack, MORE)
+        run(stack, MORE_IN_IT, ODD)
+        stack.until_content()
         yield
     finally:
-        run(site, TIDY_IN_IT, ODD)
-        run(site, TIDY)
-        run(site, SLOT_GONE)
-        run(site, "".join(f"ALTER SYSTEM RESET {name};\n" for name in SETTINGS))
-        site.on_postgres(f"systemctl restart {UNIT}")
+        run(stack, LESS_IN_IT, ODD)
+        run(stack, LESS)
+        run(stack, SLOT_GONE)
+        run(stack, "".join(f"ALTER SYSTEM RESET {name};\n" for name in MORE_SETTINGS))
+        stack.on(POSTGRES, f"systemctl restart {_unit(stack)}")
+
+
+def _set(stack: Stack, settings: dict[str, str]) -> None:
+    run(stack, "".join(f"ALTER SYSTEM SET {n} = '{v}';\n" for n, v in settings.items()))
+    stack.on(POSTGRES, f"systemctl restart {_unit(stack)}")
+
+
+def _unit(stack: Stack) -> str:
+    return f"postgresql@{stack.cluster.replace('/', '-')}"
