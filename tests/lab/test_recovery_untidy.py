@@ -50,3 +50,5 @@ def test_an_untidy_server_is_recovered_cloned_and_undone(site: Site) -> None:
         site.sql("DROP TABLE moved")
         site.sql("DROP TABLESPACE later")
     site.stack.until_content()
+    # The settings of the newest backup are those of a server whose data is lost.
+    site.stack.new_backup()
