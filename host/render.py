@@ -165,9 +165,11 @@ def library_sources(package: str) -> dict[str, str]:
 
 def own_name_sources(package: str) -> dict[str, str]:
     """The modules of a package of host/ that is imported by that name, by their paths below
-    LIBRARIES."""
-    names = {"host/__init__.py": files("host").joinpath("__init__.py").read_text()}
-    return names | {f"host/{package}/{name}": t for name, t in library_sources(package).items()}
+    LIBRARIES; host/__init__.py is one of host/domain's, which each machine has."""
+    modules = {f"host/{package}/{name}": t for name, t in library_sources(package).items()}
+    if package != "domain":
+        return modules
+    return {"host/__init__.py": files("host").joinpath("__init__.py").read_text()} | modules
 
 
 def monitoring_drop_in(*, needs: str, command: Sequence[str], environment: str) -> str:

@@ -57,7 +57,7 @@ def domain() -> tuple[File, ...]:
 
 def restored_copy() -> tuple[File, ...]:
     """host/restored_copy, which drills use; host/domain belongs to it."""
-    return tuple(file for file in _by_own_name("restored_copy") if file not in domain())
+    return _by_own_name("restored_copy")
 
 
 def _by_own_name(package: str) -> tuple[File, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from host.domain import backup_info, paths
-from host.restored_copy import user
+from host.restored_copy import files, user
 from host.restored_copy.server import Failed
 
 from .decision import Backup, Surroundings, newest
@@ -99,7 +99,7 @@ def run(argv: Sequence[str], log: Path, watch: Callable[[], None]) -> int:
             watch()
             time.sleep(POLL_S)
     finally:
-        stop(process, signal.SIGTERM)
+        stop(process)
         # What it has started, Barman's rsync above all, would go on writing.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -118,11 +118,11 @@ def as_barman(work: Callable[[], None]) -> None:
         raise Failed("the restored files could not be prepared for a replay (see the journal)")
 
 
-def stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     """End a process that may have ended, in order if it can."""
     if process.poll() is not None:
         return
-    process.send_signal(how)
+    process.terminate()
     try:
         process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -144,7 +144,7 @@ def empty(folder: Path) -> None:
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while True:
         try:
-            _empty(folder)
+            files.empty(folder)
         except OSError as error:
             # A process that was just killed may have made one last file.
             if error.errno != errno.ENOTEMPTY or time.monotonic() > deadline:
@@ -152,14 +152,6 @@ def empty(folder: Path) -> None:
             time.sleep(0.2)
         else:
             return
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
 
 
 def tail(log: Path, length: int = 600) -> str:

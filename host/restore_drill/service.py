@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
 
-from host.restored_copy import check, files, replay, wal_client
+from host.restored_copy import check, confinement, files, replay, wal_client
 from host.restored_copy.copy import Copy
 from host.restored_copy.feed import Store
 from host.restored_copy.server import Failed, Refused, Server
@@ -111,7 +111,7 @@ class Drill:
         client = Path(wal_client.__file__).read_text()
         machine.as_barman(lambda: files.prepare(self.copy, target, client, fresh=True))
         store = Store(self.server_name, backup.segment_size)
-        replay.replay(self.copy, store, {"CPUWeight": "1", "IOWeight": "1"}, self._watch)
+        replay.replay(self.copy, store, confinement.BESIDE, self._watch)
         self.record["rto_s"] = round(time.monotonic() - began, 1)
 
     def _check(self) -> None:

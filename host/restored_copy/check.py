@@ -37,15 +37,18 @@ WHERE c.relpersistence = 'p' AND (c.relkind IN ('r', 'm', 't', 'S')
 """
 # A DROP DATABASE that was interrupted leaves -2 (PostgreSQL's DATCONNLIMIT_INVALID_DB): nobody can
 # connect, and it can only be dropped.
-_FACTS = """
+OPEN_DATABASES = """
+SELECT json_agg(datname ORDER BY datname) FROM pg_database
+WHERE datallowconn AND datconnlimit <> -2
+"""
+_FACTS = f"""
 SELECT json_build_object(
-  'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database
-     WHERE datallowconn AND datconnlimit <> -2),
+  'databases', ({OPEN_DATABASES}),
   'invalid', (SELECT coalesce(json_agg(datname), '[]') FROM pg_database WHERE datconnlimit = -2),
   'prepared', (SELECT coalesce(json_agg(gid), '[]') FROM pg_prepared_xacts),
   'checksums', current_setting('data_checksums'),
   'system_id', (SELECT system_identifier::text FROM pg_control_system()))
-"""
+"""  # noqa: S608 - a constant
 _PROGRESS = re.compile(r"(\d+)/(\d+) relations \(\s*\d+%\),\s+(\d+)/(\d+) pages.*")
 _NAMED = re.compile(r'^(?:heap table|btree index|sequence|\w[\w ]*) "(.+?)"[,:]', re.MULTILINE)
 PAGE_BYTES = 8192

@@ -10,31 +10,37 @@ from host.restored_copy.copy import SUPERUSER, Copy
 EVENT_TRIGGERS_SINCE = 17
 # The first version of systemd that has the property PrivatePIDs.
 PRIVATE_PIDS_SINCE = 257
-# What must hold whatever the files of the copy say. No connection while it replays (hot_standby):
-# so it insists on no setting that its primary had, and nobody reads the past.
-ALWAYS = {
+# Properties of the unit of a copy that everything else on the machine comes before.
+BESIDE = {"CPUWeight": "1", "IOWeight": "1"}
+# By which a copy reaches nobody, waits for nobody, and logs where and in the language in which that
+# is read.
+ALONE = {
     "listen_addresses": "",
-    "unix_socket_permissions": "0700",
     "external_pid_file": "",
+    "archive_library": "",
+    "synchronous_standby_names": "",
+    "max_logical_replication_workers": "0",
+    "autovacuum": "off",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "lc_messages": "C",
+}
+# What must hold besides, whatever the files of the copy say. No connection while it replays
+# (hot_standby): so it insists on no setting that its primary had, and nobody reads the past.
+REPLAYING = {
+    "unix_socket_permissions": "0700",
     "hot_standby": "off",
     "archive_mode": "off",
-    "archive_library": "",
     "archive_cleanup_command": "",
     "recovery_end_command": "",
     "primary_conninfo": "",
-    "synchronous_standby_names": "",
-    "max_logical_replication_workers": "0",
     "shared_preload_libraries": "",
     "session_preload_libraries": "",
     "local_preload_libraries": "",
-    "autovacuum": "off",
     "jit": "off",
     "ssl": "off",
     # Or one that has logical slots, as an old data directory may, does not start.
     "wal_level": "logical",
-    "logging_collector": "off",
-    "log_destination": "stderr",
-    "lc_messages": "C",
 }
 
 
@@ -65,13 +71,11 @@ def options(copy: Copy, control: str, slots: int) -> dict[str, str]:
     """PostgreSQL's command line, which no file can override. `control` is pg_controldata's output,
     `slots` the number of replication slots in the data directory."""
     found = {
-        **ALWAYS,
+        **ALONE,
+        **REPLAYING,
         **minimums(control),
+        **_entrance(copy),
         "config_file": f"{copy.folder}/postgresql.conf",
-        "hba_file": f"{copy.folder}/pg_hba.conf",
-        "ident_file": f"{copy.folder}/pg_ident.conf",
-        "unix_socket_directories": copy.folder,
-        "port": str(copy.port),
         "shared_buffers": copy.shared_buffers,
         "max_replication_slots": str(max(10, slots)),
     }
@@ -85,26 +89,25 @@ def rehearsal(copy: Copy, config_file: str) -> dict[str, str]:
     """The command line for a start with the settings of `config_file`, another server's: all of
     them count but those by which it would reach, or be reached by, somebody."""
     return {
+        **ALONE,
+        **_entrance(copy),
         "config_file": config_file,
         "data_directory": copy.data,
-        "hba_file": f"{copy.folder}/pg_hba.conf",
-        "ident_file": f"{copy.folder}/pg_ident.conf",
-        "external_pid_file": "",
-        "unix_socket_directories": copy.folder,
-        "port": str(copy.port),
-        "listen_addresses": "",
         "archive_command": "",
-        "archive_library": "",
-        "synchronous_standby_names": "",
-        "max_logical_replication_workers": "0",
         # No worker of an extension either, with its scheduled jobs.
         "max_worker_processes": "0",
         # Those that the running server has are not free for a second one.
         "huge_pages": "off",
-        "autovacuum": "off",
-        "logging_collector": "off",
-        "log_destination": "stderr",
-        "lc_messages": "C",
+    }
+
+
+def _entrance(copy: Copy) -> dict[str, str]:
+    """Where its own user, and nobody else, is let in."""
+    return {
+        "hba_file": f"{copy.folder}/pg_hba.conf",
+        "ident_file": f"{copy.folder}/pg_ident.conf",
+        "unix_socket_directories": copy.folder,
+        "port": str(copy.port),
     }
 
 

@@ -93,14 +93,14 @@ class Ahead:
 
     def __init__(self, store: Store, folder: Path, name: str) -> None:
         self.name = name
-        self._found = False
-        self._thread = threading.Thread(target=self._fetch, args=(store, folder), daemon=True)
-        self._thread.start()
-
-    def _fetch(self, store: Store, folder: Path) -> None:
         # Under another name: one that nobody waited for must not be in the way of what is asked
         # for meanwhile.
-        self._path = folder / f"{self.name}.ahead"
+        self._path = folder / f"{name}.ahead"
+        self._found = False
+        self._thread = threading.Thread(target=self._fetch, args=(store,), daemon=True)
+        self._thread.start()
+
+    def _fetch(self, store: Store) -> None:
         self._found = store.fetch(self.name, self._path, partial=False) == 0
 
     def there(self) -> bool:

@@ -1,5 +1,6 @@
 """A copy's files: what Barman restored becomes a data directory that the copy runs on."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,15 @@ def links(data: Path) -> dict[Path, Path]:
 def _is_elsewhere(target: Path) -> bool:
     """Whether a link leads to where the tablespace of a cluster that is not in place is kept."""
     return target.name.startswith(folder_of("/"))
+
+
+def empty(folder: Path) -> None:
+    """Remove everything in `folder`, which itself stays."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def barman_recover(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from host.restored_copy.copy import folder_of, location_of
-from host.restored_copy.files import links, locations, relink
+from host.restored_copy.files import empty, links, locations, relink
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,16 @@ class Occupied(Exception):
     """Something stands where a tablespace is to be."""
 
 
-def main(action: str, data: str, elsewhere: str, tablespaces: str, also: list[str]) -> None:
+def main(action: str, data: str, elsewhere: str, tablespaces: str, successor: str) -> None:
     """`set-aside` the cluster whose data directory is `data`, `put-in-place` the one at
     `elsewhere`, or `take-back` what was put in place from there; `discard` the one in place.
-    `also` are locations of tablespaces that are to be free after set-aside. Prints {occupied: what}
-    as JSON, null unless something was in the way."""
+    After set-aside there is room for the tablespaces of the cluster whose data directory is
+    `successor`. Prints {occupied: what} as JSON, null unless something was in the way."""
     cluster = Cluster(Path(elsewhere), Path(tablespaces))
     actions = {
-        "set-aside": lambda: set_aside(Path(data), cluster, [Path(each) for each in also]),
+        "set-aside": lambda: set_aside(
+            Path(data), cluster, [Path(each) for each in locations(Path(successor))]
+        ),
         "put-in-place": lambda: put_in_place(Path(data), cluster),
         "take-back": lambda: take_back(Path(data), cluster),
         "discard": lambda: discard(Path(data)),
@@ -92,11 +94,8 @@ def discard(data: Path) -> None:
     for location in locations(data):
         for folder in _contents(Path(location)):
             shutil.rmtree(folder)
-    for entry in data.iterdir() if data.exists() else ():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+    if data.exists():
+        empty(data)
 
 
 def _contents(folder: Path) -> list[Path]:

@@ -112,8 +112,9 @@ class Replay:
             # Its user's, as is what stands around it.
             folder = copy.tablespace(location)
             subprocess.run(self.server.as_user(["mkdir", "-p", "-m", "0700", folder]), check=True)
-        self.asked_for = minimums(self.server.control())
-        self.server.start(self.locations, self.properties)
+        control = self.server.control()
+        self.asked_for = minimums(control)
+        self.server.start(control, self.locations, self.properties)
 
     def _again(self) -> None:
         """Start it again with what it lacked. Raises Failed when that was not it."""

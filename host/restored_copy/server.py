@@ -14,7 +14,7 @@ SESSION = (
     "-c default_transaction_read_only=off -c role=none"
 )
 PSQL = ("psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1")
-# What has no word of the server's own that could be acted on.
+# A server's last words may reach the journal a moment after its end.
 JOURNAL_SETTLES_S = 0.3
 
 
@@ -40,11 +40,11 @@ class Server:
             raise Failed(f"what was restored is not a cluster: {done.stderr.strip()}")
         return done.stdout
 
-    def start(self, locations: Iterable[str], properties: Mapping[str, str]) -> None:
-        """Start it, confined, with its tablespaces at `locations`; `properties` are its unit's
-        beside those of its confinement."""
+    def start(self, control: str, locations: Iterable[str], properties: Mapping[str, str]) -> None:
+        """Start it, confined, with what its control file asks for (`control`) and its tablespaces
+        at `locations`; `properties` are its unit's beside those of its confinement."""
         slots = len(list(Path(self.copy.data, "pg_replslot").iterdir()))
-        options = confinement.options(self.copy, self.control(), slots)
+        options = confinement.options(self.copy, control, slots)
         self.launch(locations, options, properties)
 
     def launch(

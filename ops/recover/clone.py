@@ -10,6 +10,7 @@ import re
 from rich.console import Console
 
 from host.domain.paths import CLONES
+from host.restored_copy.confinement import BESIDE
 from host.restored_copy.copy import Copy
 from ops.archive.plan import Plan
 from ops.errors import NOTHING_CHANGED, OperatorError
@@ -83,7 +84,7 @@ def make(site: Site, clone: Clone, plan: Plan, console: Console) -> str:
             console,
             between=(plan.replay_from, plan.replay_to),
             reserve=space.LEAST_BYTES,
-            properties=copies.BESIDE,
+            properties=BESIDE,
         )
     except KeyboardInterrupt:
         console.print(f"interrupted: the clone is removed. {RUNNING_UNTOUCHED}")

@@ -1,7 +1,6 @@
 """The cluster on its own machine: stopped and proven so, its files moved, started."""
 
 import time
-from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from host.domain.paths import RECOVERY_MARKER
@@ -95,12 +94,11 @@ def users(run: Run, data: str) -> list[str]:
     return remote_python.call(run.site.postgres, "ops.onmachine.stopped", [data])["users"]
 
 
-def place(
-    run: Run, action: str, elsewhere: str, tablespaces: str, also: Sequence[str] = ()
-) -> None:
+def place(run: Run, action: str, elsewhere: str, tablespaces: str, successor: str = "") -> None:
     """An action of host/restored_copy/place.py on the data directory, and the cluster whose data is
-    at `elsewhere` and whose tablespaces are at `tablespaces`. Raises OperatorError."""
-    words = [action, cluster(run).data, elsewhere, tablespaces, list(also)]
+    at `elsewhere` and whose tablespaces are at `tablespaces`; `successor` is the data directory of
+    the one that comes into its place. Raises OperatorError."""
+    words = [action, cluster(run).data, elsewhere, tablespaces, successor]
     found = remote_python.call(
         run.site.postgres, "host.restored_copy.place", words, timeout_s=PLACE_TIMEOUT_S
     )
@@ -120,10 +118,10 @@ def discard(run: Run) -> None:
 
 def require_kept(run: Run) -> None:
     """Raises OperatorError where the old data was discarded: nothing can be put back."""
-    names = cluster(run)
-    discards = run.journal.options.get("discard_old_data")
-    there = run.site.postgres.run(["test", "-e", f"{names.data}/PG_VERSION"], accept=(0, 1)).ok
-    if discards and not there:
+    if not run.journal.options.get("discard_old_data"):
+        return
+    there = ["test", "-e", f"{cluster(run).data}/PG_VERSION"]
+    if not run.site.postgres.run(there, accept=(0, 1)).ok:
         raise OperatorError(
             "The old data directory was discarded, as asked; there is nothing to go back to.",
             "The restored data was not touched by this step.",

@@ -23,8 +23,7 @@ from ops.runbook.progress import watched
 
 # It may have much to write when it is stopped.
 REHEARSAL_TIMEOUT_S = 3600
-# Properties of the unit of a copy that the running server comes before.
-BESIDE = {"CPUWeight": "1", "IOWeight": "1"}
+NOT_OPENED = "The restored data was not opened to clients."
 
 
 def create_folder(machine: Machine, copy: Copy) -> None:
@@ -130,9 +129,7 @@ def replay(
     arguments = (copy.document(), wal.document(), dict(properties or {}), reserve)
     found = _work(machine, copy, "replay", arguments, console, max(end - begin, 0), done)
     if "failed" in found:
-        raise OperatorError(
-            found["failed"], "The restored data was not opened to clients.", "python -m ops window"
-        )
+        raise OperatorError(found["failed"], NOT_OPENED, "python -m ops window")
     return found
 
 
@@ -164,7 +161,7 @@ def rehearse(
     if "failed" in found:
         raise OperatorError(
             found["failed"],
-            "The restored data was not opened to clients.",
+            NOT_OPENED,
             f"mend that in {names.config} (on its machine), then the same again",
         )
     return found["remark"]

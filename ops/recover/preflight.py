@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from host.domain.paths import CLONES
+from host.restored_copy.check import OPEN_DATABASES
 from host.restored_copy.copy import Copy
 from host.restored_copy.files import AUTO_CONF
 from ops.archive import catalogue, plan
@@ -73,9 +74,9 @@ def check(
             next_command="python -m ops rebuild postgres   (if that machine is new and empty)",
         )
     found = Preflight(plan=chosen, server=server)
-    if server.accepting and discard_old_data is not None:
-        require_startable(site)
     if server.accepting:
+        if discard_old_data is not None:
+            require_startable(site)
         found.clients = _clients(site)
         found.unlogged = _unlogged(site)
     found.free_bytes = space.free_bytes(site.postgres)
@@ -222,11 +223,10 @@ SELECT format('%s.%s.%s', current_database(), n.nspname, c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'm') ORDER BY 1
 """
-_OPEN = "SELECT json_agg(datname) FROM pg_database WHERE datallowconn AND datconnlimit <> -2"
 
 
 def _unlogged(site: Site) -> list[str]:
-    names = json.loads(postgres.query(site.postgres, _OPEN))
+    names = json.loads(postgres.query(site.postgres, OPEN_DATABASES))
     said = (postgres.query(site.postgres, _UNLOGGED, database=name) for name in names)
     return [line for answer in said for line in answer.splitlines()]
 

@@ -1,6 +1,7 @@
 """Recovery in place: the order of its steps, begun, resumed or aborted under the lock."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -54,19 +55,13 @@ def begin(site: Site, new: Journal, console: Console) -> Run:
 
 def resume(site: Site, kind: str, console: Console) -> Run:
     """Go on with the run that was interrupted."""
-    found = _interrupted(site, kind, console)
-    with lock.held(site.barman, f"{found.journal.describe()} (resumed)") as held:
-        # Once more: it may have been ended by somebody else meanwhile.
-        run = _interrupted(site, kind, console)
-        run.require_lock = held.require
+    with _taken_over(site, kind, console, "resumed") as run:
         return _through(run)
 
 
 def abort(site: Site, kind: str, console: Console) -> None:
     """Take back the run that was interrupted."""
-    found = _interrupted(site, kind, console)
-    with lock.held(site.barman, f"{found.journal.describe()} (aborting)"):
-        run = _interrupted(site, kind, console)
+    with _taken_over(site, kind, console, "aborting") as run:
         steps.backward(run, procedure(kind, run.journal.options))
 
 
@@ -76,6 +71,17 @@ def _through(run: Run) -> Run:
     journal.close(run.site.barman, run.journal)
     steps.summary(run, todo)
     return run
+
+
+@contextmanager
+def _taken_over(site: Site, kind: str, console: Console, how: str) -> Iterator[Run]:
+    """The run that was interrupted, under the lock; `how` says what becomes of it."""
+    found = _interrupted(site, kind, console)
+    with lock.held(site.barman, f"{found.journal.describe()} ({how})") as held:
+        # Once more: it may have been ended by somebody else meanwhile.
+        run = _interrupted(site, kind, console)
+        run.require_lock = held.require
+        yield run
 
 
 def _interrupted(site: Site, kind: str, console: Console) -> Run:

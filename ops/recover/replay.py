@@ -5,14 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from host.domain.wal import parse_lsn, show_lsn
+from host.restored_copy.confinement import BESIDE
 from ops.archive.catalogue import Commit
 from ops.archive.targets import Kind
 from ops.errors import OperatorError
-from ops.recover import copies, space
+from ops.recover import copies
 from ops.recover.restore import (
     copy_of,
     effective,
     last_commit,
+    reserve,
     serving,
     target_settings,
     the_plan,
@@ -34,8 +36,8 @@ def replay(run: Run) -> str:
         copies.store(run.site.outputs, plan.segment_size),
         run.console,
         between=(plan.replay_from, plan.replay_to),
-        reserve=space.LEAST_BYTES if serving(run) else 0,
-        properties=copies.BESIDE if serving(run) else {},
+        reserve=reserve(run),
+        properties=BESIDE if serving(run) else {},
     )
     if last is not None and target.kind is Kind.LATEST:
         require_reached(last, found["reached"])
@@ -60,7 +62,7 @@ def require_reached(promised: Commit, reached: str | None) -> None:
         raise OperatorError(
             f"Replay ended at {reached}, before the last commit in Barman's WAL, which is at "
             f"{show_lsn(promised.lsn)} ({moment(promised.time)}): the WAL between them is damaged.",
-            "The restored data was not opened to clients.",
+            copies.NOT_OPENED,
             next_command=f"python -m ops recover --target-lsn {reached}   (to have what is before "
             "the damage)",
         )

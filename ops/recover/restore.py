@@ -35,6 +35,11 @@ def serving(run: Run) -> bool:
     return bool(run.journal.options.get("while_serving"))
 
 
+def reserve(run: Run) -> int:
+    """Bytes of the disk that the copy leaves to a server that goes on."""
+    return space.LEAST_BYTES if serving(run) else 0
+
+
 def quarter_of_memory(machine: Machine) -> str:
     """For shared_buffers of a copy beside which no server runs: as much as the server itself has
     (settings/parameters.py)."""
@@ -57,9 +62,8 @@ def restore(run: Run) -> str:
         if not serving(run):
             run.remember(shared_buffers=quarter_of_memory(machine))
     began = datetime.now(UTC)
-    reserve = space.LEAST_BYTES if serving(run) else 0
     copies.restore(
-        run.site, copy, plan, run.console, unit=UNIT, log=log, adopt=adopt, reserve=reserve
+        run.site, copy, plan, run.console, unit=UNIT, log=log, adopt=adopt, reserve=reserve(run)
     )
     copies.prepare(machine, copy, {}, fresh=True)
     seconds = (datetime.now(UTC) - began).total_seconds()

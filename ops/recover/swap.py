@@ -32,10 +32,8 @@ def swap(run: Run) -> str:
     prove_stopped(run, copy.data)
     prove_stopped(run, data)
     if not run.journal.facts.get("in_place"):
-        links = machine.run(["find", f"{copy.data}/pg_tblspc", "-type", "l", "-printf", "%l\\0"])
-        locations = [each for each in links.stdout.split("\0") if each]
         aside = _aside(run)
-        place(run, "set-aside", aside, tablespaces_of(aside), locations)
+        place(run, "set-aside", aside, tablespaces_of(aside), copy.data)
         kept = machine.run(["test", "-e", f"{aside}/PG_VERSION"], accept=(0, 1)).ok
         run.remember(aside=aside if kept else None, in_place=True)
     place(run, "put-in-place", copy.data, copy.tablespaces)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.site import Site
-from tests.support.untidy import MORE_SETTINGS, ODD, SETTINGS, run, untidier
+from tests.support.untidy import MORE_SETTINGS, ODD, SETTINGS, in_odd, untidier
 
 pytestmark = pytest.mark.recovery
 
@@ -13,9 +13,7 @@ LATER = "/data/later"
 
 def rows(site: Site) -> str:
     """What is in the table in a tablespace, whatever its database says of time-outs."""
-    return run(
-        site.stack, "SET role = none; SET statement_timeout = 0; SELECT count(*) FROM there", ODD
-    )
+    return in_odd(site.stack, "SELECT count(*) FROM there")
 
 
 def test_an_untidy_server_is_recovered_cloned_and_undone(site: Site) -> None:

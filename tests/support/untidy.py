@@ -30,10 +30,14 @@ ALTER DATABASE "shop=eu ☃" SET role = 'pg_monitor';
 UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half_dropped';
 CREATE TABLESPACE "fast disk" LOCATION '/data/fast disk';
 """
-IN_IT = """
+# What is set for that database would be in the way of whoever works in it.
+AT_WILL = """
 SET statement_timeout = 0;
 SET default_transaction_read_only = off;
 SET role = none;
+SET event_triggers = off;
+"""
+IN_IT = """
 DO $$ BEGIN
   FOR i IN 1..100 LOOP EXECUTE format('CREATE TABLE "T %s" (id int)', i); END LOOP;
 END $$;
@@ -61,24 +65,13 @@ MORE = """
 ALTER DATABASE postgres SET statement_timeout = '1s';
 SELECT pg_create_physical_replication_slot('somebody_elses', true);
 """
-MORE_IN_IT = """
-SET statement_timeout = 0;
-SET default_transaction_read_only = off;
-SET role = none;
-SET event_triggers = off;
+FROM_101_TO_2000 = """
 DO $$ BEGIN
-  FOR i IN 101..2000 LOOP EXECUTE format('CREATE TABLE "T %s" (id int)', i); END LOOP;
+  FOR i IN 101..2000 LOOP EXECUTE format('%s', i); END LOOP;
 END $$;
 """
-LESS_IN_IT = """
-SET statement_timeout = 0;
-SET default_transaction_read_only = off;
-SET role = none;
-SET event_triggers = off;
-DO $$ BEGIN
-  FOR i IN 101..2000 LOOP EXECUTE format('DROP TABLE "T %s"', i); END LOOP;
-END $$;
-"""
+MORE_IN_IT = FROM_101_TO_2000 % 'CREATE TABLE "T %s" (id int)'
+LESS_IN_IT = FROM_101_TO_2000 % 'DROP TABLE "T %s"'
 LESS = """
 ALTER DATABASE postgres RESET statement_timeout;
 """
@@ -99,12 +92,17 @@ def run(stack: Stack, sql: str, database: str = "postgres") -> str:
     )
 
 
+def in_odd(stack: Stack, sql: str) -> str:
+    """The same in the database with the odd name, whatever is set for it."""
+    return run(stack, AT_WILL + sql, ODD)
+
+
 def make_untidy(stack: Stack) -> None:
     """From now on the server is as real ones are, and protected as before."""
     _set(stack, SETTINGS)
     stack.on(POSTGRES, f"install -d -o postgres -g postgres -m 0700 '{PLACE}'")
     run(stack, SERVER)
-    run(stack, IN_IT, ODD)
+    in_odd(stack, IN_IT)
     stack.until_content()
 
 
@@ -115,11 +113,11 @@ def untidier(site: Site) -> Iterator[None]:
     try:
         _set(stack, MORE_SETTINGS)
         run(stack, MORE)
-        run(stack, MORE_IN_IT, ODD)
+        in_odd(stack, MORE_IN_IT)
         stack.until_content()
         yield
     finally:
-        run(stack, LESS_IN_IT, ODD)
+        in_odd(stack, LESS_IN_IT)
         run(stack, LESS)
         run(stack, SLOT_GONE)
         run(stack, "".join(f"ALTER SYSTEM RESET {name};\n" for name in MORE_SETTINGS))

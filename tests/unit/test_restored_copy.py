@@ -214,7 +214,7 @@ class Beginning:
     def control(self) -> str:
         return self.controls.pop(0) if len(self.controls) > 1 else self.controls[0]
 
-    def start(self, locations: list[str], properties: dict[str, str]) -> None:
+    def start(self, control: str, locations: list[str], properties: dict[str, str]) -> None:
         self.starts.append(list(locations))
 
     def as_user(self, argv: list[str]) -> list[str]:
