@@ -1,5 +1,7 @@
 """The copy's PostgreSQL: its unit started, asked and stopped."""
 
+import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +16,7 @@ SESSION = (
     "-c default_transaction_read_only=off -c role=none"
 )
 PSQL = ("psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1")
+POLL_S = 0.05
 # A server's last words may reach the journal a moment after its end.
 JOURNAL_SETTLES_S = 0.3
 
@@ -50,20 +53,41 @@ class Server:
     def launch(
         self, locations: Iterable[str], options: Mapping[str, str], properties: Mapping[str, str]
     ) -> None:
-        """The same with another command line."""
+        """The same with another command line. Raises Failed."""
         copy = self.copy
         limits = {**properties, **confinement.properties(copy, locations, systemd_version())}
         self._started = time.time()
-        subprocess.run(
+        done = subprocess.run(
             [
-                *("systemd-run", "--quiet", "--collect", f"--unit={copy.unit}"),
+                *("systemd-run", "--quiet", "--collect", "--property=Type=exec"),
+                f"--unit={copy.unit}",
                 *(f"--uid={copy.user}", "--property=WorkingDirectory=/"),
                 *(f"--property={name}={value}" for name, value in limits.items()),
                 *(f"{copy.binaries}/postgres", "-D", copy.data),
                 *(f"--{name}={value}" for name, value in options.items()),
             ],
-            check=True,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
+        if done.returncode:
+            raise Failed(f"PostgreSQL could not be started: {done.stderr.strip()}")
+        self._until_it_can_be_stopped()
+
+    def _until_it_can_be_stopped(self) -> None:
+        """Wait until PostgreSQL handles SIGINT. The first process of a PID namespace gets no signal
+        that it has no handler for (pid_namespaces(7)): a stop before would take TimeoutStopSec."""
+        show = ["systemctl", "show", "--value", "--property=MainPID", self.copy.unit]
+        while True:
+            shown = subprocess.run(show, capture_output=True, text=True, check=True)
+            try:
+                status = Path("/proc", shown.stdout.strip(), "status").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                # It has ended; why, its log says.
+                return
+            if handles(status, signal.SIGINT):
+                return
+            time.sleep(POLL_S)
 
     def stop(self) -> None:
         """Stop it in order, if it runs."""
@@ -121,6 +145,12 @@ class Server:
             "PGDATABASE": database,
             "PGOPTIONS": SESSION,
         }
+
+
+def handles(status: str, number: signal.Signals) -> bool:
+    """Whether the process with this /proc/PID/status has a handler for the signal."""
+    mask = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return mask is not None and bool(int(mask[1], 16) >> (number - 1) & 1)
 
 
 def systemd_version() -> int:

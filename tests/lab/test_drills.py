@@ -207,3 +207,29 @@ def test_a_drill_in_a_power_cut_leaves_nothing_behind(stack: Stack) -> None:
     assert "rebooted" in broken_off(stack, before)["reason"]
     # Degraded, for the drill failed; unprotected no more.
     soon("protection", lambda: stack.ops("status", check=False).returncode == 1, 240)
+
+
+START_AND_STOP = """
+import sys, time
+sys.path.insert(0, "/usr/local/lib")
+from host.restored_copy.copy import Copy
+from host.restored_copy.server import Server
+copy = Copy(folder="/data/stopped", user="barman", version="17", unit="stopped-at-once")
+server = Server(copy)
+made = server.command([f"{copy.binaries}/initdb", "--no-sync", "-D", copy.data])
+assert made.returncode == 0, made.stderr
+for milliseconds in range(0, 40, 5):
+    server.launch([], {"unix_socket_directories": copy.folder}, {})
+    time.sleep(milliseconds / 1000)
+    server.stop()
+"""
+
+
+def test_a_copy_that_has_just_been_started_can_be_stopped(stack: Stack) -> None:
+    """What breaks a drill off may come at any moment of it."""
+    stack.on("barman-lab", "install -d -o barman -g barman /data/stopped")
+    try:
+        stack.on("barman-lab", f"timeout 60 python3 - <<'END'\n{START_AND_STOP}\nEND")
+    finally:
+        left = "systemctl kill --signal=KILL stopped-at-once; rm -r /data/stopped"
+        stack.on("barman-lab", left, check=False)

@@ -1,6 +1,7 @@
 """A restored copy: its names, its limits, its files, its WAL, its check and its place."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from host.restored_copy.check import Relation
 from host.restored_copy.copy import Copy, folder_of, location_of
 from host.restored_copy.feed import Feed, Store
 from host.restored_copy.place import Cluster, Occupied
-from host.restored_copy.server import Failed, Refused, Server
+from host.restored_copy.server import Failed, Refused, Server, handles
 
 ROOT = Path(__file__).resolve().parents[2]
 COPY = Copy("/data/clones/x", "postgres", "17", "runbook-x", port=5433)
@@ -527,3 +528,10 @@ def test_a_server_that_starts_with_nothing_is_not_put_in_place(
     monkeypatch.setattr(Server, "control", lambda server: CONTROL)
     with pytest.raises(Failed, match="no memory"):
         rehearse.rehearse(copy, "/etc/x.conf", "a\n")
+
+
+def test_a_handler_is_seen_in_proc() -> None:
+    """By the process itself: Python handles SIGINT, and nobody SIGUSR2 here."""
+    status = Path("/proc/self/status").read_text()
+    assert handles(status, signal.SIGINT)
+    assert not handles(status, signal.SIGUSR2)
