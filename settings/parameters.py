@@ -39,9 +39,10 @@ OWNED = frozenset(
         "ssl_min_protocol_version",
         "synchronous_standby_names",
         "unix_socket_directories",
-        "wal_level",
     }
 )
+# Of what backups depend on, the values that they can do with.
+CHOICES: dict[str, tuple[Parameter, ...]] = {"wal_level": ("replica", "logical")}
 
 
 def check_overrides(overrides: Mapping[str, Parameter]) -> None:
@@ -50,6 +51,11 @@ def check_overrides(overrides: Mapping[str, Parameter]) -> None:
         if name.lower() in OWNED:
             raise ValueError(
                 f"postgresParameters.{name}: backups depend on it, so the program sets it itself"
+            )
+        if name in CHOICES and value not in CHOICES[name]:
+            raise ValueError(
+                f"postgresParameters.{name}: backups depend on it; one of "
+                f"{', '.join(map(str, CHOICES[name]))}"
             )
         if not name.replace("_", "").replace(".", "").isalnum() or name != name.lower():
             raise ValueError(f"postgresParameters.{name}: not the name of a parameter")

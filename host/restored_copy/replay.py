@@ -1,7 +1,6 @@
 """WAL replayed into a copy until it is a server of its own, and how far that was."""
 
 import json
-import os
 import re
 import subprocess
 import time
@@ -17,6 +16,7 @@ from host.restored_copy import progress
 from host.restored_copy.copy import Copy
 from host.restored_copy.feed import FeedProcess, Store
 from host.restored_copy.files import locations
+from host.restored_copy.reserve import require_reserve
 from host.restored_copy.server import Failed, Refused, Server
 
 POLL_S = 0.25
@@ -40,14 +40,8 @@ def main(
     """Replay, while more than `reserve` bytes are free, and print what came of it as JSON: what
     `replay` returns, or {failed: why}."""
     copy = Copy(**document)
-
-    def watch() -> None:
-        disk = os.statvfs(copy.folder)
-        if disk.f_bavail * disk.f_frsize < reserve:
-            raise Failed("free space at /data fell below what the running server must have")
-
     try:
-        found = replay(copy, Store(**store), properties, watch)
+        found = replay(copy, Store(**store), properties, lambda: require_reserve(copy, reserve))
     except Failed as failed:
         found = {"failed": str(failed)}
     print(json.dumps(found))

@@ -36,11 +36,26 @@ def call_as_unit(
     """The same as a systemd unit, which outlives the connection: one that is under way, or has
     ended well, is adopted. `folder` is for its files, in /run: a reboot ends it. `tick` is called
     with the seconds so far. Raises OperatorError."""
-    sent, loader, log = (f"{folder}/{name}" for name in ("sent.json", "loader.py", f"{unit}.log"))
+    argv, files = _send(machine, unit, folder, module, arguments)
+    said = longrun.run(machine, unit, argv, files[-1], user="root", adopt=True, tick=tick)
+    machine.run(["rm", "-f", *files, f"{files[-1]}.status"])
+    return json.loads(said.splitlines()[-1])
+
+
+def start_as_unit(
+    machine: Machine, unit: str, folder: str, module: str, arguments: Sequence[Any]
+) -> None:
+    """The same, and nobody waits for it."""
+    argv, files = _send(machine, unit, folder, module, arguments)
+    longrun.start(machine, unit, argv, files[-1], user="root")
+
+
+def _send(
+    machine: Machine, unit: str, folder: str, module: str, arguments: Sequence[Any]
+) -> tuple[list[str], list[str]]:
+    """The command that runs the module, and its files there, of which the last one is its log."""
+    sent, loader, log = (f"{folder}/{unit}.{suffix}" for suffix in ("json", "py", "log"))
     machine.run(["mkdir", "-p", folder])
     shell.write_file(machine, loader, LOADER)
     shell.write_file(machine, sent, bundle(module, *arguments))
-    argv = shell.argv("with-input", sent, "/usr/bin/python3", "-I", loader)
-    said = longrun.run(machine, unit, argv, log, user="root", adopt=True, tick=tick)
-    machine.run(["rm", "-f", sent, loader, log, f"{log}.status"])
-    return json.loads(said.splitlines()[-1])
+    return shell.argv("with-input", sent, "/usr/bin/python3", "-I", loader), [sent, loader, log]

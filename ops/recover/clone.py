@@ -86,6 +86,7 @@ def make(site: Site, clone: Clone, plan: Plan, console: Console) -> str:
             reserve=space.LEAST_BYTES,
             properties=BESIDE,
         )
+        copies.watch_reserve(site.postgres, copy, space.LEAST_BYTES)
     except KeyboardInterrupt:
         console.print(f"interrupted: the clone is removed. {RUNNING_UNTOUCHED}")
         drop(site, clone)
@@ -98,7 +99,10 @@ def make(site: Site, clone: Clone, plan: Plan, console: Console) -> str:
             f"The clone was removed. {RUNNING_UNTOUCHED}",
             error.next_command if operator else None,
         ) from error
-    return f"the clone is open: on {site.outputs.postgres.name}, {clone.psql}"
+    return (
+        f"the clone is open: on {site.outputs.postgres.name}, {clone.psql}\n"
+        f"(it is stopped should less than {size(space.LEAST_BYTES)} be free at /data)"
+    )
 
 
 def require(site: Site, clone: Clone) -> None:

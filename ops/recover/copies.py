@@ -48,6 +48,7 @@ def remove(machine: Machine, copy: Copy) -> None:
 def stop(machine: Machine, copy: Copy) -> None:
     """Stop the copy, and what works on it first."""
     longrun.stop(machine, _worker(copy))
+    longrun.stop(machine, _reserve_watch(copy))
     machine.run(["systemctl", "stop", copy.unit], timeout_s=700, accept=None)
 
 
@@ -145,6 +146,17 @@ def check(
     return _work(machine, copy, "check", (copy.document(), everything), console, size, done)
 
 
+def watch_reserve(machine: Machine, copy: Copy, reserve: int) -> None:
+    """Have the copy, which is open, stopped once less than `reserve` bytes are free beside it."""
+    remote_python.start_as_unit(
+        machine,
+        _reserve_watch(copy),
+        str(progress.folder_of(copy)),
+        "host.restored_copy.reserve",
+        (copy.document(), reserve),
+    )
+
+
 def rehearse(
     machine: Machine, copy: Copy, names: Cluster, auto_conf: Sequence[str], *, new: bool = False
 ) -> str | None:
@@ -207,3 +219,7 @@ def _work(
 
 def _worker(copy: Copy) -> str:
     return f"{copy.unit}-worker"
+
+
+def _reserve_watch(copy: Copy) -> str:
+    return f"{copy.unit}-reserve"

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -136,22 +137,60 @@ def test_a_drill_on_a_corrupted_backup_fails_loudly(stack: Stack, unverified: No
     assert status.returncode == 1
 
 
-def test_what_fails_a_recovery_fails_a_drill(stack: Stack) -> None:
-    """Both bring a copy back, by the same stages; this is the one in which tables are read."""
+@contextmanager
+def unreadable_file(stack: Stack) -> Iterator[None]:
+    """A file of the newest backup that Barman cannot read: it is not restored."""
+    file = f"/data/barman/pg/base/{next(iter(stack.backups()))}/data/PG_VERSION"
+    stack.on("barman-lab", f"chown root {file} && chmod 0 {file}")
+    try:
+        yield
+    finally:
+        stack.on("barman-lab", f"chown barman {file} && chmod 0600 {file}")
+
+
+@contextmanager
+def damaged_wal(stack: Stack) -> Iterator[None]:
+    """WAL that every replay of the newest backup needs."""
+    newest = next(iter(stack.backups()))
+    shown = json.loads(stack.barman("-f", "json", "show-backup", "pg", newest))["pg"]
+    segment = shown["base_backup_information"]["end_wal"]
+    with stack.damaged(f"/data/barman/pg/wals/{segment[:16]}/{segment}"):
+        yield
+
+
+@contextmanager
+def damaged_index(stack: Stack) -> Iterator[None]:
+    """In the newest backup, too."""
     stack.sql(CHANGED_COLLATION, "app")
     try:
         stack.new_backup()
-        drill, recovery = (
-            stack.ops("drill", "--now", check=False),
-            stack.ops("recover", "--yes", check=False),
-        )
+        yield
     finally:
         stack.sql(ALL_OF_IT, "app")
-    for done in (drill, recovery):
-        assert done.returncode == 2
-        assert "fickle_i" in done.stdout + done.stderr
     # What comes after starts from data that is whole again.
     stack.new_backup()
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        pytest.param(unreadable_file, "Permission denied", id="restore"),
+        pytest.param(damaged_wal, "and cannot read it", id="replay"),
+        pytest.param(damaged_index, "fickle_i", id="check"),
+    ],
+)
+def test_what_fails_a_recovery_fails_a_drill(
+    stack: Stack,
+    unverified: None,
+    broken: Callable[[Stack], AbstractContextManager[None]],
+    reason: str,
+) -> None:
+    """Both bring a copy back, by the same stages."""
+    with broken(stack):
+        for words in (["drill", "--now"], ["recover", "--yes"]):
+            done = stack.ops(*words, check=False)
+            assert done.returncode == 2, done.stdout
+            assert reason in " ".join((done.stdout + done.stderr).split())
 
 
 def test_a_drill_with_too_little_space_declines(stack: Stack) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.ledger import moment
 from tests.support.site import UNIT, Site
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.recovery
 
@@ -106,6 +107,14 @@ def test_a_clone_can_harm_nothing(site: Site) -> None:
             # The running server's superuser can.
             assert said not in site.sql(escape)
         assert site.on_postgres("find /data/postgresql /var/lib/postgresql -name by-a-clone") == ""
+        # Nor does it fill the disk.
+        running = "systemctl is-active runbook-clone-clone"
+        assert site.on_postgres(running) == "active"
+        with site.filled("postgres-lab", 500 * 2**20):
+            eventually(
+                "the clone to be stopped",
+                lambda: site.stack.on("postgres-lab", running, check=False) == "inactive",
+            )
     finally:
         site.stack.ops("clone", "--drop")
     assert site.on_postgres("ls /data/clones /run/restored-copies") == (

@@ -110,12 +110,7 @@ def test_damaged_wal_is_not_the_end_of_the_wal(site: Site, unverified: None) -> 
         ledger.wait_for_more(20, 60)
         site.stack.archived_segment()
     name = path.rsplit("/", 1)[1]
-    flip = (
-        f"f = open('{path}', 'r+b'); f.seek(2000); old = f.read(64); f.seek(2000); "
-        "f.write(bytes(byte ^ 255 for byte in old))"
-    )
-    site.on_barman(f'python3 -c "{flip}"')
-    try:
+    with site.stack.damaged(path):
         for words in (["clone", "--target-time", moment(behind)], ["recover", "--yes"]):
             done = site.stack.ops(*words, check=False)
             assert done.returncode == 2, done.stdout
@@ -123,8 +118,6 @@ def test_damaged_wal_is_not_the_end_of_the_wal(site: Site, unverified: None) -> 
         assert "put back as it was" in said_by(done)
         assert site.on_postgres("ls /data/clones") == ""
         assert site.ids() == ledger.ids
-    finally:
-        site.on_barman(f'python3 -c "{flip}"')
     site.stack.until_content()
     # The same with the file whole again.
     site.stack.ops("clone", "--target-time", moment(behind))

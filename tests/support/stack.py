@@ -198,6 +198,17 @@ class Stack:
         )
         return path
 
+    @contextmanager
+    def damaged(self, path: str) -> Iterator[None]:
+        """A file on Barman's disk in which bytes are not what they were."""
+        flip = f"f = open({path!r}, 'r+b'); f.seek(2000); old = f.read(64); f.seek(2000); "
+        flip += "f.write(bytes(byte ^ 255 for byte in old))"
+        self.on("barman-lab", f'python3 -c "{flip}"')
+        try:
+            yield
+        finally:
+            self.on("barman-lab", f'python3 -c "{flip}"')
+
     def status(self) -> dict[str, Any]:
         """What `ops status` says, whatever it thinks of it."""
         return json.loads(self.ops("status", "--json", check=False).stdout)

@@ -97,6 +97,7 @@ def test_the_stacks_of_this_repository_are_valid(stack: str) -> None:
         ({"postgresDiskGb": "1100"}, []),
         ({"postgresDiskGb": 11.5}, ["postgresDiskGb = 11.5"]),
         ({"postgresParameters": {"wal_level": "minimal"}}, ["wal_level", "backups depend on it"]),
+        ({"postgresParameters": {"wal_level": "logical"}}, []),
         ({"postgresParameters": {"a b": 1}}, ["not the name of a parameter"]),
         ({"postgresParameters": {"work_mem": "1MB\nfsync=off"}}, ["work_mem"]),
         ({"durability": "synchronous"}, ["durability", "synchronous", "sync-with-fallback"]),
