@@ -50,6 +50,8 @@ class Drill:
             "rpo_s": None,
             "restored_bytes": None,
             "checks": [],
+            "libraries": [],
+            "locales": [],
         }
 
     def hold(self) -> dict[str, Any]:
@@ -145,6 +147,7 @@ class Drill:
 
     def _amcheck(self) -> str:
         found = check.check(self.server, limit=None, compare_heap=False, watch=self._watch)
+        self.record |= {"libraries": found.libraries, "locales": found.locales}
         if found.damaged:
             raise Failed(found.words.strip()[-600:])
         if found.unchecked:

@@ -49,6 +49,18 @@ SELECT json_build_object(
   'checksums', current_setting('data_checksums'),
   'system_id', (SELECT system_identifier::text FROM pg_control_system()))
 """  # noqa: S608 - a constant
+# What the users' functions and collations ask of the machine; collations of ICU ask nothing.
+_LIBRARIES = """
+SELECT coalesce(json_agg(DISTINCT probin), '[]') FROM pg_proc
+WHERE probin IS NOT NULL AND oid >= 16384
+"""
+_LOCALES = """
+SELECT json_agg(DISTINCT locale) FROM (
+  SELECT unnest(ARRAY[datcollate, datctype]) FROM pg_database WHERE datname = current_database()
+  UNION ALL SELECT unnest(ARRAY[collcollate, collctype]) FROM pg_collation
+  WHERE collprovider = 'c' AND oid >= 16384) used(locale)
+"""
+_NEEDS = f"SELECT json_build_object('libraries', ({_LIBRARIES}), 'locales', ({_LOCALES}))"
 _PROGRESS = re.compile(r"(\d+)/(\d+) relations \(\s*\d+%\),\s+(\d+)/(\d+) pages.*")
 _NAMED = re.compile(r'^(?:heap table|btree index|sequence|\w[\w ]*) "(.+?)"[,:]', re.MULTILINE)
 PAGE_BYTES = 8192
@@ -83,7 +95,8 @@ class Relation:
 class Finding:
     """What was read and what was left out (number of relations, bytes), the largest of those, what
     is damaged (database.schema.name), pg_amcheck's words about it, and why a database could not be
-    checked, which says nothing about it. The rest is about the cluster."""
+    checked, which says nothing about it. The rest is about the cluster; `libraries` (pg_proc's
+    probin) and `locales` are what its databases need besides PostgreSQL."""
 
     read: tuple[int, int]
     left_out: tuple[int, int]
@@ -96,6 +109,8 @@ class Finding:
     prepared: list[str] = field(default_factory=list)
     checksums: str = ""
     system_id: str = ""
+    libraries: list[str] = field(default_factory=list)
+    locales: list[str] = field(default_factory=list)
 
 
 def main(document: dict[str, Any], everything: bool) -> None:
@@ -121,9 +136,12 @@ def check(
     found: list[Relation] = []
     checked: list[str] = []
     unchecked: dict[str, str] = {}
+    needs: dict[str, set[str]] = {"libraries": set(), "locales": set()}
     try:
         for name in facts["databases"]:
             try:
+                for kind, names in json.loads(server.query(_NEEDS, name)).items():
+                    needs[kind].update(names)
                 answer = server.query(_SET_UP + _RELATIONS, name)
             except Refused as refused:
                 unchecked[name] = str(refused).splitlines()[0]
@@ -154,6 +172,8 @@ def check(
         prepared=facts["prepared"],
         checksums=facts["checksums"],
         system_id=facts["system_id"],
+        libraries=sorted(needs["libraries"]),
+        locales=sorted(needs["locales"]),
     )
 
 

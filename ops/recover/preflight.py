@@ -19,6 +19,7 @@ from ops.reach.ssh import Site
 from ops.recover import copies, soundness, space
 from ops.recover.cluster import Cluster
 from ops.runbook import journal
+from ops.watch import drills
 
 LOCATE_TIMEOUT_S = 3600
 # In capitals: no clone has such a name.
@@ -79,6 +80,8 @@ def check(
             require_startable(site)
         found.clients = _clients(site)
         found.unlogged = _unlogged(site)
+    if other_cluster or not server.accepting:
+        found.warnings += _missing(site)
     found.free_bytes = space.free_bytes(site.postgres)
     found.old_bytes = space.used_bytes(site.postgres, outputs.postgres.data_directory)
     space.require(
@@ -229,6 +232,24 @@ def _unlogged(site: Site) -> list[str]:
     names = json.loads(postgres.query(site.postgres, OPEN_DATABASES))
     said = (postgres.query(site.postgres, _UNLOGGED, database=name) for name in names)
     return [line for answer in said for line in answer.splitlines()]
+
+
+def _missing(site: Site) -> list[str]:
+    """What the databases need and this machine has not, as far as the last drill has seen."""
+    seen = [each for each in drills.recorded(site.barman) if each.libraries or each.locales]
+    if not seen:
+        return []
+    folder = f"/usr/lib/postgresql/{Cluster(site.outputs).version}/lib"
+    missing = remote_python.call(
+        site.postgres,
+        "ops.onmachine.requirements",
+        [folder, seen[-1].libraries, seen[-1].locales],
+    )
+    return [
+        f"{site.outputs.postgres.name} has no {each}, which the database needs; what needs it will "
+        "not work, and cannot be checked. Install it first"
+        for each in missing
+    ]
 
 
 def _connections(site: Site) -> None:

@@ -54,6 +54,10 @@ class Drill(BaseModel):
     marker's own step, when nothing is missing."""
     restored_bytes: int | None
     checks: list[DrillCheck] = []
+    libraries: list[str] = []
+    """Shared libraries with functions of the users' extensions, as pg_proc has them."""
+    locales: list[str] = []
+    """Locales of the databases and of the users' collations."""
 
 
 class DrillList(BaseModel):

@@ -99,6 +99,7 @@ def test_a_drill_passes_beside_the_running_server(stack: Stack) -> None:
     assert [check["name"] for check in drill["checks"]] == ["marker", "pg_amcheck", "query in app"]
     assert all(check["ok"] for check in drill["checks"])
     assert drill["restored_bytes"] > 20 * 2**20
+    assert "$libdir/pg_trgm" in drill["libraries"]
     assert drill["rto_s"] > 0
     assert drill["rpo_s"] is not None
     assert left(stack) == ""

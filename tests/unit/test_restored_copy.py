@@ -327,6 +327,8 @@ def test_what_was_made_for_the_check_goes_again_whatever_could_be_checked(
     cleaned: list[str] = []
     facts = {"databases": ["broken", "app"], "invalid": [], "prepared": []}
     facts |= {"checksums": "on", "system_id": "7"}
+    needs = {"libraries": ["$libdir/pg_trgm"], "locales": ["C.UTF-8"]}
+    answers = {check._FACTS: json.dumps(facts), check._NEEDS: json.dumps(needs)}
 
     class Answers:
         def query(self, sql: str, database: str = "postgres") -> str:
@@ -334,7 +336,7 @@ def test_what_was_made_for_the_check_goes_again_whatever_could_be_checked(
                 raise Refused("ERROR: no amcheck here\nHINT: none")
             if "DROP SCHEMA" in sql:
                 cleaned.append(database)
-            return json.dumps(facts) if sql == check._FACTS else "[]"
+            return answers.get(sql, "[]")
 
     monkeypatch.setattr(check, "_read", lambda *_: ("", "pg_amcheck: error: no such thing"))
     found = check.check(cast(Server, Answers()), limit=None, compare_heap=False, watch=lambda: None)
@@ -343,6 +345,7 @@ def test_what_was_made_for_the_check_goes_again_whatever_could_be_checked(
         "app": "pg_amcheck: error: no such thing",
     }
     assert cleaned == ["broken", "app"]
+    assert (found.libraries, found.locales) == (["$libdir/pg_trgm"], ["C.UTF-8"])
 
 
 def test_what_only_a_recovery_reads_is_left_behind() -> None:
