@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from host import render
 from host.desired import files
-from host.desired.files import Desired, Directory, File
-from host.desired.monitoring import Monitoring, OwnService, service
+from host.desired.files import Desired, Directory, File, Hardening, OwnService
+from host.desired.monitoring import Monitoring, service
 from host.desired.names import OPERATOR, SERVER, SLOT
 from host.domain import paths
 from host.domain.paths import BARMAN_HOME, MOUNT_POINT
@@ -63,11 +63,9 @@ class Configuration(Desired):
     mount_point: str
     packages: tuple[str, ...]
     server: str
-    hardening: tuple[File, ...]
+    hardening: Hardening
     directories: tuple[Directory, ...]
-    watch: File
-    units: tuple[File, ...]
-    verify_timer: File
+    services: tuple[OwnService, ...]
     files: tuple[File, ...]
 
 
@@ -102,9 +100,15 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             Directory(render.DRILL_SCRATCH, owner="barman", mode=0o700),
             Directory(paths.VERIFICATION_STATE, owner="barman"),
         ),
-        watch=files.unit("barman-receiver-watch.service", render.receiver_watch_unit(postgres)),
-        units=(drill_units["restore-drill-clean.service"], drill_units["restore-drill.timer"]),
-        verify_timer=files.unit("backup-verify.timer", render.backup_verify_timer()),
+        services=(
+            OwnService(files.unit("backup-verify.timer", render.backup_verify_timer())),
+            OwnService(drill_units["restore-drill-clean.service"]),
+            OwnService(drill_units["restore-drill.timer"]),
+            OwnService(
+                files.unit("barman-receiver-watch.service", render.receiver_watch_unit(postgres)),
+                (files.program(render.RECEIVER_WATCH, "barman-receiver-watch"),),
+            ),
+        ),
         files=(
             *files.ssh_files(
                 user="barman",
@@ -138,7 +142,6 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             files.program(render.GUARD, "barman-guarded"),
             files.program(render.REMOVE_BROKEN, "remove-broken-backups"),
             files.program(f"{render.BARMAN_PROGRAMS}/pg_receivewal", "pg_receivewal"),
-            files.program(render.RECEIVER_WATCH, "barman-receiver-watch"),
             *files.domain(),
             *files.library("backup_verify"),
             files.program(render.BACKUP_VERIFY, "backup-verify"),

@@ -37,6 +37,14 @@ class Desired:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class OwnService:
+    """A unit of our own, and what it reads when it starts."""
+
+    unit: File
+    files: tuple[File, ...] = ()
+
+
 def program(path: str, source: str) -> File:
     """A program of host/files, installed as `path`."""
     return File(path, render.program_file(source), mode=0o755)
@@ -101,13 +109,24 @@ def ssh_files(
     )
 
 
-def hardening(sshd_conf: str) -> tuple[File, ...]:
-    """Files that narrow what a machine does and lets others do; docs/security.md lists them."""
-    return (
+@dataclass(frozen=True)
+class Hardening:
+    """What narrows what a machine does and lets others do; docs/security.md lists it."""
+
+    sshd: File
+    kernel: File
+    needrestart: File
+
+
+def hardening(sshd_conf: str) -> Hardening:
+    """With `sshd_conf` for sshd."""
+    return Hardening(
         # Before 50-cloud-init.conf: of several values sshd takes the first.
-        File("/etc/ssh/sshd_config.d/10-hardening.conf", sshd_conf, mode=0o600),
-        File("/etc/sysctl.d/90-hardening.conf", render.program_file("sysctl-hardening.conf")),
-        File(
+        sshd=File("/etc/ssh/sshd_config.d/10-hardening.conf", sshd_conf, mode=0o600),
+        kernel=File(
+            "/etc/sysctl.d/90-hardening.conf", render.program_file("sysctl-hardening.conf")
+        ),
+        needrestart=File(
             "/etc/needrestart/conf.d/postgresql.conf",
             render.program_file("needrestart-postgresql.conf"),
         ),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from host.desired.files import Desired, Directory, File, drop_in
+from host.desired.files import Desired, Directory, File, OwnService, drop_in
 
 
 @dataclass(frozen=True)
@@ -13,14 +13,6 @@ class Service:
     drop_in: File
     files: tuple[File, ...]
     check: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class OwnService:
-    """A unit of our own, and what it runs."""
-
-    unit: File
-    files: tuple[File, ...]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from host import render
 from host.desired import files
-from host.desired.files import Desired, Directory, File
+from host.desired.files import Desired, Directory, File, Hardening, OwnService
 from host.desired.monitoring import Monitoring, service
 from host.desired.names import BARMAN_ROLE, OPERATOR, STREAMING_ROLE
 from host.domain.paths import MOUNT_POINT
@@ -99,7 +99,7 @@ class Configuration(Desired):
     data_directory: str
     initdb_options: tuple[str, ...]
     units: tuple[File, ...]
-    hardening: tuple[File, ...]
+    hardening: Hardening
     directories: tuple[Directory, ...]
     library: tuple[File, ...]
     ssh_gate: File
@@ -107,10 +107,8 @@ class Configuration(Desired):
     server_file: str
     files: tuple[File, ...]
     roles: tuple[Role, ...]
-    heartbeat_files: tuple[File, ...]
-    heartbeat: File
-    guard_files: tuple[File, ...]
-    guard: File
+    heartbeat: OwnService
+    guard: OwnService
     grants: tuple[Grant, ...]
     databases: tuple[Database, ...]
 
@@ -173,19 +171,23 @@ def configuration(facts: PostgresFacts, credentials: PostgresCredentials) -> Con
             ),
         ),
         roles=_roles(facts, credentials.passwords),
-        heartbeat_files=(File(render.HEARTBEAT_SQL, render.program_file("heartbeat.sql")),),
-        heartbeat=files.unit("heartbeat.service", render.heartbeat_unit(version)),
-        guard_files=(
-            *files.library("durability_guard"),
-            files.program("/usr/local/sbin/durability-guard", "durability-guard"),
-            File(
-                "/etc/durability-guard.json",
-                render.durability_guard_json(
-                    facts.durability, facts.fallback_after_s, config, files.domain_digest()
+        heartbeat=OwnService(
+            files.unit("heartbeat.service", render.heartbeat_unit(version)),
+            (File(render.HEARTBEAT_SQL, render.program_file("heartbeat.sql")),),
+        ),
+        guard=OwnService(
+            files.unit("durability-guard.service", render.durability_guard_unit(config)),
+            (
+                *files.library("durability_guard"),
+                files.program("/usr/local/sbin/durability-guard", "durability-guard"),
+                File(
+                    "/etc/durability-guard.json",
+                    render.durability_guard_json(
+                        facts.durability, facts.fallback_after_s, config, files.domain_digest()
+                    ),
                 ),
             ),
         ),
-        guard=files.unit("durability-guard.service", render.durability_guard_unit(config)),
         grants=_grants(),
         databases=facts.databases,
     )

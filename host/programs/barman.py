@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from host.domain.paths import CURRENT_RUNBOOK
+from host.programs.change import harden, serve_own
 from host.programs.converge import ConvergeError, Host, conclude
 
 
@@ -23,16 +24,16 @@ def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
             "a runbook is at work on this machine, or was interrupted; nothing was changed. See: "
             "python -m ops status, then run pulumi up again"
         )
-    host.harden(desired["hardening"])
+    harden(host, desired["hardening"])
     host.packages(desired["packages"])
     for directory in desired["directories"]:
         host.directory(directory["path"], directory["owner"], directory["mode"])
-    changed = host.files(desired["files"])
-    if any(path.startswith("/etc/systemd/") for path in changed):
-        host.run("systemctl", "daemon-reload")
-    host.service(desired["verify_timer"], restart=False)
-    for unit in desired["units"]:
-        host.service(unit, restart=False)
-    host.service(desired["watch"], restart=any("receiver-watch" in path for path in changed))
+    # Read whenever Barman or one of these programs starts, and by systemd when it is told to.
+    host.files(desired["files"])
+    for item in desired["files"]:
+        if item["path"].startswith("/etc/systemd/"):
+            host.read_unit(item["path"].rpartition("/")[2])
+    for service in desired["services"]:
+        serve_own(host, service)
     host.run("barman", "show-servers", desired["server"], user="barman")
     return {"version": host.run("barman", "--version").stdout.split()[0]}

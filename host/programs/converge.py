@@ -15,6 +15,8 @@ from typing import Any
 
 COMMAND_TIMEOUT_S = 600
 LOCK = "/run/converge.lock"
+# A file that somebody else has written comes back byte for byte.
+ODD_BYTES = "surrogateescape"
 
 
 class ConvergeError(Exception):
@@ -43,17 +45,11 @@ class Host:
     def file(self, path: str, content: str, owner: str = "root", mode: int = 0o644) -> bool:
         """A file with exactly this content; replaced in one step. True if the content changed."""
         target = Path(path)
-        data = content.encode()
+        data = content.encode(errors=ODD_BYTES)
         same = target.is_file() and target.read_bytes() == data
         if not same:
             target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            self._access(Path(name), owner, mode, quiet=True)
-            Path(name).replace(target)
+            _replace(target, data, lambda new: self._access(new, owner, mode, quiet=True))
             self.note(f"wrote {path}")
         self._access(target, owner, mode)
         return not same
@@ -66,41 +62,56 @@ class Host:
             if self.file(item["path"], item["content"], item["owner"], item["mode"])
         ]
 
-    def restore(self, item: Mapping[str, Any], content: str | None) -> None:
-        """A file back to what it was before `files` wrote it; None: it was not there."""
-        if content is None:
-            Path(item["path"]).unlink(missing_ok=True)
+    def read(self, path: str) -> str | None:
+        """What a file holds; None where there is none."""
+        target = Path(path)
+        return target.read_bytes().decode(errors=ODD_BYTES) if target.is_file() else None
+
+    def keep(self, path: str, content: str) -> None:
+        """A note to a later run, of root's alone. It changes nothing that anybody asked for."""
+        _replace(Path(path), content.encode(errors=ODD_BYTES))
+
+    def remove(self, path: str) -> None:
+        """The same, no longer needed."""
+        Path(path).unlink(missing_ok=True)
+        _sync(Path(path).parent)
+
+    def restore(self, path: str, before: Mapping[str, Any] | None) -> None:
+        """A file back to what it was; None: it was not there."""
+        if before is None:
+            Path(path).unlink(missing_ok=True)
+            self.note(f"removed {path}")
         else:
-            self.file(item["path"], content, item["owner"], item["mode"])
+            self.file(path, before["content"], before["owner"], before["mode"])
 
-    def harden(self, wanted: Sequence[Mapping[str, Any]]) -> None:
-        """Settings of sshd and the kernel. Those that sshd refuses are taken back: it would not
-        start again, and then nobody could log in to fix it. Raises ConvergeError."""
-        before = {item["path"]: _text(item["path"]) for item in wanted}
-        changed = self.files(wanted)
-        if any(path.startswith("/etc/ssh/") for path in changed):
-            try:
-                self.run("sshd", "-t")
-            except ConvergeError:
-                for item in wanted:
-                    self.restore(item, before[item["path"]])
-                raise
-            self.run("systemctl", "reload", "ssh")
-            self.note("reloaded sshd")
-        if any(path.startswith("/etc/sysctl.d/") for path in changed):
-            self.run("systemctl", "restart", "systemd-sysctl")
+    def outdated(self, unit: str, paths: Sequence[str]) -> bool:
+        """Whether a unit has started, or been reloaded, before one of the files was written."""
+        shown = self.run(
+            *("systemctl", "show", "--value", "--property=StateChangeTimestampMonotonic", unit)
+        ).stdout.strip()
+        ago = time.monotonic() - int(shown or 0) / 1e6
+        # By how long ago each was: a clock that is set to another zone or hour says nothing new.
+        youngest = min((time.time() - Path(path).stat().st_ctime for path in paths), default=ago)
+        return youngest < ago
 
-    def service(self, unit: Mapping[str, Any], *, restart: bool) -> None:
-        """A unit file of our own, enabled and running; restarted if it or what it runs changed."""
-        name = Path(unit["path"]).name
-        if self.files([unit]):
+    def read_unit(self, unit: str) -> None:
+        """Have systemd read the unit's files again, if they are others than it has read."""
+        needed = ("systemctl", "show", "--value", "--property=NeedDaemonReload", unit)
+        if self.run(*needed).stdout.strip() == "yes":
             self.run("systemctl", "daemon-reload")
-            restart = True
-        self.run("systemctl", "enable", "--quiet", name)
-        running = self.run("systemctl", "is-active", name, accept=(0, 3, 4)).returncode == 0
+
+    def run_unit(self, unit: str, *, restart: bool) -> None:
+        """A unit as its files have it, enabled and running."""
+        self.read_unit(unit)
+        self.run("systemctl", "enable", "--quiet", unit)
+        running = self.active(unit)
         if restart or not running:
-            self.run("systemctl", "restart", name)
-            self.note(f"{'restarted' if running else 'started'} {name}")
+            self.run("systemctl", "restart", unit)
+            self.note(f"{'restarted' if running else 'started'} {unit}")
+
+    def active(self, unit: str) -> bool:
+        """Whether it runs."""
+        return self.run("systemctl", "is-active", unit, accept=(0, 3, 4)).returncode == 0
 
     def packages(self, names: Sequence[str]) -> None:
         """The distribution's packages. First boot brings them to a new machine; one from before
@@ -189,8 +200,24 @@ class Host:
                 self.note(f"set mode {mode:04o} on {path}")
 
 
-def _text(path: str) -> str | None:
-    return Path(path).read_text() if Path(path).exists() else None
+def _replace(target: Path, data: bytes, prepare: Callable[[Path], None] = lambda _: None) -> None:
+    """In one step, and on the disk."""
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    prepare(Path(name))
+    Path(name).replace(target)
+    _sync(target.parent)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def conclude(host: Host, work: Callable[[], Mapping[str, Any]]) -> int:

@@ -6,6 +6,7 @@ defaults would, and files can belong to users that the packages bring.
 
 from typing import Any
 
+from host.programs.change import serve, serve_own
 from host.programs.converge import Host, conclude
 
 
@@ -15,35 +16,20 @@ def main(desired: dict[str, Any]) -> int:
 
 
 def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
-    """`services`: unit -> {drop_in, files, check}: the unit is restarted when one of its files
-    changed, after `check`, a command, has accepted them. `own`: a unit file of ours."""
+    """`services`: unit -> {drop_in, files, check}: Debian's unit runs with these files once
+    `check`, a command, has accepted them. `own`: units of ours."""
     services = desired["services"]
-    drop_ins = host.files([service["drop_in"] for service in services.values()])
-    if drop_ins:
-        host.run("systemctl", "daemon-reload")
+    for service in services.values():
+        if host.read(service["drop_in"]["path"]) is None:
+            host.files([service["drop_in"]])
     host.packages(desired["packages"])
     for directory in desired["directories"]:
         host.directory(directory["path"], directory["owner"], directory["mode"])
     for unit, service in services.items():
-        changed = host.files(service["files"]) or service["drop_in"]["path"] in drop_ins
-        if changed and service["check"]:
-            host.run(*service["check"])
-        _run(host, unit, restart=bool(changed))
+        files = [service["drop_in"], *service["files"]]
+        serve(host, f"{unit}.service", files, check=service["check"])
     for own in desired["own"]:
-        changed = host.files(own["files"])
-        host.service(own["unit"], restart=bool(changed))
+        serve_own(host, own)
     for unit in services:
-        host.wait(f"{unit} to run", lambda unit=unit: _active(host, unit))
+        host.wait(f"{unit} to run", lambda unit=unit: host.active(unit))
     return {}
-
-
-def _run(host: Host, unit: str, *, restart: bool) -> None:
-    host.run("systemctl", "enable", "--quiet", unit)
-    running = _active(host, unit)
-    if restart or not running:
-        host.run("systemctl", "restart", unit)
-        host.note(f"{'restarted' if running else 'started'} {unit}")
-
-
-def _active(host: Host, unit: str) -> bool:
-    return host.run("systemctl", "is-active", unit, accept=(0, 3, 4)).returncode == 0

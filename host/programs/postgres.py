@@ -10,14 +10,21 @@ import secrets
 import socket
 import ssl
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from host.domain import paths, server_log
 from host.domain.paths import RECOVERY_MARKER
 from host.domain.quoting import identifier
 from host.domain.scram import scram_verifier, verifies
+from host.programs.change import bring_into_force, harden, serve_own
 from host.programs.converge import ConvergeError, Host, conclude
+from host.restored_copy import rehearse
+from host.restored_copy.copy import Copy
+from host.restored_copy.files import AUTO_CONF
+from host.restored_copy.server import Failed
 
 CLUSTER = "main"
 # Written once a cluster exists: an empty data directory beside it means lost data, not a new disk.
@@ -25,6 +32,20 @@ INITIALISED = ".cluster-initialised"
 PORT = 5432
 # What a client sends first to begin TLS: length and code (PostgreSQL's frontend protocol).
 SSL_REQUEST = struct.pack(">II", 8, 80877103)
+
+# What ALTER SYSTEM has set waits until somebody restarts PostgreSQL for it.
+PENDING = """
+SELECT name FROM pg_settings WHERE pending_restart AND name NOT IN (
+  SELECT lower(name) FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf')
+"""
+OVERRULED = """
+SELECT DISTINCT ours.name, theirs.setting FROM pg_file_settings ours
+JOIN pg_file_settings theirs ON lower(theirs.name) = lower(ours.name)
+WHERE ours.sourcefile LIKE '%/conf.d/pulumi.conf'
+  AND theirs.sourcefile LIKE '%/postgresql.auto.conf' AND theirs.setting <> ours.setting
+"""
+# In capitals: no clone has such a name.
+TRIAL = "SETTINGS"
 
 Row = list[str]
 
@@ -53,7 +74,7 @@ class Postgres:
                 "a recovery is in progress on this machine; nothing was changed. Finish it with: "
                 "python -m ops recover --resume (or --abort), then run pulumi up again"
             )
-        self.host.harden(self.desired["hardening"])
+        harden(self.host, self.desired["hardening"])
         self.host.packages(self.desired["packages"])
         for directory in self.desired["directories"]:
             self.host.directory(directory["path"], directory["owner"], directory["mode"])
@@ -64,11 +85,9 @@ class Postgres:
         self._configure()
         self._roles()
         self._databases()
-        beat_changed = self.host.files(self.desired["heartbeat_files"])
-        self.host.service(self.desired["heartbeat"], restart=bool(beat_changed))
+        serve_own(self.host, self.desired["heartbeat"])
         # Last: it takes a new level up at once, and everything above must not wait for Barman.
-        changed = self.host.files(self.desired["guard_files"])
-        self.host.service(self.desired["guard"], restart=bool(changed))
+        serve_own(self.host, self.desired["guard"])
         return {"version": self._query("SHOW server_version")[0][0].split()[0]}
 
     def _cluster(self) -> None:
@@ -101,43 +120,75 @@ class Postgres:
                 self.host.file(str(self.data / name), sample.read_text(), "postgres", 0o600)
 
     def _configure(self) -> None:
-        units_changed = self.host.files(self.desired["units"])
-        if units_changed:
-            self.host.run("systemctl", "daemon-reload")
-        before = {
-            item["path"]: Path(item["path"]).read_text() if Path(item["path"]).exists() else None
-            for item in self.desired["files"]
-        }
-        changed = self.host.files(self.desired["files"])
-        try:
-            self._check_configuration()
-        except ConvergeError:
-            for item in self.desired["files"]:
-                self.host.restore(item, before[item["path"]])
-            raise
-        self.host.run("systemctl", "enable", "--quiet", self.unit)
-        if self.host.run("systemctl", "is-active", self.unit, accept=(0, 3)).returncode:
-            self.host.run("systemctl", "start", self.unit)
-            self.host.note(f"started {self.unit}")
-        elif changed:
-            self.host.run("systemctl", "reload", self.unit)
-            self.host.note(f"reloaded {self.unit}")
+        files = [*self.desired["units"], *self.desired["files"]]
+        bring_into_force(
+            self.host, f"{self.unit}.service", files, self._load, check=self._reading_all()
+        )
+
+    def _load(self, stale: bool) -> None:
+        """PostgreSQL runs, with its files as they are."""
+        host = self.host
+        host.read_unit(self.unit)
+        host.run("systemctl", "enable", "--quiet", self.unit)
+        if not host.active(self.unit):
+            self._start("start")
+            host.note(f"started {self.unit}")
+        elif stale:
+            host.run("systemctl", "reload", self.unit)
+            host.note(f"reloaded {self.unit}")
             # The reload is a signal: give the postmaster a moment to mark what needs a restart.
-            self.host.run("sleep", "1")
-        self.host.wait("PostgreSQL to accept connections", self._accepts)
-        pending = [
-            row[0] for row in self._query("SELECT name FROM pg_settings WHERE pending_restart")
-        ]
+            host.run("sleep", "1")
+        host.wait("PostgreSQL to accept connections", self._accepts)
+        pending = [row[0] for row in self._query(PENDING)]
         if pending:
-            self.host.run("systemctl", "restart", self.unit)
-            self.host.wait("PostgreSQL to accept connections", self._accepts)
-            self.host.note(f"restarted {self.unit} for {', '.join(sorted(pending))}")
+            self._rehearse(pending)
+            self._start("restart")
+            host.wait("PostgreSQL to accept connections", self._accepts)
+            host.note(f"restarted {self.unit} for {', '.join(sorted(pending))}")
         self._await_certificate()
         errors = self._query(
             "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL"
         )
         if errors:
             raise ConvergeError(f"pg_hba.conf: {errors}")
+        for name, value in self._query(OVERRULED):
+            print(
+                f"note: ALTER SYSTEM has set {name} to {value}, which overrules the stack's "
+                f"postgresql.conf. To have the stack's: ALTER SYSTEM RESET {name}",
+                file=sys.stderr,
+            )
+
+    def _start(self, how: str) -> None:
+        """`start` or `restart`. Raises ConvergeError with PostgreSQL's own words."""
+        try:
+            self.host.run("systemctl", how, self.unit)
+        except ConvergeError:
+            log = f"/var/log/postgresql/postgresql-{self.version}-{CLUSTER}.log"
+            said = self.host.run("tail", "-n", "40", log, accept=(0, 1)).stdout
+            raise ConvergeError(f"PostgreSQL does not start: {server_log.reason(said)}") from None
+
+    def _rehearse(self, pending: list[str]) -> None:
+        """Start a server of its own with the settings that a restart would bring, before the
+        running one is stopped for them. Raises ConvergeError."""
+        copy = Copy(f"{paths.CLONES}/{TRIAL}", "postgres", self.version, f"rehearsal-{TRIAL}")
+        self.host.run("install", "-d", "-o", "postgres", "-g", "postgres", paths.CLONES)
+        self.host.run("rm", "-rf", copy.folder)
+        for folder in (copy.folder, copy.data):
+            self.host.run(
+                *("install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", folder)
+            )
+        settings = self.host.read(f"{self.data}/{AUTO_CONF}") or ""
+        try:
+            rehearse.on_new_cluster(
+                copy, f"{self.config}/postgresql.conf", rehearse.without_recovery(settings)
+            )
+        except Failed as failed:
+            raise ConvergeError(
+                f"PostgreSQL was not restarted for {', '.join(sorted(pending))}: with its settings "
+                f"it would not start. It says: {failed}"
+            ) from None
+        finally:
+            self.host.run("rm", "-rf", copy.folder)
 
     def _await_certificate(self) -> None:
         """PostgreSQL keeps the certificate it has when it dislikes a new one, and only logs it."""
@@ -154,14 +205,13 @@ class Postgres:
                 "up again"
             ) from None
 
-    def _check_configuration(self) -> None:
-        """Let PostgreSQL itself read the new files before the running server sees them."""
+    def _reading_all(self) -> list[str]:
+        """The command by which PostgreSQL itself reads the files before the running server does."""
         binary = f"/usr/lib/postgresql/{self.version}/bin/postgres"
         configuration = f"config_file={self.config}/postgresql.conf"
         # Any parameter would do: reading one makes it parse and check all.
-        self.host.run(
-            binary, "-D", str(self.data), "-c", configuration, "-C", "wal_level", user="postgres"
-        )
+        words = ["-D", str(self.data), "-c", configuration, "-C", "wal_level"]
+        return ["runuser", "-u", "postgres", "--", binary, *words]
 
     def _roles(self) -> None:
         known = {

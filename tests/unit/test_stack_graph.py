@@ -279,7 +279,7 @@ def test_durability_reaches_the_guard_the_joint_and_the_outputs(level: str) -> N
     registered, outputs = run("dev", durability=level, fallbackAfterSeconds=77)
     stdin = {item.name: item.inputs["stdin"] for item in registered if item.type == COMMAND}
     desired = json.loads(stdin["postgres-configure"])["arguments"][0]
-    files = {item["path"]: item["content"] for item in desired["guard_files"]}
+    files = {item["path"]: item["content"] for item in desired["guard"]["files"]}
     guard = json.loads(files["/etc/durability-guard.json"])
     assert (guard["level"], guard["fallback_after_s"]) == (level, 77)
     assert "/usr/local/lib/durability_guard/decision.py" in files
