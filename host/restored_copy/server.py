@@ -15,7 +15,7 @@ SESSION = (
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
     "-c default_transaction_read_only=off -c role=none"
 )
-PSQL = ("-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1")
+PSQL = ("psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1")
 POLL_S = 0.05
 # A server's last words may reach the journal a moment after its end.
 JOURNAL_SETTLES_S = 0.3
@@ -112,8 +112,9 @@ class Server:
     def query(self, sql: str, database: str = "postgres") -> str:
         """What psql prints, unaligned. Raises Refused."""
         # Not Debian's wrapper of that name, which takes many times the CPU.
-        psql = f"{self.copy.binaries}/psql"
-        done = self.command([psql, *PSQL], database=database, stdin=sql)
+        program, *options = PSQL
+        argv = [f"{self.copy.binaries}/{program}", *options]
+        done = self.command(argv, database=database, stdin=sql)
         if done.returncode:
             raise Refused(done.stderr.strip())
         return done.stdout.strip()
