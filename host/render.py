@@ -8,7 +8,7 @@ from math import ceil
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from host.domain import paths, processes
+from host.domain import paths, processes, sessions
 from host.domain.quoting import conf_value, pgpass_field
 
 Parameter = str | int | float | bool
@@ -132,7 +132,9 @@ def durability_guard_json(level: str, fallback_after_s: int, config: str, librar
 
 def heartbeat_unit(version: str) -> str:
     """The service that writes the marker for restore drills on PostgreSQL's machine."""
-    return _render("heartbeat.service", version=version, sql=HEARTBEAT_SQL)
+    return _render(
+        "heartbeat.service", version=version, sql=HEARTBEAT_SQL, session=sessions.OPTIONS
+    )
 
 
 def restore_drill_json(server: str, home: str, version: str, queries: Mapping[str, str]) -> str:

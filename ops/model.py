@@ -114,6 +114,25 @@ class Check(_Model):
     hint: str = ""
 
 
+class Hazards(_Model):
+    """What would stop or fill the server soon."""
+
+    overruled: list[str] = Field(default_factory=list)
+    """Parameters of the stack that ALTER SYSTEM has set to something else."""
+    failing_archiver: str | None = None
+    """The WAL file that an archive_command of the operator's own fails for."""
+    retaining_slots: list[str] = Field(default_factory=list)
+    """Slots other than Barman's that keep more WAL than max_wal_size."""
+    oldest_prepared_s: float | None = None
+    """For how long the oldest prepared transaction has waited."""
+    oldest_transaction_s: float | None = None
+    """For how long the oldest transaction has had a snapshot."""
+    xid_age: int | None = None
+    """Of the oldest transaction or multixact id."""
+    cannot_restart: str | None = None
+    """Why PostgreSQL could not be started again with what was set since it was started."""
+
+
 class Reason(_Model):
     """Why the verdict is not `protected`, and what to do about it."""
 
@@ -133,6 +152,11 @@ class Status(_Model):
     server: str
     """The name Barman knows the server by."""
     durability: str
+    """As the stack has it."""
+    guard_level: str | None = None
+    """As the guard's process runs; null when it has not looked at the server for 15 s."""
+    hazards: Hazards | None = None
+    """null when PostgreSQL could not be asked."""
     postgres_machine: MachineStatus
     barman_machine: MachineStatus
     postgres: PostgresStatus | None = None

@@ -8,6 +8,7 @@ from host.desired import files
 from host.desired.files import Desired, Directory, File, Hardening, OwnService
 from host.desired.monitoring import Monitoring, service
 from host.desired.names import BARMAN_ROLE, OPERATOR, STREAMING_ROLE
+from host.domain import sessions
 from host.domain.paths import MOUNT_POINT
 from host.monitoring import services
 from host.render import Parameter
@@ -74,11 +75,13 @@ class PostgresCredentials:
 
 @dataclass(frozen=True)
 class Role:
-    """A role that logs in; without a password, as its peer on this machine only."""
+    """A role that logs in; without a password, as its peer on this machine only. Its `settings` win
+    over the server's and those of a database."""
 
     name: str
     password: str = field(repr=False)
     replication: bool
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -213,11 +216,11 @@ def _config(version: str) -> str:
 def _roles(facts: PostgresFacts, passwords: Mapping[str, str]) -> tuple[Role, ...]:
     owners = dict.fromkeys(database.owner for database in facts.databases)
     return (
-        Role(BARMAN_ROLE, passwords[BARMAN_ROLE], replication=False),
-        Role(STREAMING_ROLE, passwords[STREAMING_ROLE], replication=True),
+        Role(BARMAN_ROLE, passwords[BARMAN_ROLE], replication=False, settings=sessions.SETTINGS),
+        Role(STREAMING_ROLE, passwords[STREAMING_ROLE], True, sessions.SETTINGS),
         *(Role(owner, passwords[owner], replication=False) for owner in owners),
         # The exporter's, which comes over the local socket as its own system user.
-        Role(services.ROLE, password="", replication=False),
+        Role(services.ROLE, password="", replication=False, settings=sessions.SETTINGS),
     )
 
 

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from host.domain import sessions
 from host.domain.processes import APPLICATION_NAME
 
 from .decision import Look, Server
@@ -14,7 +15,7 @@ SETTING = f"synchronous_standby_names = '{APPLICATION_NAME}'\n"
 ANSWER_TIMEOUT_S = 3.0
 RELOAD_TIMEOUT_S = 3.0
 # The guard's own statements must never wait for Barman.
-OPTIONS = "-c synchronous_commit=local"
+OPTIONS = f"-c synchronous_commit=local {sessions.OPTIONS}"
 
 # A record of its own in WAL, on disk when the function returns: what Barman is to confirm. It has
 # no transaction, so it waits for nobody.

@@ -6,6 +6,7 @@ under way.
 
 import csv
 import io
+import json
 import secrets
 import socket
 import ssl
@@ -15,15 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host.domain import paths, server_log
+from host.domain import server_log
 from host.domain.paths import RECOVERY_MARKER
 from host.domain.quoting import identifier
 from host.domain.scram import scram_verifier, verifies
 from host.programs.change import bring_into_force, harden, serve_own
 from host.programs.converge import ConvergeError, Host, conclude
-from host.restored_copy import rehearse
-from host.restored_copy.copy import Copy
-from host.restored_copy.files import AUTO_CONF
+from host.restored_copy import trial
 from host.restored_copy.server import Failed
 
 CLUSTER = "main"
@@ -33,6 +32,11 @@ PORT = 5432
 # What a client sends first to begin TLS: length and code (PostgreSQL's frontend protocol).
 SSL_REQUEST = struct.pack(">II", 8, 80877103)
 
+ROLES = """
+SELECT rolname, rolcanlogin, rolreplication, coalesce(rolpassword, ''),
+  coalesce(array_to_json(setconfig), '[]')
+FROM pg_authid LEFT JOIN pg_db_role_setting ON setrole = pg_authid.oid AND setdatabase = 0
+"""
 # What ALTER SYSTEM has set waits until somebody restarts PostgreSQL for it.
 PENDING = """
 SELECT name FROM pg_settings WHERE pending_restart AND name NOT IN (
@@ -44,8 +48,6 @@ JOIN pg_file_settings theirs ON lower(theirs.name) = lower(ours.name)
 WHERE ours.sourcefile LIKE '%/conf.d/pulumi.conf'
   AND theirs.sourcefile LIKE '%/postgresql.auto.conf' AND theirs.setting <> ours.setting
 """
-# In capitals: no clone has such a name.
-TRIAL = "SETTINGS"
 
 Row = list[str]
 
@@ -168,27 +170,15 @@ class Postgres:
             raise ConvergeError(f"PostgreSQL does not start: {server_log.reason(said)}") from None
 
     def _rehearse(self, pending: list[str]) -> None:
-        """Start a server of its own with the settings that a restart would bring, before the
-        running one is stopped for them. Raises ConvergeError."""
-        copy = Copy(f"{paths.CLONES}/{TRIAL}", "postgres", self.version, f"rehearsal-{TRIAL}")
-        self.host.run("install", "-d", "-o", "postgres", "-g", "postgres", paths.CLONES)
-        self.host.run("rm", "-rf", copy.folder)
-        for folder in (copy.folder, copy.data):
-            self.host.run(
-                *("install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", folder)
-            )
-        settings = self.host.read(f"{self.data}/{AUTO_CONF}") or ""
+        """Try the settings that a restart would bring, before the running server is stopped for
+        them. Raises ConvergeError."""
         try:
-            rehearse.on_new_cluster(
-                copy, f"{self.config}/postgresql.conf", rehearse.without_recovery(settings)
-            )
+            trial.trial(self.version, f"{self.config}/postgresql.conf", str(self.data))
         except Failed as failed:
             raise ConvergeError(
                 f"PostgreSQL was not restarted for {', '.join(sorted(pending))}: with its settings "
                 f"it would not start. It says: {failed}"
             ) from None
-        finally:
-            self.host.run("rm", "-rf", copy.folder)
 
     def _await_certificate(self) -> None:
         """PostgreSQL keeps the certificate it has when it dislikes a new one, and only logs it."""
@@ -215,11 +205,8 @@ class Postgres:
 
     def _roles(self) -> None:
         known = {
-            row[0]: Role(login=row[1] == "t", replication=row[2] == "t", verifier=row[3])
-            for row in self._query(
-                "SELECT rolname, rolcanlogin, rolreplication, coalesce(rolpassword, '') "
-                "FROM pg_authid"
-            )
+            row[0]: Role(row[1] == "t", row[2] == "t", row[3], frozenset(json.loads(row[4])))
+            for row in self._query(ROLES)
         }
         for role in self.desired["roles"]:
             for statement in role_statements(role, known.get(role["name"])):
@@ -287,15 +274,18 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Role:
-    """A role as pg_authid has it; `verifier` is empty without a password."""
+    """A role as pg_authid has it; `verifier` is empty without a password. `settings` are its own,
+    as name=value."""
 
     login: bool
     replication: bool
     verifier: str
+    settings: frozenset[str] = frozenset()
 
 
 def role_statements(wanted: dict[str, Any], present: Role | None) -> list[str]:
-    """The SQL that turns `present` into `wanted` ({name, password, replication}): often none.
+    """The SQL that turns `present` into `wanted` ({name, password, replication, settings}): often
+    none.
 
     Without a password the role can log in as its peer on this machine only.
 
@@ -312,6 +302,12 @@ def role_statements(wanted: dict[str, Any], present: Role | None) -> list[str]:
     if password and (present is None or not verifies(password, present.verifier)):
         verifier = scram_verifier(password, secrets.token_bytes(16))
         statements.append(f"ALTER ROLE {name} PASSWORD '{verifier}'")
+    known = present.settings if present else frozenset()
+    statements += [
+        f"ALTER ROLE {name} SET {setting} = '{value}'"
+        for setting, value in wanted["settings"].items()
+        if f"{setting}={value}" not in known
+    ]
     return statements
 
 

@@ -21,37 +21,18 @@ PREPARED = "max_prepared_transactions"
 _RECOVERY = re.compile(r"\s*(restore_command|recovery_|primary_)")
 
 
-def main(document: dict[str, Any], config_file: str, auto_conf: list[str], new: bool) -> None:
+def main(document: dict[str, Any], config_file: str, auto_conf: list[str]) -> None:
     """Rehearse with the files of `auto_conf` that there are, the first one before the others, and
     print as JSON {remark: what was changed of it, or null}; or {failed: why} where PostgreSQL does
-    not start. On a `new` cluster nothing is changed."""
+    not start."""
     copy = Copy(**document)
     there = (Path(path) for path in auto_conf)
     settings = [without_recovery(path.read_text()) for path in there if path.exists()] or [""]
     try:
-        if new:
-            on_new_cluster(copy, config_file, settings[0])
-            found = {"remark": None}
-        else:
-            found = {"remark": rehearse(copy, config_file, *settings)}
+        found = {"remark": rehearse(copy, config_file, *settings)}
     except Failed as failed:
         found = {"failed": str(failed)}
     print(json.dumps(found))
-
-
-def on_new_cluster(copy: Copy, config_file: str, settings: str) -> None:
-    """Raises Failed where a server with these settings does not start, tried on a new cluster in
-    the copy's folder."""
-    server = Server(copy)
-    initdb = [f"{copy.binaries}/initdb", "--no-sync", "--auth=peer", "-D", copy.data]
-    made = server.command(initdb)
-    if made.returncode:
-        raise Failed(f"initdb: {made.stderr.strip()}")
-    for name, text in confinement.files(copy, {}).items():
-        Path(copy.folder, name).write_text(text)
-    wrong = _start(server, confinement.rehearsal(copy, config_file), settings)
-    if wrong:
-        raise Failed(wrong)
 
 
 def rehearse(copy: Copy, config_file: str, settings: str, *others: str) -> str | None:
@@ -60,29 +41,29 @@ def rehearse(copy: Copy, config_file: str, settings: str, *others: str) -> str |
     the settings that are in the way; this returns what was changed, and why. Raises Failed."""
     server, options = Server(copy), confinement.rehearsal(copy, config_file)
     needed = minimums(server.control())
-    wrong = _start(server, options, settings)
+    wrong = start_and_stop(server, options, settings)
     if wrong is None:
         return None
     prepared = f"{PREPARED} = {needed.get(PREPARED, 0)}"
     added = f"ADDED {prepared}, which prepared transactions in the data need"
-    if _start(server, options, f"{settings}{prepared}\n") is None:
+    if start_and_stop(server, options, f"{settings}{prepared}\n") is None:
         return added
     for other in others:
-        if _start(server, options, other) is None:
+        if start_and_stop(server, options, other) is None:
             return f"LEFT OUT what was set by ALTER SYSTEM since the backup ({wrong})"
     # Each alone; what the data insist on is given, for another line may be the one that gives it.
     refused: dict[str, str] = {}
     for line in settings.splitlines(True):
         if line.strip() and not line.startswith("#"):
-            why = _start(server, options | needed, line)
+            why = start_and_stop(server, options | needed, line)
             if why is not None:
                 refused[line] = why
     left = "".join(line for line in settings.splitlines(True) if line not in refused)
     said = "; ".join(f"{line.strip()} ({why})" for line, why in refused.items())
     left_out = f"LEFT OUT of what was set by ALTER SYSTEM: {said}"
-    if _start(server, options, left) is None:
+    if start_and_stop(server, options, left) is None:
         return left_out
-    if _start(server, options, f"{left}{prepared}\n") is None:
+    if start_and_stop(server, options, f"{left}{prepared}\n") is None:
         return f"{left_out}; {added}"
     raise Failed(f"PostgreSQL does not start with the server's settings: {wrong}")
 
@@ -92,7 +73,7 @@ def without_recovery(text: str) -> str:
     return "".join(line for line in text.splitlines(True) if not _RECOVERY.match(line))
 
 
-def _start(server: Server, options: Mapping[str, str], settings: str) -> str | None:
+def start_and_stop(server: Server, options: Mapping[str, str], settings: str) -> str | None:
     """Start and stop it with this command line and this postgresql.auto.conf; why it did not start,
     None if it did."""
     argv = server.as_user(["tee", f"{server.copy.data}/{AUTO_CONF}"])

@@ -7,14 +7,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from host.domain import sessions
 from host.restored_copy import confinement, user
 from host.restored_copy.copy import SUPERUSER, Copy
 
-# libpq's options win over what users have set for a database or a role.
-SESSION = (
-    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
-    "-c default_transaction_read_only=off -c role=none"
-)
 PSQL = ("psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1")
 POLL_S = 0.05
 # A server's last words may reach the journal a moment after its end.
@@ -146,7 +142,7 @@ class Server:
             "PGPORT": str(self.copy.port),
             "PGUSER": SUPERUSER,
             "PGDATABASE": database,
-            "PGOPTIONS": SESSION,
+            "PGOPTIONS": sessions.OPTIONS,
         }
 
 

@@ -3,17 +3,17 @@
 import json
 from typing import Any
 
+from host.domain import sessions
 from host.domain.processes import APPLICATION_NAME
 from host.restored_copy.copy import Copy
 from host.restored_copy.server import PSQL
-from host.restored_copy.server import SESSION as SESSION_OPTIONS
 from ops.errors import OperatorError
 from ops.model import PostgresStatus, ReceiverStatus, SlotStatus
 from ops.reach.ssh import CommandFailed, Machine
 
 USER = "postgres"
 # What users have set for a database or a role does not reach our own sessions.
-SESSION = ("env", f"PGOPTIONS={SESSION_OPTIONS}")
+SESSION = ("env", f"PGOPTIONS={sessions.OPTIONS}")
 ONLY_ASKED = "PostgreSQL was only asked for its state."
 
 # One statement, so that every number is of one moment.

@@ -157,17 +157,15 @@ def watch_reserve(machine: Machine, copy: Copy, reserve: int) -> None:
     )
 
 
-def rehearse(
-    machine: Machine, copy: Copy, names: Cluster, auto_conf: Sequence[str], *, new: bool = False
-) -> str | None:
+def rehearse(machine: Machine, copy: Copy, names: Cluster, auto_conf: Sequence[str]) -> str | None:
     """Start the copy with the server's configuration and the first file of `auto_conf` that there
-    is, as host/restored_copy/rehearse.py does; what was changed of that file, None if nothing. With
-    `new`, on a new cluster. Raises OperatorError where it does not start."""
+    is, as host/restored_copy/rehearse.py does; what was changed of that file, None if nothing.
+    Raises OperatorError where it does not start."""
     config_file = f"{names.config}/postgresql.conf"
     found = remote_python.call(
         machine,
         "host.restored_copy.rehearse",
-        [copy.document(), config_file, list(auto_conf), new],
+        [copy.document(), config_file, list(auto_conf)],
         timeout_s=REHEARSAL_TIMEOUT_S,
     )
     if "failed" in found:

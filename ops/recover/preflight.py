@@ -4,10 +4,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from host.domain.paths import CLONES
 from host.restored_copy.check import OPEN_DATABASES
-from host.restored_copy.copy import Copy
-from host.restored_copy.files import AUTO_CONF
 from ops.archive import catalogue, plan
 from ops.archive.catalogue import Backup, Catalogue
 from ops.archive.plan import Located, Plan
@@ -16,14 +13,12 @@ from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.model import PostgresStatus
 from ops.reach import barman, postgres, remote_python
 from ops.reach.ssh import Site
-from ops.recover import copies, soundness, space
+from ops.recover import soundness, space
 from ops.recover.cluster import Cluster
 from ops.runbook import journal
-from ops.watch import drills
+from ops.watch import drills, startable
 
 LOCATE_TIMEOUT_S = 3600
-# In capitals: no clone has such a name.
-TRIAL = "TRIAL"
 
 
 @dataclass
@@ -184,24 +179,13 @@ def _clients(site: Site) -> list[str]:
 def require_startable(site: Site) -> None:
     """Raises OperatorError where the running server could not be started again, by what was set
     since it was started: then there would be no going back."""
-    pending = "SELECT count(*) FROM pg_file_settings WHERE error IS NOT NULL"
-    if postgres.query(site.postgres, pending) == "0":
-        return
-    names = Cluster(site.outputs)
-    copy = Copy(f"{CLONES}/{TRIAL}", postgres.USER, names.version, f"runbook-{TRIAL}")
-    copies.create_folder(site.postgres, copy)
-    try:
-        copies.rehearse(site.postgres, copy, names, [f"{names.data}/{AUTO_CONF}"], new=True)
-    except OperatorError as error:
+    if obstacle := startable.obstacle(site):
         raise OperatorError(
             "PostgreSQL runs, and could not be started again with its present settings: "
-            f"{error.happened}",
+            f"{obstacle}",
             NOTHING_CHANGED,
-            next_command="ALTER SYSTEM RESET that setting, or mend it in its file (SELECT * FROM "
-            "pg_file_settings), then the same again",
-        ) from error
-    finally:
-        copies.remove(site.postgres, copy)
+            next_command=startable.REMEDY,
+        )
 
 
 def require_serving(found: Preflight, *, discard_old_data: bool) -> None:

@@ -15,6 +15,7 @@ from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import postgres
 from ops.reach.ssh import CommandFailed, Site
 from ops.screen import moment, span
+from ops.watch import guard
 
 UNIT = "durability-guard"
 
@@ -50,6 +51,8 @@ class Durability(BaseModel):
 
     level: str
     """As configured: async, sync or sync-with-fallback."""
+    guard_level: str | None = None
+    """As the guard's process runs; null when it has not looked at the server for 15 s."""
     commits_wait: bool | None
     """Whether they do just now; null while PostgreSQL does not answer."""
     sync_state: str | None
@@ -73,6 +76,7 @@ def read(site: Site) -> Durability:
         now = {}
     return Durability(
         level=site.outputs.backup.durability,
+        guard_level=guard.level(machine),
         commits_wait=bool(now["standby"]) if now else None,
         sync_state=now.get("sync_state"),
         waiting_commits=now.get("waiting"),
@@ -137,7 +141,9 @@ def show(found: Durability, console: Console) -> None:
 
 def sentence(found: Durability) -> str:
     """The state in one line."""
-    head = f"durability {found.level}: "
+    head = f"durability {found.guard_level or 'unknown, for its guard is silent'}: "
+    if found.guard_level not in (None, found.level):
+        head = f"durability {found.guard_level}, not {found.level} as the stack asks (pulumi up): "
     if found.commits_wait is None:
         return head + "PostgreSQL does not answer"
     if not found.commits_wait:

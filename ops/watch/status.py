@@ -14,7 +14,7 @@ from ops.reach import barman, postgres
 from ops.reach.outputs import MachineOutputs
 from ops.reach.ssh import CommandFailed, ConnectionLost, Machine, Site
 from ops.runbook import journal
-from ops.watch import alerts, certificates, drills
+from ops.watch import alerts, certificates, drills, guard, hazards
 from ops.watch.verdict import judge
 
 # Python is there wherever Barman and cloud-init are; a shell would need five tools and a parser.
@@ -56,6 +56,8 @@ def collect(site: Site) -> Status:
                 (outputs.postgres, lambda: _machine(site.postgres, status.postgres_machine)),
                 (outputs.postgres, lambda: _postgres(site.postgres, status, outputs.backup.slot)),
                 (outputs.postgres, lambda: _certificate(site, status)),
+                (outputs.postgres, lambda: _guard(site.postgres, status)),
+                (outputs.postgres, lambda: _hazards(site, status)),
             ]
         if outputs.barman.name not in site.unreachable:
             asked += [
@@ -115,6 +117,16 @@ def _certificate(site: Site, into: Status) -> None:
     # A server that is down is reported elsewhere.
     with suppress(OperatorError, CommandFailed):
         into.certificate_ends = certificates.read(site).ends
+
+
+def _guard(machine: Machine, into: Status) -> None:
+    into.guard_level = guard.level(machine)
+
+
+def _hazards(site: Site, into: Status) -> None:
+    # A server that is down is reported elsewhere.
+    with suppress(CommandFailed):
+        into.hazards = hazards.read(site)
 
 
 def _checks(machine: Machine, into: Status) -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from ops.model import MachineStatus, Reason, Status, Verdict
 from ops.reach.barman import FAILED_BACKUPS
+from ops.watch import hazards
 from ops.watch.certificates import SOON_DAYS
 
 DISK_FULL_PERCENT = 90
@@ -30,6 +31,8 @@ def judge(status: Status) -> list[Reason]:
         *_postgres(status),
         *_certificate(status),
         *_streaming(status),
+        *_guard(status),
+        *(hazards.judge(status.hazards) if status.hazards else ()),
         *_backups(status),
         *_checks(status),
     ]
@@ -142,6 +145,25 @@ def _streaming(status: Status) -> list[Reason]:
             )
         )
     return reasons
+
+
+def _guard(status: Status) -> list[Reason]:
+    if not status.postgres_machine.reachable or status.guard_level == status.durability:
+        return []
+    if status.guard_level is None:
+        return [
+            _degraded(
+                "the durability guard is silent: nobody sees whether commits wait for Barman",
+                "sudo systemctl status durability-guard   (on PostgreSQL's machine)",
+            )
+        ]
+    return [
+        _degraded(
+            f"the durability guard runs {status.guard_level}, the stack asks for "
+            f"{status.durability}",
+            "pulumi up",
+        )
+    ]
 
 
 def _backups(status: Status) -> list[Reason]:

@@ -1,7 +1,7 @@
 """What is written is in force, or it is not there: programs killed after each side effect."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ PULUMI_CONF = "/etc/postgresql/17/main/conf.d/pulumi.conf"
 
 def files_in(document: Any) -> Iterator[dict[str, Any]]:
     """Every file of a desired state."""
-    if isinstance(document, Mapping):
+    if isinstance(document, dict):
         if {"path", "content"} <= document.keys():
             yield document
         for value in document.values():
@@ -227,7 +227,7 @@ def test_settings_with_which_it_would_not_start_do_not_stop_it(
         raise Failed('FATAL: could not access file "pg_cron"')
 
     machine.answers = pending
-    monkeypatch.setattr(postgres_program.rehearse, "on_new_cluster", refuse_all)
+    monkeypatch.setattr(postgres_program.trial, "trial", refuse_all)
     before, since = machine.files[PULUMI_CONF], machine.units[UNIT].since
     restarts: list[str] = []
     machine.refuses = lambda argv, _: (

@@ -66,7 +66,7 @@ def gate(name: str = "barman-ssh-gate") -> ModuleType:
     return module
 
 
-ROLE = {"name": "app", "password": "hunter2", "replication": False}
+ROLE = {"name": "app", "password": "hunter2", "replication": False, "settings": {}}
 
 
 def test_a_role_that_is_missing_is_made_without_its_password_in_clear(programs: Any) -> None:
@@ -101,6 +101,16 @@ def test_only_what_differs_is_changed(
     present = postgres.Role(login, replication, scram.scram_verifier(password, b"0123456789abcdef"))
     (statement,) = postgres.role_statements(ROLE, present)
     assert changed in statement
+
+
+def test_a_role_s_own_settings_are_set_once(programs: Any) -> None:
+    postgres = programs["postgres"]
+    wanted = {**ROLE, "password": "", "settings": {"statement_timeout": "0"}}
+    present = postgres.Role(True, False, "", frozenset({"work_mem=8MB"}))
+    (statement,) = postgres.role_statements(wanted, present)
+    assert statement == "ALTER ROLE \"app\" SET statement_timeout = '0'"
+    present = postgres.Role(True, False, "", frozenset({"statement_timeout=0"}))
+    assert postgres.role_statements(wanted, present) == []
 
 
 def test_verifier_is_postgresqls(programs: Any) -> None:

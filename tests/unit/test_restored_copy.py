@@ -517,7 +517,7 @@ def test_a_server_is_given_the_settings_with_which_it_starts(
         enough = "b" in given or "max_prepared_transactions = 5" in given
         return None if enough or "max_prepared_transactions" in options else NO_ROOM
 
-    monkeypatch.setattr(rehearse, "_start", start)
+    monkeypatch.setattr(rehearse, "start_and_stop", start)
     monkeypatch.setattr(Server, "control", lambda server: CONTROL)
     texts = ["".join(f"{line}\n" for line in lines) for lines in (settings, others) if lines]
     assert rehearse.rehearse(copy, "/etc/x.conf", *texts) == said
@@ -527,7 +527,7 @@ def test_a_server_is_given_the_settings_with_which_it_starts(
 def test_a_server_that_starts_with_nothing_is_not_put_in_place(
     copy: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rehearse, "_start", lambda *_: "no memory")
+    monkeypatch.setattr(rehearse, "start_and_stop", lambda *_: "no memory")
     monkeypatch.setattr(Server, "control", lambda server: CONTROL)
     with pytest.raises(Failed, match="no memory"):
         rehearse.rehearse(copy, "/etc/x.conf", "a\n")

@@ -246,6 +246,7 @@ def _status(entries: list[BackupEntry]) -> Status:
         at=AT,
         server="pg",
         durability="sync-with-fallback",
+        guard_level="sync-with-fallback",
         postgres_machine=_machine("postgres-prod", 1100 * GIB, 214 * GIB),
         barman_machine=_machine("barman-prod", 250 * GIB, 187 * GIB),
         postgres=PostgresStatus(

@@ -64,6 +64,7 @@ def test_it_reads_what_the_guard_writes(tmp_path) -> None:
 def test_the_sentence(waits: bool | None, state: str | None, expected: str) -> None:
     found = Durability(
         level="sync",
+        guard_level="sync",
         commits_wait=waits,
         sync_state=state,
         waiting_commits=3,
@@ -71,3 +72,24 @@ def test_the_sentence(waits: bool | None, state: str | None, expected: str) -> N
         exposures=[],
     )
     assert expected in sentence(found)
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        ("sync", "durability sync: every commit"),
+        ("sync-with-fallback", "durability sync-with-fallback, not sync as the stack asks"),
+        (None, "durability unknown, for its guard is silent"),
+    ],
+)
+def test_the_sentence_has_the_level_that_runs(runs: str | None, expected: str) -> None:
+    found = Durability(
+        level="sync",
+        guard_level=runs,
+        commits_wait=True,
+        sync_state="sync",
+        waiting_commits=0,
+        guard_running=True,
+        exposures=[],
+    )
+    assert sentence(found).startswith(expected)

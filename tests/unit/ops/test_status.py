@@ -47,6 +47,7 @@ def healthy() -> Status:
         at=AT,
         server="pg",
         durability="async",
+        guard_level="async",
         postgres_machine=machine("postgres"),
         barman_machine=machine("barman"),
         postgres=PostgresStatus(accepting=True, in_recovery=False, timeline=1, version="17.11"),
@@ -236,3 +237,19 @@ def test_a_run_under_way_is_said_and_nobody_is_told_to_start_the_server() -> Non
 def test_times_are_in_utc_whatever_zone_they_came_in() -> None:
     vienna = timezone(timedelta(hours=1))
     assert moment(datetime(2026, 5, 1, 13, tzinfo=vienna)) == "2026-05-01 12:00:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        (None, "guard is silent"),
+        ("sync", "the durability guard runs sync, the stack asks for async"),
+    ],
+)
+def test_the_level_is_the_one_that_the_guard_runs_at(level: str | None, said: str) -> None:
+    status = healthy()
+    assert judge(status) == []
+    status.guard_level = level
+    (reason,) = judge(status)
+    assert said in reason.text
+    assert reason.verdict is Verdict.DEGRADED

@@ -1,0 +1,84 @@
+"""What would stop or fill the server soon, though all goes well now."""
+
+import json
+from collections.abc import Iterator
+
+from ops.model import Hazards, Reason, Verdict
+from ops.reach import postgres
+from ops.reach.ssh import Site
+from ops.watch import startable
+
+# Half of what the server has before it takes no more commands (2^31, less a reserve).
+AGE = 1_000_000_000
+# A deployment or a dump takes hours; what is older was forgotten, and keeps VACUUM from its work.
+FORGOTTEN_S = 24 * 3600
+_ASK = """
+SELECT json_build_object(
+  'overruled', (SELECT coalesce(json_agg(DISTINCT theirs.name), '[]') FROM pg_file_settings ours
+    JOIN pg_file_settings theirs ON lower(theirs.name) = lower(ours.name)
+    WHERE ours.sourcefile LIKE '%%/conf.d/pulumi.conf' AND theirs.setting <> ours.setting
+    AND theirs.sourcefile LIKE '%%/postgresql.auto.conf'),
+  'failing_archiver', (SELECT last_failed_wal FROM pg_stat_archiver
+    WHERE current_setting('archive_mode') <> 'off'
+    AND last_failed_time > coalesce(last_archived_time, '-infinity')),
+  'retaining_slots', (SELECT coalesce(json_agg(slot_name), '[]') FROM pg_replication_slots
+    WHERE slot_name <> '%(slot)s' AND wal_status IN ('extended', 'unreserved')),
+  'oldest_prepared_s', (SELECT extract(epoch FROM now() - min(prepared)) FROM pg_prepared_xacts),
+  'oldest_transaction_s', (SELECT extract(epoch FROM now() - min(xact_start))
+    FROM pg_stat_activity WHERE backend_type = 'client backend' AND backend_xmin IS NOT NULL),
+  'xid_age', (SELECT max(greatest(age(datfrozenxid), mxid_age(datminmxid))) FROM pg_database))
+"""
+
+
+def read(site: Site) -> Hazards:
+    """Ask the server, which accepts connections. Raises CommandFailed."""
+    said = postgres.query(site.postgres, _ASK % {"slot": site.outputs.backup.slot}, timeout_s=20)
+    found = Hazards.model_validate(json.loads(said))
+    found.cannot_restart = startable.obstacle(site)
+    return found
+
+
+def judge(found: Hazards) -> Iterator[Reason]:
+    """A reason each."""
+    if found.cannot_restart:
+        yield _degraded(
+            f"PostgreSQL could not be started again with its present settings: "
+            f"{found.cannot_restart}",
+            startable.REMEDY,
+        )
+    for name in found.overruled:
+        yield _degraded(
+            f"ALTER SYSTEM overrules the stack's {name}",
+            f"ALTER SYSTEM RESET {name}, or set it in postgresParameters",
+        )
+    if found.failing_archiver:
+        yield _degraded(
+            f"archive_command fails (for {found.failing_archiver}): WAL piles up until the disk is "
+            "full",
+            "mend it, or ALTER SYSTEM RESET archive_command; why it fails is in PostgreSQL's log",
+        )
+    for name in found.retaining_slots:
+        yield _degraded(
+            f"replication slot {name}, which is not Barman's, keeps WAL on PostgreSQL's disk",
+            f"start what reads it, or SELECT pg_drop_replication_slot('{name}')",
+        )
+    for what, age, look in (
+        ("a prepared transaction", found.oldest_prepared_s, "pg_prepared_xacts"),
+        ("a transaction", found.oldest_transaction_s, "pg_stat_activity"),
+    ):
+        if age is not None and age > FORGOTTEN_S:
+            yield _degraded(
+                f"{what} is open for {age / 3600:.0f} h, and keeps VACUUM from removing anything "
+                "since",
+                f"look at {look}, then end it",
+            )
+    if found.xid_age is not None and found.xid_age > AGE:
+        yield _degraded(
+            f"the oldest transaction id is {found.xid_age:,} old; at 2.1 billion PostgreSQL stops",
+            "VACUUM (FREEZE) the oldest database (pg_database.datfrozenxid); what holds it back is "
+            "in pg_stat_activity, pg_prepared_xacts and pg_replication_slots",
+        )
+
+
+def _degraded(text: str, next_command: str) -> Reason:
+    return Reason(verdict=Verdict.DEGRADED, text=text, next_command=next_command)

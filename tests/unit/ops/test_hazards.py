@@ -1,0 +1,37 @@
+"""What would stop or fill the server soon: each alone is a reason, with what to do."""
+
+from typing import Any
+
+import pytest
+
+from ops.model import Hazards, Verdict
+from ops.watch.hazards import AGE, FORGOTTEN_S, judge
+
+
+def test_nothing_is_nothing() -> None:
+    assert list(judge(Hazards())) == []
+    assert list(judge(Hazards(oldest_prepared_s=FORGOTTEN_S, xid_age=AGE))) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "said", "next_command"),
+    [
+        ({"cannot_restart": 'FATAL: no "nosuch"'}, 'FATAL: no "nosuch"', "ALTER SYSTEM RESET"),
+        ({"overruled": ["max_connections"]}, "overrules the stack's max_connections", "RESET max_"),
+        (
+            {"failing_archiver": "0000000100000000000000AA"},
+            "archive_command fails",
+            "RESET archive",
+        ),
+        ({"retaining_slots": ["debezium"]}, "debezium, which is not Barman's", "'debezium'"),
+        ({"oldest_prepared_s": FORGOTTEN_S * 2}, "open for 48 h", "pg_prepared_xacts"),
+        ({"oldest_transaction_s": FORGOTTEN_S * 2}, "a transaction is open", "pg_stat_activity"),
+        ({"xid_age": AGE + 1}, "1,000,000,001 old", "VACUUM (FREEZE)"),
+    ],
+)
+def test_each_alone_degrades(found: dict[str, Any], said: str, next_command: str) -> None:
+    (reason,) = judge(Hazards.model_validate(found))
+    assert reason.verdict is Verdict.DEGRADED
+    assert said in reason.text
+    assert reason.next_command
+    assert next_command in reason.next_command
