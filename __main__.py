@@ -45,5 +45,5 @@ if settings.alertEmail:
             tags=naming.tags,
         ),
     )
-for name, value in outputs(settings, identities, postgres, barman).items():
+for name, value in outputs(settings, identities, postgres, barman, backup, monitoring).items():
     pulumi.export(name, value)

@@ -9,8 +9,10 @@ import pulumi
 from components.barman_server import BarmanServer
 from components.identities import Identities
 from components.machine import Machine
+from components.monitoring import Monitoring
 from components.postgres_server import PostgresServer
-from components.remote import SSH_PORT
+from components.remote import SSH_PORT, in_force
+from components.streaming_backup import StreamingBackup
 from host.desired.names import OPERATOR, SERVER, SLOT
 from host.desired.postgres import data_directory
 from host.domain.paths import BARMAN_HOME
@@ -30,7 +32,12 @@ PostgreSQL has no public address; go through the Barman machine. Runbooks: docs/
 
 
 def outputs(
-    settings: Settings, identities: Identities, postgres: PostgresServer, barman: BarmanServer
+    settings: Settings,
+    identities: Identities,
+    postgres: PostgresServer,
+    barman: BarmanServer,
+    backup: StreamingBackup,
+    monitoring: Monitoring,
 ) -> dict[str, Any]:
     """Name -> value of every stack output."""
     version = settings.image.postgres_version
@@ -63,6 +70,17 @@ def outputs(
             *(server.configured.stdout for server in (postgres, barman)),
             *(server.machine.operators.stdout for server in (postgres, barman)),
         ).apply(lambda _: settings.rotations.model_dump()),
+        "inForce": {
+            "postgres": {
+                "postgres": in_force(postgres.configured),
+                "monitoring": in_force(monitoring.on_postgres),
+            },
+            "barman": {
+                "barman": in_force(barman.configured),
+                "monitoring": in_force(monitoring.on_barman),
+                "streaming_backup": in_force(backup.joined),
+            },
+        },
         "readme": README,
     }
 

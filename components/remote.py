@@ -81,3 +81,9 @@ def run_program(
 def fact(command: remote.Command, name: str) -> pulumi.Output[str]:
     """One of the facts that a program found out on its machine; unknown in a preview."""
     return command.stdout.apply(lambda text: json.loads(text)["facts"][name])
+
+
+def in_force(command: remote.Command) -> pulumi.Output[str]:
+    """A digest of what the program brought about when it ran last; empty where it ran as a version
+    that said none."""
+    return command.stdout.apply(lambda text: json.loads(text)["facts"].get("inForce", ""))

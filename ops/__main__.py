@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from ops.cli import foresight, inspect, recovery, report, rotate, teardown
+from ops.cli import apply, foresight, inspect, recovery, report, rotate, teardown
 from ops.errors import OpsError
 
 # The exit code of `status` for unprotected or unreachable, and of whatever could not be done.
@@ -22,6 +22,7 @@ app.add_typer(report.app)
 app.add_typer(foresight.app)
 app.add_typer(recovery.app)
 app.add_typer(rotate.app)
+app.add_typer(apply.app)
 app.add_typer(teardown.app)
 
 

@@ -20,3 +20,6 @@ DRILL_STATE = "/var/lib/restore-drill"
 DRILL_HISTORY = f"{DRILL_STATE}/history.jsonl"
 VERIFICATION_STATE = "/var/lib/backup-verify"
 VERIFICATION_HISTORY = f"{VERIFICATION_STATE}/history.jsonl"
+# On both machines, of host/programs.
+CONVERGE_STATE = "/var/lib/converge"
+CONVERGED_PROGRAMS = f"{CONVERGE_STATE}/programs.json"

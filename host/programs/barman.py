@@ -13,7 +13,7 @@ from host.programs.converge import ConvergeError, Host, conclude
 
 def main(desired: dict[str, Any]) -> int:
     host = Host()
-    return conclude(host, lambda: converge(host, desired))
+    return conclude(host, "barman", desired, lambda: converge(host, desired))
 
 
 def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:

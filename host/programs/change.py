@@ -9,10 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from host.programs.converge import ConvergeError, Host
-
-# Secrets among them: root's alone.
-FOLDER = "/var/lib/converge"
+from host.programs.converge import STATE, ConvergeError, Host
 
 File = Mapping[str, Any]
 
@@ -23,7 +20,7 @@ class Change:
 
     def __init__(self, host: Host, reader: str, wanted: Sequence[File]) -> None:
         self._host, self._wanted = host, wanted
-        self._path = f"{FOLDER}/{reader}.json"
+        self._path = f"{STATE}/{reader}.json"
         self._before: dict[str, dict[str, Any] | None] = json.loads(host.read(self._path) or "{}")
 
     @property
@@ -38,7 +35,6 @@ class Change:
             if there != item["content"] and path not in self._before:
                 self._before[path] = None if there is None else {**item, "content": there}
         if self._before:
-            self._host.directory(FOLDER, "root", 0o700)
             self._host.keep(self._path, json.dumps(self._before))
         self._host.files(self._wanted)
 

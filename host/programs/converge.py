@@ -10,11 +10,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from host.domain import paths
+
 COMMAND_TIMEOUT_S = 600
 LOCK = "/run/converge.lock"
+# What a run leaves to the next one. Secrets among it: root's alone.
+STATE = paths.CONVERGE_STATE
+PROGRAMS = paths.CONVERGED_PROGRAMS
 # A file that somebody else has written comes back byte for byte.
 ODD_BYTES = "surrogateescape"
 
@@ -220,18 +226,32 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
-def conclude(host: Host, work: Callable[[], Mapping[str, Any]]) -> int:
-    """Do `work`, alone; print {changed, facts} as JSON, or why not. Returns the exit code.
+def conclude(
+    host: Host, program: str, desired: Mapping[str, Any], work: Callable[[], Mapping[str, Any]]
+) -> int:
+    """Do `work`, alone; print {changed, facts} as JSON, or why not. Returns the exit code. The
+    machine remembers what `program` was asked for last, and what it has brought about.
 
     A run whose operator went away goes on here: the next one waits for its end, and finds its
     work done.
     """
+    digest = sha256(json.dumps(desired, sort_keys=True).encode()).hexdigest()
     try:
         with Path(LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            _remember(host, program, asked=digest)
             facts = work()
+            _remember(host, program, in_force=digest)
     except ConvergeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(json.dumps({"changed": host.changed, "facts": facts}))
+    print(json.dumps({"changed": host.changed, "facts": {**facts, "inForce": digest}}))
     return 0
+
+
+def _remember(host: Host, program: str, **digests: str) -> None:
+    """{program: {asked, in_force}}, digests of desired states."""
+    Path(STATE).mkdir(mode=0o700, exist_ok=True)
+    known = json.loads(host.read(PROGRAMS) or "{}")
+    known[program] = {**known.get(program, {}), **digests}
+    host.keep(PROGRAMS, json.dumps(known))

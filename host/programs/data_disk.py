@@ -13,7 +13,9 @@ APPEARS_TIMEOUT_S = 120
 
 def main(desired: dict[str, Any]) -> int:
     host = Host()
-    return conclude(host, lambda: grow(host, desired["mount_point"], desired["disk_gib"]))
+    return conclude(
+        host, "data_disk", desired, lambda: grow(host, desired["mount_point"], desired["disk_gib"])
+    )
 
 
 def grow(host: Host, mount_point: str, disk_gib: int) -> dict[str, Any]:

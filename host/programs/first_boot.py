@@ -27,7 +27,7 @@ LOG = Path("/var/log/cloud-init-output.log")
 
 def main(desired: dict[str, Any]) -> int:
     host = Host()
-    return conclude(host, lambda: end_first_boot(host, desired))
+    return conclude(host, "first_boot", desired, lambda: end_first_boot(host, desired))
 
 
 def end_first_boot(host: Host, desired: dict[str, Any]) -> dict[str, Any]:

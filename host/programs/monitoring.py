@@ -12,7 +12,7 @@ from host.programs.converge import Host, conclude
 
 def main(desired: dict[str, Any]) -> int:
     host = Host()
-    return conclude(host, lambda: converge(host, desired))
+    return conclude(host, "monitoring", desired, lambda: converge(host, desired))
 
 
 def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:

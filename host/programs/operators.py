@@ -7,7 +7,7 @@ from host.programs.converge import Host, conclude
 
 def main(desired: dict[str, Any]) -> int:
     host = Host()
-    return conclude(host, lambda: admit(host, desired))
+    return conclude(host, "operators", desired, lambda: admit(host, desired))
 
 
 def admit(host: Host, desired: dict[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ Row = list[str]
 
 def main(desired: dict[str, Any]) -> int:
     host = Host()
-    return conclude(host, lambda: Postgres(host, desired).converge())
+    return conclude(host, "postgres", desired, lambda: Postgres(host, desired).converge())
 
 
 class Postgres:

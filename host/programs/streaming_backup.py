@@ -23,7 +23,9 @@ BACKUP_TIMEOUT_S = 7 * 24 * 3600
 
 def main(desired: dict[str, Any]) -> int:
     host = Host()
-    return conclude(host, lambda: StreamingBackup(host, desired).converge())
+    return conclude(
+        host, "streaming_backup", desired, lambda: StreamingBackup(host, desired).converge()
+    )
 
 
 class StreamingBackup:

@@ -66,6 +66,8 @@ class StackOutputs(_Output):
     databases: dict[str, DatabaseOutputs]
     ssh_private_key: SecretStr
     rotations: dict[str, str] = Field(default_factory=dict)
+    in_force: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Machine -> program -> digest of what it brought about. A stack of before has none."""
 
     @property
     def through_jump_host(self) -> bool:

@@ -14,7 +14,7 @@ from ops.reach import barman, postgres
 from ops.reach.outputs import MachineOutputs
 from ops.reach.ssh import CommandFailed, ConnectionLost, Machine, Site
 from ops.runbook import journal
-from ops.watch import alerts, certificates, drills, guard, hazards
+from ops.watch import alerts, certificates, drills, guard, hazards, in_force
 from ops.watch.verdict import judge
 
 # Python is there wherever Barman and cloud-init are; a shell would need five tools and a parser.
@@ -57,12 +57,14 @@ def collect(site: Site) -> Status:
                 (outputs.postgres, lambda: _postgres(site.postgres, status, outputs.backup.slot)),
                 (outputs.postgres, lambda: _certificate(site, status)),
                 (outputs.postgres, lambda: _guard(site.postgres, status)),
+                (outputs.postgres, lambda: _in_force(site, site.postgres, "postgres", status)),
                 (outputs.postgres, lambda: _hazards(site, status)),
             ]
         if outputs.barman.name not in site.unreachable:
             asked += [
                 (outputs.barman, lambda: _machine(site.barman, status.barman_machine)),
                 (outputs.barman, lambda: _checks(site.barman, status)),
+                (outputs.barman, lambda: _in_force(site, site.barman, "barman", status)),
                 (outputs.barman, lambda: _backups(site.barman, status)),
                 (outputs.barman, lambda: _drills(site.barman, status)),
                 (outputs.barman, lambda: _run_under_way(site.barman, status)),
@@ -121,6 +123,11 @@ def _certificate(site: Site, into: Status) -> None:
 
 def _guard(machine: Machine, into: Status) -> None:
     into.guard_level = guard.level(machine)
+
+
+def _in_force(site: Site, machine: Machine, role: str, into: Status) -> None:
+    stack = site.outputs.in_force.get(role, {})
+    into.behind += in_force.judge(machine.name, stack, in_force.read(machine))
 
 
 def _hazards(site: Site, into: Status) -> None:

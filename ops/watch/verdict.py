@@ -32,6 +32,7 @@ def judge(status: Status) -> list[Reason]:
         *_certificate(status),
         *_streaming(status),
         *_guard(status),
+        *status.behind,
         *(hazards.judge(status.hazards) if status.hazards else ()),
         *_backups(status),
         *_checks(status),

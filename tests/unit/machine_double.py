@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from host.programs.change import FOLDER
-from host.programs.converge import ConvergeError, Host
+from host.programs.converge import STATE, ConvergeError, Host
 
 Files = dict[str, str]
 
@@ -48,7 +47,7 @@ class Machine:
 
     def wanted(self) -> Files:
         """The files but those by which one run tells the next."""
-        return {path: text for path, text in self.files.items() if not path.startswith(FOLDER)}
+        return {path: text for path, text in self.files.items() if not path.startswith(STATE)}
 
     def load(self, unit: str) -> None:
         """The unit reads everything."""

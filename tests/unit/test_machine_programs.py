@@ -282,14 +282,14 @@ def test_the_gate_to_postgres_stops_everything_else(command: str) -> None:
     assert not gate("postgres-ssh-gate").allowed(shlex.split(command))
 
 
-def test_the_loader_runs_a_program_from_standard_input_alone() -> None:
+def test_the_loader_runs_a_program_from_standard_input_alone(tmp_path: Path) -> None:
     loader = re.search(r"-c '(.*)'$", RUN, re.DOTALL)
     assert loader
     done = subprocess.run(
         [sys.executable, "-I", "-c", loader[1]],
-        input=payload("first_boot", {"mount_point": "/nonexistent"}).replace(
-            "/run/converge.lock", "/dev/null"
-        ),
+        input=payload("first_boot", {"mount_point": "/nonexistent"})
+        .replace("/run/converge.lock", "/dev/null")
+        .replace("/var/lib/converge", str(tmp_path)),
         capture_output=True,
         text=True,
         check=False,

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ops.model import Hazards, Verdict
+from ops.watch import in_force
 from ops.watch.hazards import AGE, FORGOTTEN_S, judge
 
 
@@ -35,3 +36,22 @@ def test_each_alone_degrades(found: dict[str, Any], said: str, next_command: str
     assert said in reason.text
     assert reason.next_command
     assert next_command in reason.next_command
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ({"asked": "new", "in_force": "new"}, None),
+        ({"asked": "newer", "in_force": "new"}, "was begun and did not end"),
+        ({"asked": "new"}, "was begun and did not end"),
+        ({"asked": "old", "in_force": "old"}, "has another state than the stack"),
+        ({}, "has another state than the stack"),
+    ],
+)
+def test_a_machine_that_is_not_where_the_stack_is(there: dict[str, str], said: str | None) -> None:
+    found = list(in_force.judge("postgres-lab", {"postgres": "new"}, {"postgres": there}))
+    if said is None:
+        assert found == []
+    else:
+        (reason,) = found
+        assert said in reason.text

@@ -1,0 +1,32 @@
+"""Whether each machine has what the stack's last update brought there."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from host.domain.paths import CONVERGED_PROGRAMS
+from ops.model import Reason, Verdict
+from ops.reach.ssh import Machine
+
+NEXT = "pulumi up; where that has nothing to do: python -m ops apply"
+
+
+def read(machine: Machine) -> dict[str, dict[str, str]]:
+    """What each program (host/programs) was `asked` for last, and what it brought about
+    (`in_force`), as digests."""
+    said = machine.run(["cat", CONVERGED_PROGRAMS], accept=(0, 1)).stdout
+    return json.loads(said or "{}")
+
+
+def judge(name: str, stack: Mapping[str, str], seen: Mapping[str, Any]) -> Iterator[Reason]:
+    """A reason for each program of machine `name` that is not where the stack is."""
+    for program, wanted in stack.items():
+        there = seen.get(program, {})
+        if there.get("in_force") == wanted == there.get("asked"):
+            continue
+        text = (
+            f"an update of {name} ({program}) was begun and did not end"
+            if there.get("asked") != there.get("in_force")
+            else f"{name} ({program}) has another state than the stack"
+        )
+        yield Reason(verdict=Verdict.DEGRADED, text=text, next_command=NEXT)
