@@ -31,8 +31,7 @@ plan: venv ## the plan of a stack as JSON on stdout, offline (STACK=dev: Azure)
 	@$(BIN)/python -m lab plan $(STACK)
 
 test: for-lab for-browser lint ## lint, unit tests, the end-to-end tests and faults that are not marked deep
-	@$(BIN)/python -m pytest -m core tests/unit tests/lab
-	@$(BIN)/python -m pytest -m core tests/faults
+	@tools/test_core
 
 test-unit: for-unit ## the tests that need neither root nor a lab
 	@$(BIN)/python -m pytest tests/unit

@@ -1,5 +1,6 @@
 """What a cron expression means in time: is it valid, and how long can it leave us without."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 
@@ -8,10 +9,36 @@ from cronsim import CronSim, CronSimError
 # A leap year's first instant: every weekday and month pattern shows within the runs looked at.
 _REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)
 _RUNS = 400
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+# crontab(5) of Debian's cron: names stand alone, and a step goes with a range.
+_FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, _MONTHS),
+    ("day of the week", 0, 7, _DAYS),
+)
+_PART = re.compile(
+    r"(?:(?P<all>\*)|(?P<low>\d{1,2})-(?P<high>\d{1,2}))(?:/(?P<step>\d{1,2}))?"
+    r"|(?P<only>\d{1,2})"
+)
 
 
 def check(expression: str) -> str:
-    """Return the five-field cron expression unchanged. Raises ValueError when it is not one."""
+    """Return the five-field cron expression unchanged. Raises ValueError when Debian's cron would
+    not take it: it ignores a whole file in which one line is wrong."""
+    fields = expression.split(" ")
+    if len(fields) != len(_FIELDS):
+        raise ValueError("needs exactly five fields, such as '0 4 * * *'")
+    for text, (name, first, last, names) in zip(fields, _FIELDS, strict=True):
+        if text.lower() not in names and not all(
+            _taken(part, first, last) for part in text.split(",")
+        ):
+            raise ValueError(
+                f"not a cron expression: {text!r} is no {name} ({first} to {last}); five fields "
+                "such as '0 4 * * *' are"
+            )
     try:
         next(CronSim(expression, _REFERENCE))
     except CronSimError as error:
@@ -20,9 +47,18 @@ def check(expression: str) -> str:
         ) from None
     except StopIteration:
         raise ValueError("never comes due; '0 4 * * *' does every night at 04:00") from None
-    if len(expression.split()) != 5:
-        raise ValueError("needs exactly five fields, such as '0 4 * * *'")
     return expression
+
+
+def _taken(part: str, first: int, last: int) -> bool:
+    """Whether cron takes this for a number, a range or all of them, with a step or without."""
+    found = _PART.fullmatch(part)
+    if not found:
+        return False
+    low = first if found["all"] else int(found["only"] or found["low"])
+    high = last if found["all"] else int(found["only"] or found["high"])
+    step = int(found["step"] or 1)
+    return first <= low <= high <= last and 1 <= step <= last
 
 
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
