@@ -80,10 +80,16 @@ def run_program(
 
 def fact(command: remote.Command, name: str) -> pulumi.Output[str]:
     """One of the facts that a program found out on its machine; unknown in a preview."""
-    return command.stdout.apply(lambda text: json.loads(text)["facts"][name])
+    return command.stdout.apply(lambda text: facts(text)[name])
 
 
 def in_force(command: remote.Command) -> pulumi.Output[str]:
     """A digest of what the program brought about when it ran last; empty where it ran as a version
     that said none."""
-    return command.stdout.apply(lambda text: json.loads(text)["facts"].get("inForce", ""))
+    return command.stdout.apply(lambda text: facts(text).get("inForce", ""))
+
+
+def facts(stdout: str) -> dict[str, str]:
+    """What a program says at its end. Before it there may be what a login shell prints, such as a
+    banner in .bashrc, and what the program said on its way."""
+    return json.loads(stdout.strip().splitlines()[-1])["facts"]

@@ -19,6 +19,8 @@ CONNECT_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 120.0
 KEEPALIVE_S = 10
 TIMED_OUT = 124
+# Printed by the login shell right before a command: what came before is not the command's.
+BEGIN = "--begin-5b1e0f--"
 
 
 class ConnectionLost(OpsError):
@@ -56,6 +58,35 @@ class CommandFailed(OpsError):
         )
 
 
+class Output:
+    """Standard output of a command as it comes, without what the login shell printed before it,
+    such as a banner in .bashrc."""
+
+    def __init__(self, on_line: Callable[[str], None] | None) -> None:
+        self._on_line = on_line
+        self._began = False
+        self._all = bytearray()
+        self._line = b""
+
+    def take(self, chunk: bytes) -> None:
+        """Some more of it."""
+        self._all += chunk
+        if not self._began:
+            _, mark, rest = self._all.partition(f"{BEGIN}\n".encode())
+            if not mark:
+                return
+            self._began, self._all, chunk = True, rest, bytes(rest)
+        if self._on_line:
+            *complete, self._line = (self._line + chunk).split(b"\n")
+            for line in complete:
+                self._on_line(line.decode(errors="replace"))
+
+    @property
+    def text(self) -> str:
+        """All of it. Where the command did not begin, what the shell said."""
+        return self._all.decode(errors="replace")
+
+
 class Machine:
     """One machine, connected. Commands run with sudo, in /, as root or as `user`."""
 
@@ -79,7 +110,7 @@ class Machine:
         Raises CommandFailed, or ConnectionLost when the connection breaks first.
         """
         inner = shlex.join(argv)
-        command = f"cd / && sudo -n -u {shlex.quote(user)} -- {inner}"
+        command = f"echo {BEGIN}; cd / && sudo -n -u {shlex.quote(user)} -- {inner}"
         try:
             channel = self.transport.open_session(timeout=CONNECT_TIMEOUT_S)
             channel.exec_command(command)
@@ -108,8 +139,7 @@ class Machine:
         ]
         for thread in threads:
             thread.start()
-        output = bytearray()
-        pending = b""
+        output = Output(on_line)
         deadline = time.monotonic() + timeout_s
         channel.settimeout(1.0)
         timed_out = False
@@ -124,18 +154,14 @@ class Machine:
                 continue
             if not chunk:
                 break
-            output += chunk
-            if on_line:
-                *complete, pending = (pending + chunk).split(b"\n")
-                for line in complete:
-                    on_line(line.decode(errors="replace"))
+            output.take(chunk)
         threads[1].join(timeout=5)
         status = TIMED_OUT if timed_out else channel.recv_exit_status()
         channel.close()
         stderr = b"".join(errors).decode(errors="replace")
         if timed_out:
             stderr += f"\ntimed out after {timeout_s:.0f} s"
-        return Result(inner, status, output.decode(errors="replace"), stderr)
+        return Result(inner, status, output.text, stderr)
 
 
 def _feed(channel: paramiko.Channel, data: bytes) -> None:

@@ -15,6 +15,8 @@ from ops.reach.ssh import CONNECT_TIMEOUT_S, ConnectionLost, Machine
 BEAT_S = 15
 # A laptop that closes sends nothing; without a beat for this long the lock expires.
 SILENCE_S = 60
+# How ops/reach/scripts/hold-lock.sh begins to say whose it is.
+HELD = "held by "
 
 
 class Lock:
@@ -40,13 +42,15 @@ def held(machine: Machine, who: str) -> Iterator[Lock]:
         channel = machine.transport.open_session(timeout=CONNECT_TIMEOUT_S)
         channel.exec_command(command)
         channel.settimeout(CONNECT_TIMEOUT_S)
-        answer = channel.makefile("r").readline().strip()
+        lines = (line.strip() for line in channel.makefile("r"))
+        # A login shell may print something before.
+        answer = next((line for line in lines if line == "locked" or line.startswith(HELD)), "")
     except (paramiko.SSHException, OSError) as error:
         raise ConnectionLost(f"the connection to {machine.name} was lost: {error}") from error
     if answer != "locked":
         channel.close()
         raise OperatorError(
-            f"Another runbook is at work on {machine.name}: {answer.removeprefix('held by ')}.",
+            f"Another runbook is at work on {machine.name}: {answer.removeprefix(HELD)}.",
             NOTHING_CHANGED,
             next_command="wait for it; if it was killed, the lock is free a minute later",
         )
