@@ -19,6 +19,7 @@ BACKUP_AGE_MARGIN = timedelta(hours=2)
 # A segment is forced every hour (host/templates/barman-cron.j2).
 LAST_WAL_MAXIMUM_AGE = "2 HOURS"
 GUARD = "/usr/local/bin/barman-guarded"
+BACKUP_ORDER = "/usr/local/bin/barman-backup-order"
 REMOVE_BROKEN = "/usr/local/bin/remove-broken-backups"
 # Found before the distribution's own (path_prefix in Barman's configuration).
 BARMAN_PROGRAMS = "/usr/local/lib/barman"
@@ -77,6 +78,7 @@ def barman_server_conf(
         slot=slot,
         authority=SERVER_AUTHORITY,
         programs=BARMAN_PROGRAMS,
+        backup_order=BACKUP_ORDER,
         compression=compression,
         retention=retention,
         last_backup_maximum_age=f"{hours} HOURS",

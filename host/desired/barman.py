@@ -140,6 +140,7 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
                 ),
             ),
             files.program(render.GUARD, "barman-guarded"),
+            files.program(render.BACKUP_ORDER, "barman-backup-order"),
             files.program(render.REMOVE_BROKEN, "remove-broken-backups"),
             files.program(f"{render.BARMAN_PROGRAMS}/pg_receivewal", "pg_receivewal"),
             *files.domain(),

@@ -36,6 +36,21 @@ def _refuse_a_second(machine: Machine) -> None:
         )
 
 
+def _refuse_out_of_order(site: Site) -> None:
+    """Barman would take the new backup for older than one that is there, and delete WAL by that
+    (host/files/barman-backup-order)."""
+    now = site.barman.run(["date", "+%Y%m%dT%H%M%S"]).stdout.strip()
+    later = [backup.backup_id for backup in _backups(site) if backup.backup_id > now]
+    if later:
+        raise OperatorError(
+            f"{site.barman.name}'s clock says {now}, and a backup is called {later[0]}: Barman "
+            "names backups by its clock, and would take the new one for the older.",
+            NOTHING_CHANGED,
+            next_command="set the clock right (timedatectl, on that machine); if the name is what "
+            f"is wrong: sudo -u barman barman delete {site.outputs.backup.server_name} {later[0]}",
+        )
+
+
 def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -> Backup:
     """Take a full backup and wait until it is DONE. Raises OperatorError.
 
@@ -44,6 +59,7 @@ def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -
     machine, server = site.barman, site.outputs.backup.server_name
     if not adopt:
         _refuse_a_second(machine)
+        _refuse_out_of_order(site)
     said = longrun.run(
         machine, UNIT, [*_COMMAND, server], _log(name), user=barman.USER, adopt=adopt, tick=tick
     )

@@ -1,11 +1,15 @@
-"""What backups that never ended have left is removed, and nothing else."""
+"""What backups that never ended have left is removed, and nothing else; no backup is taken whose
+name would sort before another's."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).resolve().parents[2] / "host" / "files" / "remove-broken-backups"
+FILES = Path(__file__).resolve().parents[2] / "host" / "files"
+PROGRAM = FILES / "remove-broken-backups"
+# Barman's exit code for a hook that wants no backup (barman/hooks.py: EXIT_ABORT_STOP).
+ABORT_STOP = 63
 NEVER_ENDED = "end_time=None\nstatus={}\n"
 ENDED = "end_time=2026-11-01 04:10:00\nstatus={}\n"
 
@@ -59,3 +63,38 @@ def test_what_ended_stays_whatever_became_of_it(folder: Path) -> None:
 
 def test_an_empty_catalogue_is_left_alone(folder: Path) -> None:
     assert deleted(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "code"),
+    [
+        ([("20261101T040000", "DONE")], 0),
+        ([], 0),
+        ([("20261101T040000", "DONE"), ("20261102T050000", "DONE")], ABORT_STOP),
+        ([("20261102T050000", "WAITING_FOR_WALS")], ABORT_STOP),
+        # No WAL is kept for these.
+        ([("20261102T050000", "FAILED")], 0),
+        ([("20261102T050000", "STARTED")], 0),
+    ],
+)
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_backup_that_would_not_sort_last_is_not_taken(
+    folder: Path, there: list[tuple[str, str]], code: int, beside: bool
+) -> None:
+    for name, status in there:
+        backup(folder, name, ENDED.format(status), beside)
+    new = "20261102T040000"
+    backup(folder, new, NEVER_ENDED.format("EMPTY"), beside)
+    done = subprocess.run(
+        [FILES / "barman-backup-order"],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "BARMAN_BACKUP_DIR": f"{folder}/base/{new}",
+            "BARMAN_BACKUP_ID": new,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert ("20261102T050000 is there" in done.stderr) == bool(code)
