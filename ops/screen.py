@@ -68,6 +68,9 @@ def _facts(status: Status) -> Table:
     table.add_row("machines", _machine(status.postgres_machine))
     table.add_row("", _machine(status.barman_machine))
     table.add_row("postgresql", _postgres(status))
+    if status.hazards and status.hazards.overruled:
+        names = ", ".join(status.hazards.overruled)
+        table.add_row("", f"{names}: by ALTER SYSTEM, not as the stack has it")
     table.add_row("receiver", _receiver(status))
     table.add_row("slot", _slot(status))
     table.add_row("last backup", _last_backup(status))

@@ -46,11 +46,6 @@ def judge(found: Hazards) -> Iterator[Reason]:
             f"{found.cannot_restart}",
             startable.REMEDY,
         )
-    for name in found.overruled:
-        yield _degraded(
-            f"ALTER SYSTEM overrules the stack's {name}",
-            f"ALTER SYSTEM RESET {name}, or set it in postgresParameters",
-        )
     if found.failing_archiver:
         yield _degraded(
             f"archive_command fails (for {found.failing_archiver}): WAL piles up until the disk is "

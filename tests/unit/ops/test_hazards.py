@@ -11,6 +11,8 @@ from ops.watch.hazards import AGE, FORGOTTEN_S, judge
 
 def test_nothing_is_nothing() -> None:
     assert list(judge(Hazards())) == []
+    # Somebody's choice, and said (show_status).
+    assert list(judge(Hazards(overruled=["timezone"]))) == []
     assert list(judge(Hazards(oldest_prepared_s=FORGOTTEN_S, xid_age=AGE))) == []
 
 
@@ -18,7 +20,6 @@ def test_nothing_is_nothing() -> None:
     ("found", "said", "next_command"),
     [
         ({"cannot_restart": 'FATAL: no "nosuch"'}, 'FATAL: no "nosuch"', "ALTER SYSTEM RESET"),
-        ({"overruled": ["max_connections"]}, "overrules the stack's max_connections", "RESET max_"),
         (
             {"failing_archiver": "0000000100000000000000AA"},
             "archive_command fails",
