@@ -50,6 +50,8 @@ class PostgresStatus(_Model):
     accepting: bool
     """Whether it accepts connections."""
     error: str | None = None
+    has_data: bool | None = None
+    """Whether there is a data directory to start it on; null while it accepts connections."""
     version: str | None = None
     system_id: str | None = None
     timeline: int | None = None

@@ -54,7 +54,7 @@ def collect(site: Site) -> Status:
         if outputs.postgres.name not in site.unreachable:
             asked += [
                 (outputs.postgres, lambda: _machine(site.postgres, status.postgres_machine)),
-                (outputs.postgres, lambda: _postgres(site.postgres, status, outputs.backup.slot)),
+                (outputs.postgres, lambda: _postgres(site, status)),
                 (outputs.postgres, lambda: _certificate(site, status)),
                 (outputs.postgres, lambda: _guard(site.postgres, status)),
                 (outputs.postgres, lambda: _in_force(site, site.postgres, "postgres", status)),
@@ -109,8 +109,12 @@ def _machine(machine: Machine, into: MachineStatus) -> None:
     into.disk = Disk.model_validate(facts["disk"])
 
 
-def _postgres(machine: Machine, into: Status, slot: str) -> None:
-    into.postgres, into.receiver, into.slot = postgres.state(machine, slot)
+def _postgres(site: Site, into: Status) -> None:
+    machine, outputs = site.postgres, site.outputs
+    into.postgres, into.receiver, into.slot = postgres.state(machine, outputs.backup.slot)
+    if not into.postgres.accepting:
+        there = ["test", "-e", f"{outputs.postgres.data_directory}/PG_VERSION"]
+        into.postgres.has_data = machine.run(there, accept=(0, 1)).ok
     if into.receiver is not None:
         into.possible_loss_bytes = into.receiver.write_lag_bytes
 

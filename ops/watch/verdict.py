@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from ops.model import MachineStatus, Reason, Status, Verdict
+from ops.model import MachineStatus, PostgresStatus, Reason, Status, Verdict
 from ops.reach.barman import FAILED_BACKUPS
 from ops.watch import hazards
 from ops.watch.certificates import SOON_DAYS
@@ -10,6 +10,9 @@ from ops.watch.certificates import SOON_DAYS
 DISK_FULL_PERCENT = 90
 # Not room for one more WAL segment: PostgreSQL cannot start, let alone commit.
 DISK_FULL_BYTES = 32 * 2**20
+# PostgreSQL's refusals (postmaster.c, proc.c) by a server that is whole.
+ALL_TAKEN = ("too many clients", "remaining connection slots", "too many connections")
+ON_ITS_WAY = ("is starting up", "is shutting down", "in recovery mode", "not yet accepting")
 # More than this and the receiver is falling behind, not just between two messages.
 LAG_BYTES = 256 * 2**20
 # What Barman leaves when a backup is killed, or its machine.
@@ -77,22 +80,32 @@ def _postgres(status: Status) -> list[Reason]:
     if server is None:
         return []
     if not server.accepting:
-        disk = status.postgres_machine.disk
-        full = disk is not None and disk.mounted and disk.free_bytes < DISK_FULL_BYTES
         # Who owns the run knows why; a server started beside it would be in its way.
-        if status.run_under_way:
-            return [_unprotected(f"PostgreSQL does not accept connections: {server.error}")]
-        return [
-            _unprotected(
-                f"PostgreSQL does not accept connections: {server.error}",
-                "make room on /data, then start it: sudo systemctl start postgresql"
-                if full
-                else "python -m ops recover   (if its data is gone; else start it)",
-            )
-        ]
+        next_command = None if status.run_under_way else _back(server, status.postgres_machine)
+        text = f"PostgreSQL does not accept connections: {server.error}"
+        return [_unprotected(text, next_command)]
     if server.in_recovery:
         return [_unprotected("PostgreSQL is in recovery", "python -m ops recover --resume")]
     return []
+
+
+def _back(server: PostgresStatus, machine: MachineStatus) -> str:
+    """What brings a server back that accepts no connections. What destroys is said only where there
+    is nothing left to destroy."""
+    error, disk = server.error or "", machine.disk
+    if any(words in error for words in ALL_TAKEN):
+        return (
+            "end sessions that do nothing (pg_stat_activity, once one is free), or raise "
+            "postgresParameters.max_connections"
+        )
+    if any(words in error for words in ON_ITS_WAY):
+        return "python -m ops status   (again in a minute: it is on its way)"
+    if server.has_data is False:
+        return "python -m ops recover"
+    start = "sudo systemctl start postgresql   (on its machine"
+    if disk is not None and disk.mounted and disk.free_bytes < DISK_FULL_BYTES:
+        return f"make room on /data, then {start})"
+    return f"{start}; where it cannot be made to start: python -m ops recover)"
 
 
 def _certificate(status: Status) -> list[Reason]:

@@ -36,7 +36,8 @@ def test_every_test_on_the_lab_has_an_area() -> None:
     [
         ("python -m ops rejoin", "rejoin"),
         ("python -m ops rotate tls", "rotate tls --yes"),
-        ("python -m ops recover   (if its data is gone; else start it)", "recover --yes"),
+        ("python -m ops recover", "recover --yes"),
+        ("sudo systemctl start postgresql   (on its machine)", ""),
         ("open docs/runbooks/a-machine-does-not-answer.md", ""),
         (None, ""),
     ],

@@ -210,16 +210,27 @@ def test_a_backup_that_was_cut_off_is_told_unless_it_still_runs() -> None:
     assert "20260501T050000" in judge(status)[0].text
 
 
-@pytest.mark.parametrize(("free", "advice"), [(2**20, "make room"), (2**39, "recover")])
-def test_a_server_that_is_down_on_a_full_disk_needs_room_not_a_recovery(
-    free: int, advice: str
+@pytest.mark.parametrize(
+    ("free", "error", "has_data", "advice"),
+    [
+        (2**20, "no such file", True, "make room on /data, then sudo systemctl start"),
+        (2**39, "no such file", True, "sudo systemctl start"),
+        (2**39, "no such file", False, "python -m ops recover"),
+        (2**20, "FATAL:  sorry, too many clients already", True, "end sessions"),
+        (2**39, "FATAL:  remaining connection slots are reserved for", True, "end sessions"),
+        (2**39, "FATAL:  the database system is starting up", True, "python -m ops status"),
+    ],
+)
+def test_what_brings_a_server_back_fits_why_it_is_away(
+    free: int, error: str, has_data: bool, advice: str
 ) -> None:
+    """A recovery replaces the data: it comes first only where there is none."""
     status = healthy()
-    status.postgres = PostgresStatus(accepting=False, error="no response")
+    status.postgres = PostgresStatus(accepting=False, error=error, has_data=has_data)
     status.postgres_machine.disk = Disk(
         mounted=True, total_bytes=2**40, used_bytes=2**40 - free, free_bytes=free
     )
-    assert advice in (judge(status)[0].next_command or "")
+    assert (judge(status)[0].next_command or "").startswith(advice)
 
 
 def test_a_run_under_way_is_said_and_nobody_is_told_to_start_the_server() -> None:
