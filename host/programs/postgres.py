@@ -37,10 +37,14 @@ SELECT rolname, rolcanlogin, rolreplication, coalesce(rolpassword, ''),
   coalesce(array_to_json(setconfig), '[]')
 FROM pg_authid LEFT JOIN pg_db_role_setting ON setrole = pg_authid.oid AND setdatabase = 0
 """
-# What ALTER SYSTEM has set waits until somebody restarts PostgreSQL for it.
+# What ALTER SYSTEM has set waits until somebody restarts PostgreSQL for it. The mark stays on a
+# parameter that was set and taken out again before a restart (guc-file.c, PostgreSQL 13 to 18).
 PENDING = """
-SELECT name FROM pg_settings WHERE pending_restart AND name NOT IN (
-  SELECT lower(name) FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf')
+SELECT name FROM pg_settings s WHERE pending_restart
+AND (source = 'configuration file' OR EXISTS (
+  SELECT FROM pg_file_settings WHERE lower(name) = s.name))
+AND NOT EXISTS (SELECT FROM pg_file_settings
+  WHERE lower(name) = s.name AND sourcefile LIKE '%/postgresql.auto.conf')
 """
 OVERRULED = """
 SELECT DISTINCT ours.name, theirs.setting FROM pg_file_settings ours
