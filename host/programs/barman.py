@@ -24,6 +24,7 @@ def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
             "a runbook is at work on this machine, or was interrupted; nothing was changed. See: "
             "python -m ops status, then run pulumi up again"
         )
+    host.utc()
     harden(host, desired["hardening"])
     host.packages(desired["packages"])
     for directory in desired["directories"]:

@@ -18,6 +18,7 @@ from host.domain import paths
 
 COMMAND_TIMEOUT_S = 600
 LOCK = "/run/converge.lock"
+UTC = "/usr/share/zoneinfo/Etc/UTC"
 # What a run leaves to the next one. Secrets among it: root's alone.
 STATE = paths.CONVERGE_STATE
 PROGRAMS = paths.CONVERGED_PROGRAMS
@@ -67,6 +68,15 @@ class Host:
             for item in wanted
             if self.file(item["path"], item["content"], item["owner"], item["mode"])
         ]
+
+    def utc(self) -> None:
+        """The machine's local time is UTC: cron runs by it, and Barman names backups by it."""
+        zone = Path("/etc/localtime")
+        if zone.exists() and zone.resolve().name != "UTC":
+            self.run("ln", "-sfn", UTC, str(zone))
+            # It has read the other one when it started.
+            self.run("systemctl", "try-restart", "cron")
+            self.note("set the time zone to UTC")
 
     def read(self, path: str) -> str | None:
         """What a file holds; None where there is none."""

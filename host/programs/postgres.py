@@ -80,6 +80,7 @@ class Postgres:
                 "a recovery is in progress on this machine; nothing was changed. Finish it with: "
                 "python -m ops recover --resume (or --abort), then run pulumi up again"
             )
+        self.host.utc()
         harden(self.host, self.desired["hardening"])
         self.host.packages(self.desired["packages"])
         for directory in self.desired["directories"]:

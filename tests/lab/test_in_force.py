@@ -74,7 +74,9 @@ def test_what_another_hand_has_written_is_said_and_applied(stack: Stack) -> None
     stack.on(
         POSTGRES, f"echo \"work_mem = '77MB'\" >>{conf} && systemctl reload postgresql@17-main"
     )
+    stack.on(BARMAN, "ln -sfn /usr/share/zoneinfo/Europe/Vienna /etc/localtime")
     stack.ops("apply")
+    assert stack.on(BARMAN, "date +%Z") == "UTC"
     assert stack.status()["guard_level"] == level
     assert stack.sql("SHOW work_mem") != "77MB"
     for machine, file in ((BARMAN, ALERTMANAGER), (BARMAN, SSHD), (POSTGRES, SSHD)):

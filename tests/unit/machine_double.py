@@ -99,6 +99,9 @@ class DoubleHost(Host):
     def packages(self, names: Sequence[str]) -> None:
         """Everything is installed."""
 
+    def utc(self) -> None:
+        """It is UTC."""
+
     def require_mount(self, path: str) -> None:
         """Everything is mounted."""
 
