@@ -39,6 +39,7 @@ WINDOW_START = _gauge(
     "barman_window_start_timestamp_seconds", "The earliest moment that can be brought back"
 )
 SINCE = _gauge("barman_server_since_timestamp_seconds", "When Barman first saw this server")
+CRON_AT = _gauge("barman_cron_timestamp_seconds", "Last time that cron started barman cron")
 ARCHIVED_AT = _gauge("barman_wal_last_archived_timestamp_seconds", "Newest archived WAL")
 CATALOGUE_BYTES = _gauge("barman_catalogue_bytes", "Space that backups and WAL take", "kind")
 MISSING = _gauge(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg2
 
+from host.domain.paths import CURRENT_RUNBOOK
 from host.domain.processes import receivers
 from host.domain.wal import missing
 
@@ -95,8 +96,18 @@ class Catalogue:
             begin = backup[0].begin_wal if backup else None
             absent = missing(archive.segments, begin, backup[0].segment_size) if begin else 0
             metrics.MISSING.labels(since).set(absent)
+        metrics.CRON_AT.set(cron_started(self._base.parent))
         identity = self._base / "identity.json"
         metrics.SINCE.set(identity.stat().st_mtime if identity.exists() else NOT_KNOWN)
+
+
+def cron_started(home: Path) -> float:
+    """When cron started `barman cron` last, by the lock that it takes then (files/barman-guarded).
+    A run that has paused it knows when to resume it."""
+    if Path(CURRENT_RUNBOOK).exists():
+        return time.time()
+    lock = home / ".cron-cron.lock"
+    return lock.stat().st_mtime if lock.exists() else 0
 
 
 def _duration(backup: Backup | None) -> float:

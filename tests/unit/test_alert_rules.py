@@ -179,6 +179,12 @@ CASES = [
         fires=133,
     ),
     Case(
+        "BarmanCronNotRunning",
+        {f"barman_cron_timestamp_seconds{{{BARMAN}}}": "0+60x5 300+0x20"},
+        quiet=9,
+        fires=13,
+    ),
+    Case(
         "NoGoodBackup",
         {
             f"barman_last_backup_timestamp_seconds{{{BARMAN}}}": "60+0x40",
