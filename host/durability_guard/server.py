@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,20 @@ ANSWER_TIMEOUT_S = 3.0
 RELOAD_TIMEOUT_S = 3.0
 # The guard's own statements must never wait for Barman.
 OPTIONS = f"-c synchronous_commit=local {sessions.OPTIONS}"
+
+# A session whose commits wait as anybody's do, and how many of its commits are looked at.
+ORDINARY = f"{sessions.OPTIONS} -c synchronous_commit=on"
+COMMITS = 5
+_COMMIT = "SELECT pg_logical_emit_message(true, 'durability-guard', '')"
+_CONFIRMED = f"""
+SELECT coalesce(bool_or(flush_lsn > '%s'), false) FROM pg_stat_replication
+WHERE application_name = '{APPLICATION_NAME}'
+"""  # noqa: S608 - a constant
+# A wait that is cancelled ends with the commit acknowledged, and a warning.
+_CANCEL = """
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+WHERE wait_event = 'SyncRep' AND query_start < clock_timestamp() - interval '1 s'
+"""
 
 # A record of its own in WAL, on disk when the function returns: what Barman is to confirm. It has
 # no transaction, so it waits for nobody.
@@ -96,7 +111,7 @@ class Postgres:
             os.fsync(stream.fileno())
         new.replace(self._file)
         _sync_directory(self._file.parent)
-        if self._reloaded(waits=True):
+        if self._reloaded(waits=True) and self._commits_wait():
             return True
         self.disable()
         return False
@@ -116,6 +131,16 @@ class Postgres:
         finally:
             os.close(descriptor)
         return self._reloaded(waits=False)
+
+    def reload(self) -> None:
+        """Have the configuration read again; never fails."""
+        with suppress(OSError, WireError):
+            self._connected().query("SELECT pg_reload_conf()")
+
+    def cancel_waits(self) -> None:
+        """End waits that an empty setting has not ended; never fails."""
+        with suppress(OSError, WireError):
+            self._connected().query(_CANCEL)
 
     def disconnect(self) -> None:
         """End the session, if there is one."""
@@ -149,6 +174,23 @@ class Postgres:
             self.disconnect()
             return not waits
         return False
+
+    def _commits_wait(self) -> bool:
+        """Whether commits of other sessions wait. They learn whether they have to from the
+        checkpointer (syncrep.c), not from the setting that each can see: so what a commit waited
+        for must be on Barman's disk when it returns."""
+        try:
+            with Connection(self._path, "postgres", ORDINARY, ANSWER_TIMEOUT_S) as session:
+                for _ in range(COMMITS):
+                    position = session.query(_COMMIT)[0][0]
+                    if session.query(_CONFIRMED % position) != [["t"]]:
+                        return False
+        except TimeoutError:
+            # It does, for a Barman that has just gone.
+            return True
+        except (OSError, WireError):
+            return False
+        return True
 
 
 def _sync_directory(path: Path) -> None:

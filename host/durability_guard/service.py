@@ -19,6 +19,7 @@ from .decision import (
     Exposure,
     Level,
     Policy,
+    Server,
     State,
     exposed,
     failed_to_enable,
@@ -36,6 +37,8 @@ METRICS = Path("/run/durability-guard/durability-guard.prom")
 PERIOD_S = 1.0
 # While Barman is on its way back every look is a proof.
 HURRY_S = 0.3
+# Somebody else's setting, by ALTER SYSTEM, stays whatever is reloaded.
+RELOADS, RELOAD_AGAIN_S = 3, 2.0
 
 
 class Guard:
@@ -48,6 +51,8 @@ class Guard:
         self.boot = boot
         self.state = _remembered(postgres.enabled(), policy, boot, history.exposed)
         self._complaint = ""
+        self._reloads = 0
+        self._reloaded_at = 0.0
         self._proving = False
         self._written = 0
 
@@ -84,8 +89,24 @@ class Guard:
         self.state = after
         if action is Action.KEEP:
             self._remember(seen)
+            self._keep_in_step(seen)
         self._write_status(seen)
         return seen
+
+    def _keep_in_step(self, seen: Seen) -> None:
+        """PostgreSQL does as the file says, whatever became of a reload: of a guard that was killed
+        before it, or one that the checkpointer, by which sessions know, has not noticed."""
+        look = seen.look
+        if look.server is not Server.UP or look.runbook:
+            return
+        held = not self.state.enabled and not look.waits and seen.waiting_commits > 0
+        if look.waits == self.state.enabled and not held:
+            self._reloads = 0
+        elif self._reloads < RELOADS and look.now >= self._reloaded_at + RELOAD_AGAIN_S:
+            self._reloads, self._reloaded_at = self._reloads + 1, look.now
+            self.postgres.reload()
+        if held:
+            self.postgres.cancel_waits()
 
     @property
     def _may_enable(self) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.expectations import recorded, waits_then_resumes
 from tests.faults.report import Report
-from tests.support.site import BARMAN, FALLBACK, POSTGRES, TO_BARMAN, TO_POSTGRES, Site
+from tests.support.site import BARMAN, FALLBACK, POSTGRES, TO_BARMAN, TO_POSTGRES, UNIT, Site
 from tools.faults_page import Row
 
 pytestmark = pytest.mark.durability
@@ -57,3 +57,53 @@ def test_database_machine_loses_power_during_a_fallback(site: Site, report: Repo
     report.rows.append(row)
     assert row.lost == 0
     assert recorded(site, before) == ["exposed", "protected"]
+
+
+def test_checkpointer_hangs_while_barman_is_away(site: Site, report: Report) -> None:
+    """Sessions know from the checkpointer whether their commits have to wait: the setting that the
+    guard has taken out, and sees to be out, lets nobody go."""
+    before = len(site.history())
+    checkpointer = "pgrep -u postgres -f ': checkpointer'"
+    with site.writing() as ledger:
+        site.stack.on(POSTGRES, f"kill -STOP $({checkpointer})")
+        try:
+            with site.partition(TO_BARMAN, TO_POSTGRES):
+                waited = waits_then_resumes(ledger)
+                ledger.wait_for_more(5, 60)
+        finally:
+            site.stack.on(POSTGRES, f"kill -CONT $({checkpointer})")
+        began = time.monotonic()
+        site.until_protected()
+        row = Row("checkpointer hangs (SIGSTOP), then partition, both ways", FALLBACK)
+        row.protected_after_s = time.monotonic() - began
+        ledger.wait_for_more(50)
+    row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
+    row.seen = f"waits are cancelled one by one; commits waited {waited:.1f} s, interval recorded"
+    report.rows.append(row)
+    assert row.lost == 0
+    assert ledger.failures == []
+    assert recorded(site, before) == ["exposed", "protected"]
+
+
+def test_guard_killed_before_postgresql_reloads(site: Site, report: Report) -> None:
+    """Both ways: the name is in the file and commits do not wait, and the other way round."""
+    file = "/etc/postgresql/17/main/conf.d/durability.conf"
+    name = "synchronous_standby_names = 'barman_receive_wal'"
+    row = Row("guard killed between its write and the reload", FALLBACK)
+    with site.writing() as ledger:
+        for text, loaded in ((name, ""), ("", name)):
+            site.stack.on(
+                POSTGRES,
+                "systemctl stop durability-guard; "
+                f'echo "{loaded}" >{file}; systemctl reload {UNIT}; sleep 1; '
+                f'echo "{text}" >{file}; systemctl start durability-guard',
+            )
+            began = time.monotonic()
+            site.until_protected()
+            row.protected_after_s = time.monotonic() - began
+            ledger.wait_for_more(50)
+    row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
+    row.seen = "the next one has PostgreSQL read the file, and proves that commits wait"
+    report.rows.append(row)
+    assert row.lost == 0
+    assert ledger.failures == []

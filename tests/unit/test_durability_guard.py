@@ -329,9 +329,22 @@ class FakePostgres:
         self.real = Postgres("/nonexistent", file, file.with_name("marker"))
         self.file, self.takes, self.seen = file, takes, HEALTHY
         self.order: list[str] = []
+        # Whether it has read the file, and how many commits wait whatever it says.
+        self.hears, self.waiting = True, 0
+        self.loaded = self.enabled()
 
     def look(self, *, probe: bool) -> Seen:
-        return Seen(replace(self.seen, waits=self.enabled()))
+        if self.hears:
+            self.loaded = self.enabled()
+        return Seen(replace(self.seen, waits=self.loaded), self.waiting)
+
+    def reload(self) -> None:
+        self.order.append("reload")
+        self.hears = True
+
+    def cancel_waits(self) -> None:
+        self.order.append("cancel")
+        self.waiting = 0
 
     def enabled(self) -> bool:
         return self.real.enabled()
@@ -474,3 +487,51 @@ def test_disabling_empties_the_file_of_a_stopped_server(tmp_path: Path) -> None:
     assert not postgres.enabled()
     assert not postgres.enable()
     assert file.read_text() == ""
+
+
+@pytest.mark.parametrize("file", ["", "synchronous_standby_names = 'barman_receive_wal'\n"])
+def test_what_a_guard_killed_before_the_reload_wrote_is_brought_into_force(
+    machine: Path, file: str
+) -> None:
+    (machine / "durability.conf").write_text(file)
+    made, postgres = guard(machine)
+    postgres.hears, postgres.loaded = False, not file
+    postgres.seen = replace(HEALTHY, now=10.0, receiver=bool(file), synchronous=bool(file))
+    made.cycle()
+    assert postgres.order == ["reload"]
+    made.cycle()
+    assert postgres.loaded == bool(file)
+    assert postgres.order == ["reload"]
+
+
+def test_commits_that_wait_for_nobody_are_let_go(machine: Path) -> None:
+    """Sessions know from the checkpointer whether they have to wait, and it may hang."""
+    made, postgres = guard(machine)
+    now = until_enabled(made, postgres)
+    postgres.order.clear()
+    for second in range(31):
+        postgres.waiting = 3
+        postgres.seen = Look(now + second, Server.UP, written=5000)
+        made.cycle()
+    assert postgres.order == ["disable"]
+    for second in range(31, 50):
+        postgres.seen = Look(now + second, Server.UP, written=5000)
+        made.cycle()
+    assert postgres.order.count("cancel") == 1
+    assert 1 <= postgres.order.count("reload") <= service.RELOADS
+
+
+def test_a_setting_of_somebody_else_s_is_not_reloaded_for_ever(machine: Path) -> None:
+    made, postgres = guard(machine)
+    now = until_enabled(made, postgres)
+    postgres.order.clear()
+
+    def stubborn() -> None:
+        postgres.order.append("reload")
+
+    postgres.reload, postgres.hears, postgres.loaded = stubborn, False, False
+    for second in range(60):
+        postgres.seen = replace(HEALTHY, now=now + second)
+        made.cycle()
+    assert postgres.order == ["reload"] * service.RELOADS
+    assert recorded(machine)[-1] == ("exposed", "overridden")
