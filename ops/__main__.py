@@ -1,12 +1,14 @@
 """`python -m ops …`: the runbooks' command line."""
 
 import sys
+import tempfile
+import traceback
 
 import typer
 from rich.console import Console
 
 from ops.cli import apply, foresight, inspect, recovery, report, rotate, teardown
-from ops.errors import OpsError
+from ops.errors import OperatorError, OpsError
 
 # The exit code of `status` for unprotected or unreachable, and of whatever could not be done.
 FAILED = 2
@@ -27,11 +29,25 @@ app.add_typer(teardown.app)
 
 
 def main() -> None:
-    """Run the command line; an error the operator can act on is printed without a traceback."""
+    """Run the command line; no error is printed with a traceback."""
     try:
         app()
     except OpsError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        sys.exit(FAILED)
+    except Exception as error:
+        # Not for an operator at night; whoever mends it wants all of it.
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="ops-", suffix=".traceback", delete=False
+        ) as file:
+            traceback.print_exc(file=file)
+        unforeseen = OperatorError(
+            f"A defect of this program: {type(error).__name__}: {error}. Where it happened is in "
+            f"{file.name}.",
+            "Whether anything was changed before it is not known.",
+            "python -m ops status",
+        )
+        Console(stderr=True).print(str(unforeseen), style="red", markup=False, highlight=False)
         sys.exit(FAILED)
 
 

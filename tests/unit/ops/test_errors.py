@@ -1,11 +1,13 @@
 """Errors that an operator sees: each says what was changed, and one class catches them all."""
 
 import ast
+import tempfile
 from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
 
+from ops import __main__ as program
 from ops.errors import OperatorError, OpsError
 from ops.reach.ssh import CommandFailed, ConnectionLost
 
@@ -49,3 +51,22 @@ def test_whoever_raises_says_what_was_changed() -> None:
 @pytest.mark.parametrize("kind", [OperatorError, CommandFailed, ConnectionLost])
 def test_one_class_catches_every_error_of_a_runbook(kind: type[Exception]) -> None:
     assert issubclass(kind, OpsError)
+
+
+def test_a_defect_is_no_traceback_on_the_screen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def broken() -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(program, "app", broken)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == program.FAILED
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "ValueError: no such thing" in said
+    assert "python -m ops status" in said
+    (kept,) = tmp_path.iterdir()
+    assert "in broken" in kept.read_text()
