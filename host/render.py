@@ -78,7 +78,6 @@ def barman_server_conf(
         slot=slot,
         authority=SERVER_AUTHORITY,
         programs=BARMAN_PROGRAMS,
-        backup_order=BACKUP_ORDER,
         compression=compression,
         retention=retention,
         last_backup_maximum_age=f"{hours} HOURS",

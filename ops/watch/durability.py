@@ -143,7 +143,7 @@ def sentence(found: Durability) -> str:
     """The state in one line."""
     head = f"durability {found.guard_level or 'unknown, for its guard is silent'}: "
     if found.guard_level not in (None, found.level):
-        head = f"durability {found.guard_level}, not {found.level} as the stack asks (pulumi up): "
+        head = f"durability {found.guard_level}, not {found.level} as the stack asks: "
     if found.commits_wait is None:
         return head + "PostgreSQL does not answer"
     if not found.commits_wait:

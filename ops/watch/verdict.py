@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from ops.model import MachineStatus, PostgresStatus, Reason, Status, Verdict
 from ops.reach.barman import FAILED_BACKUPS
-from ops.watch import hazards
+from ops.watch import hazards, in_force
 from ops.watch.certificates import SOON_DAYS
 
 DISK_FULL_PERCENT = 90
@@ -175,7 +175,7 @@ def _guard(status: Status) -> list[Reason]:
         _degraded(
             f"the durability guard runs {status.guard_level}, the stack asks for "
             f"{status.durability}",
-            "pulumi up",
+            in_force.NEXT,
         )
     ]
 

@@ -137,8 +137,10 @@ def test_clock_of_barmans_machine(site: Site, report: Report, seconds: int) -> N
             else:
                 refused = site.stack.ops("backup", "--wait", check=False)
                 assert refused.returncode == 2, refused.stdout
-                by_hand = "systemd-run --quiet --wait --pipe --uid=barman barman backup pg 2>&1"
-                assert "pre_backup_retry_script" in site.stack.on(BARMAN, by_hand, check=False)
+                nightly = "systemd-run --quiet --wait --uid=barman barman-guarded backup pg; true"
+                site.stack.on(BARMAN, nightly)
+                log = "journalctl -t barman-cron -n 5 --no-pager -o cat"
+                assert "barman backup pg skipped: no backup" in site.stack.on(BARMAN, log)
                 if off == 0:
                     site.stack.barman("delete", "pg", newest)
                     site.stack.new_backup()

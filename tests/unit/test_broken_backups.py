@@ -8,8 +8,6 @@ import pytest
 
 FILES = Path(__file__).resolve().parents[2] / "host" / "files"
 PROGRAM = FILES / "remove-broken-backups"
-# Barman's exit code for a hook that wants no backup (barman/hooks.py: EXIT_ABORT_STOP).
-ABORT_STOP = 63
 NEVER_ENDED = "end_time=None\nstatus={}\n"
 ENDED = "end_time=2026-11-01 04:10:00\nstatus={}\n"
 
@@ -70,8 +68,8 @@ def test_an_empty_catalogue_is_left_alone(folder: Path) -> None:
     [
         ([("20261101T040000", "DONE")], 0),
         ([], 0),
-        ([("20261101T040000", "DONE"), ("20261102T050000", "DONE")], ABORT_STOP),
-        ([("20261102T050000", "WAITING_FOR_WALS")], ABORT_STOP),
+        ([("20261101T040000", "DONE"), ("20261102T050000", "DONE")], 1),
+        ([("20261102T050000", "WAITING_FOR_WALS")], 1),
         # No WAL is kept for these.
         ([("20261102T050000", "FAILED")], 0),
         ([("20261102T050000", "STARTED")], 0),
@@ -83,18 +81,15 @@ def test_a_backup_that_would_not_sort_last_is_not_taken(
 ) -> None:
     for name, status in there:
         backup(folder, name, ENDED.format(status), beside)
-    new = "20261102T040000"
-    backup(folder, new, NEVER_ENDED.format("EMPTY"), beside)
+    clock = folder.parent / "bin" / "date"
+    clock.write_text("#!/bin/sh\necho 20261102T040000\n")
+    clock.chmod(0o755)
     done = subprocess.run(
-        [FILES / "barman-backup-order"],
-        env={
-            "PATH": "/usr/bin:/bin",
-            "BARMAN_BACKUP_DIR": f"{folder}/base/{new}",
-            "BARMAN_BACKUP_ID": new,
-        },
+        [FILES / "barman-backup-order", folder],
+        env={"PATH": f"{folder.parent}/bin:/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == code, done.stderr
-    assert ("20261102T050000 is there" in done.stderr) == bool(code)
+    assert ("20261102T050000 is there" in done.stdout) == bool(code)
