@@ -44,6 +44,8 @@ WHERE datallowconn AND datconnlimit <> -2
 _FACTS = f"""
 SELECT json_build_object(
   'databases', ({OPEN_DATABASES}),
+  'closed', (SELECT coalesce(json_agg(datname), '[]') FROM pg_database
+     WHERE NOT datallowconn AND datname <> 'template0' AND datconnlimit <> -2),
   'invalid', (SELECT coalesce(json_agg(datname), '[]') FROM pg_database WHERE datconnlimit = -2),
   'prepared', (SELECT coalesce(json_agg(gid), '[]') FROM pg_prepared_xacts),
   'checksums', current_setting('data_checksums'),
@@ -135,7 +137,7 @@ def check(
     facts = json.loads(server.query(_FACTS))
     found: list[Relation] = []
     checked: list[str] = []
-    unchecked: dict[str, str] = {}
+    unchecked = dict.fromkeys(facts["closed"], "it allows no connections")
     needs: dict[str, set[str]] = {"libraries": set(), "locales": set()}
     try:
         for name in facts["databases"]:

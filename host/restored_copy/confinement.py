@@ -12,6 +12,8 @@ EVENT_TRIGGERS_SINCE = 17
 PRIVATE_PIDS_SINCE = 257
 # Properties of the unit of a copy that everything else on the machine comes before.
 BESIDE = {"CPUWeight": "1", "IOWeight": "1"}
+# Sixteen segments of the default size.
+WAL_KEPT = "256MB"
 # By which a copy reaches nobody, waits for nobody, and logs where and in the language in which that
 # is read.
 ALONE = {
@@ -21,6 +23,8 @@ ALONE = {
     "synchronous_standby_names": "",
     "max_logical_replication_workers": "0",
     "autovacuum": "off",
+    # What Barman lacks of the timeline that begins must not be removed before Barman has it.
+    "wal_keep_size": WAL_KEPT,
     "logging_collector": "off",
     "log_destination": "stderr",
     "lc_messages": "C",

@@ -75,6 +75,8 @@ def check(
             require_startable(site)
         found.clients = _clients(site)
         found.unlogged = _unlogged(site)
+        if discard_old_data is not None:
+            found.warnings += _slots(site)
     if other_cluster or not server.accepting:
         found.warnings += _missing(site)
     found.free_bytes = space.free_bytes(site.postgres)
@@ -216,6 +218,18 @@ def _unlogged(site: Site) -> list[str]:
     names = json.loads(postgres.query(site.postgres, OPEN_DATABASES))
     said = (postgres.query(site.postgres, _UNLOGGED, database=name) for name in names)
     return [line for answer in said for line in answer.splitlines()]
+
+
+def _slots(site: Site) -> list[str]:
+    """Other tools' replication slots, which no backup has."""
+    ask = "SELECT slot_name FROM pg_replication_slots WHERE NOT temporary ORDER BY 1"
+    ours = site.outputs.backup.slot
+    names = [name for name in postgres.query(site.postgres, ask).split() if name != ours]
+    if not names:
+        return []
+    return [
+        f"replication slots will be gone: {', '.join(names)}. What reads them has to start anew"
+    ]
 
 
 def _missing(site: Site) -> list[str]:

@@ -1,6 +1,7 @@
 """The checked copy put in place of the old server, and opened to clients."""
 
 from host.domain import server_log
+from host.restored_copy.confinement import WAL_KEPT
 from host.restored_copy.files import AUTO_CONF
 from ops.errors import OperatorError
 from ops.reach import postgres, shell
@@ -9,8 +10,9 @@ from ops.recover.cluster import cluster, place, prove_stopped, set_start
 from ops.recover.restore import copy_of
 from ops.runbook.steps import Run, Step
 
-# Barman's receiver is away during a recovery: a commit that waits for it would wait for ever.
-WITHOUT_BARMAN = "synchronous_standby_names = ''\n"
+# Barman's receiver is away during a recovery: a commit that waits for it would wait for ever, and
+# no slot keeps the WAL that Barman lacks yet.
+WITHOUT_BARMAN = f"synchronous_standby_names = ''\nwal_keep_size = {WAL_KEPT}\n"
 
 
 def rehearse(run: Run) -> str:

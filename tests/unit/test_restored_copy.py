@@ -325,7 +325,7 @@ def test_what_was_made_for_the_check_goes_again_whatever_could_be_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cleaned: list[str] = []
-    facts = {"databases": ["broken", "app"], "invalid": [], "prepared": []}
+    facts = {"databases": ["broken", "app"], "invalid": [], "prepared": [], "closed": ["closed"]}
     facts |= {"checksums": "on", "system_id": "7"}
     needs = {"libraries": ["$libdir/pg_trgm"], "locales": ["C.UTF-8"]}
     answers = {check._FACTS: json.dumps(facts), check._NEEDS: json.dumps(needs)}
@@ -341,6 +341,7 @@ def test_what_was_made_for_the_check_goes_again_whatever_could_be_checked(
     monkeypatch.setattr(check, "_read", lambda *_: ("", "pg_amcheck: error: no such thing"))
     found = check.check(cast(Server, Answers()), limit=None, compare_heap=False, watch=lambda: None)
     assert found.unchecked == {
+        "closed": "it allows no connections",
         "broken": "ERROR: no amcheck here",
         "app": "pg_amcheck: error: no such thing",
     }
