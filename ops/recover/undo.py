@@ -16,13 +16,21 @@ def find(site: Site) -> Journal:
     for past in journal.past(site.barman):
         aside = past.facts.get("aside")
         promoted = past.facts.get("timeline") is not None
+        if past.kind not in ("recover", "undo"):
+            continue
         if (
-            past.kind in ("recover", "undo")
-            and promoted
+            promoted
             and aside
             and site.postgres.run(["test", "-e", f"{aside}/PG_VERSION"], accept=(0, 1)).ok
         ):
             return past
+        if past.facts.get("in_place"):
+            raise OperatorError(
+                f"The last recovery, {past.kind} {past.id}, has no old data directory to go back "
+                "to. What an earlier one has kept is older than what that one brought back.",
+                NOTHING_CHANGED,
+                next_command="python -m ops recover --target-time … --timeline …",
+            )
     raise OperatorError(
         "There is no old data directory to go back to.",
         NOTHING_CHANGED,
