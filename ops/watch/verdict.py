@@ -98,13 +98,13 @@ def _back(server: PostgresStatus, machine: MachineStatus) -> str:
             "end sessions that do nothing (pg_stat_activity, once one is free), or raise "
             "postgresParameters.max_connections"
         )
+    start = "sudo systemctl start postgresql   (on its machine"
+    if disk is not None and disk.mounted and disk.free_bytes < DISK_FULL_BYTES:
+        return f"make room on /data, then {start})"
     if any(words in error for words in ON_ITS_WAY):
         return "python -m ops status   (again in a minute: it is on its way)"
     if server.has_data is False:
         return "python -m ops recover"
-    start = "sudo systemctl start postgresql   (on its machine"
-    if disk is not None and disk.mounted and disk.free_bytes < DISK_FULL_BYTES:
-        return f"make room on /data, then {start})"
     return f"{start}; where it cannot be made to start: python -m ops recover)"
 
 

@@ -216,6 +216,7 @@ def test_a_backup_that_was_cut_off_is_told_unless_it_still_runs() -> None:
         (2**20, "no such file", True, "make room on /data, then sudo systemctl start"),
         (2**39, "no such file", True, "sudo systemctl start"),
         (2**39, "no such file", False, "python -m ops recover"),
+        (2**20, "FATAL:  the database system is in recovery mode", True, "make room"),
         (2**20, "FATAL:  sorry, too many clients already", True, "end sessions"),
         (2**39, "FATAL:  remaining connection slots are reserved for", True, "end sessions"),
         (2**39, "FATAL:  the database system is starting up", True, "python -m ops status"),
