@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from host.domain import sessions
+from host.domain.disk import sync_directory
 from host.domain.processes import APPLICATION_NAME
 
 from .decision import Look, Server
@@ -110,7 +111,7 @@ class Postgres:
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(self._file)
-        _sync_directory(self._file.parent)
+        sync_directory(self._file.parent)
         if self._reloaded(waits=True) and self._commits_wait():
             return True
         self.disable()
@@ -191,11 +192,3 @@ class Postgres:
         except (OSError, WireError):
             return False
         return True
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from host.domain import paths
+from host.domain.disk import sync_directory
 
 COMMAND_TIMEOUT_S = 600
 LOCK = "/run/converge.lock"
@@ -90,7 +91,7 @@ class Host:
     def remove(self, path: str) -> None:
         """The same, no longer needed."""
         Path(path).unlink(missing_ok=True)
-        _sync(Path(path).parent)
+        sync_directory(Path(path).parent)
 
     def restore(self, path: str, before: Mapping[str, Any] | None) -> None:
         """A file back to what it was; None: it was not there."""
@@ -225,15 +226,7 @@ def _replace(target: Path, data: bytes, prepare: Callable[[Path], None] = lambda
         os.fsync(stream.fileno())
     prepare(Path(name))
     Path(name).replace(target)
-    _sync(target.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(target.parent)
 
 
 def conclude(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from host.domain import server_log
+from host.domain.file_settings import OVERRULED
 from host.domain.paths import RECOVERY_MARKER
 from host.domain.quoting import identifier
 from host.domain.scram import scram_verifier, verifies
@@ -45,12 +46,6 @@ AND (source = 'configuration file' OR EXISTS (
   SELECT FROM pg_file_settings WHERE lower(name) = s.name))
 AND NOT EXISTS (SELECT FROM pg_file_settings
   WHERE lower(name) = s.name AND sourcefile LIKE '%/postgresql.auto.conf')
-"""
-OVERRULED = """
-SELECT DISTINCT ours.name, theirs.setting FROM pg_file_settings ours
-JOIN pg_file_settings theirs ON lower(theirs.name) = lower(ours.name)
-WHERE ours.sourcefile LIKE '%/conf.d/pulumi.conf'
-  AND theirs.sourcefile LIKE '%/postgresql.auto.conf' AND theirs.setting <> ours.setting
 """
 
 Row = list[str]

@@ -17,8 +17,6 @@ from ops.reach.ssh import CommandFailed, Site
 from ops.screen import moment, span
 from ops.watch import guard
 
-UNIT = "durability-guard"
-
 _STATE = """
 SELECT json_build_object(
   'standby', current_setting('synchronous_standby_names'),
@@ -68,7 +66,7 @@ def read(site: Site) -> Durability:
     """Ask PostgreSQL's machine. Raises OperatorError if it cannot be reached."""
     machine = site.postgres
     output = machine.run(["cat", DURABILITY_HISTORY], accept=(0, 1))
-    active = machine.run(["systemctl", "is-active", UNIT], accept=None)
+    active = machine.run(["systemctl", "is-active", guard.UNIT], accept=None)
     try:
         sql = _STATE % {"receiver": APPLICATION_NAME}
         now: dict[str, Any] = json.loads(postgres.query(machine, sql, timeout_s=20))
@@ -118,7 +116,7 @@ def show(found: Durability, console: Console) -> None:
         raise OperatorError(
             "The durability guard does not run; systemd should have started it again.",
             NOTHING_CHANGED,
-            next_command=f"sudo systemctl status {UNIT}   (on the PostgreSQL machine)",
+            next_command=f"sudo systemctl status {guard.UNIT}   (on the PostgreSQL machine)",
         )
     if not found.exposures:
         return

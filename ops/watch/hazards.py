@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 
-from ops.model import Hazards, Reason, Verdict
+from host.domain.file_settings import OVERRULED
+from ops.model import Hazards, Reason
 from ops.reach import postgres
 from ops.reach.ssh import Site
 from ops.watch import startable
+from ops.watch.reasons import degraded
 
 # Half of what the server has before it takes no more commands (2^31, less a reserve).
 AGE = 1_000_000_000
@@ -14,10 +16,7 @@ AGE = 1_000_000_000
 FORGOTTEN_S = 24 * 3600
 _ASK = """
 SELECT json_build_object(
-  'overruled', (SELECT coalesce(json_agg(DISTINCT theirs.name), '[]') FROM pg_file_settings ours
-    JOIN pg_file_settings theirs ON lower(theirs.name) = lower(ours.name)
-    WHERE ours.sourcefile LIKE '%%/conf.d/pulumi.conf' AND theirs.setting <> ours.setting
-    AND theirs.sourcefile LIKE '%%/postgresql.auto.conf'),
+  'overruled', (SELECT coalesce(json_agg(DISTINCT name), '[]') FROM (%(overruled)s) overruled),
   'failing_archiver', (SELECT last_failed_wal FROM pg_stat_archiver
     WHERE current_setting('archive_mode') <> 'off'
     AND last_failed_time > coalesce(last_archived_time, '-infinity')),
@@ -32,7 +31,8 @@ SELECT json_build_object(
 
 def read(site: Site) -> Hazards:
     """Ask the server, which accepts connections. Raises CommandFailed."""
-    said = postgres.query(site.postgres, _ASK % {"slot": site.outputs.backup.slot}, timeout_s=20)
+    sql = _ASK % {"slot": site.outputs.backup.slot, "overruled": OVERRULED}
+    said = postgres.query(site.postgres, sql, timeout_s=20)
     found = Hazards.model_validate(json.loads(said))
     found.cannot_restart = startable.obstacle(site)
     return found
@@ -41,19 +41,19 @@ def read(site: Site) -> Hazards:
 def judge(found: Hazards) -> Iterator[Reason]:
     """A reason each."""
     if found.cannot_restart:
-        yield _degraded(
+        yield degraded(
             f"PostgreSQL could not be started again with its present settings: "
             f"{found.cannot_restart}",
             startable.REMEDY,
         )
     if found.failing_archiver:
-        yield _degraded(
+        yield degraded(
             f"archive_command fails (for {found.failing_archiver}): WAL piles up until the disk is "
             "full",
             "mend it, or ALTER SYSTEM RESET archive_command; why it fails is in PostgreSQL's log",
         )
     for name in found.retaining_slots:
-        yield _degraded(
+        yield degraded(
             f"replication slot {name}, which is not Barman's, keeps WAL on PostgreSQL's disk",
             f"start what reads it, or SELECT pg_drop_replication_slot('{name}')",
         )
@@ -62,18 +62,14 @@ def judge(found: Hazards) -> Iterator[Reason]:
         ("a transaction", found.oldest_transaction_s, "pg_stat_activity"),
     ):
         if age is not None and age > FORGOTTEN_S:
-            yield _degraded(
+            yield degraded(
                 f"{what} is open for {age / 3600:.0f} h, and keeps VACUUM from removing anything "
                 "since",
                 f"look at {look}, then end it",
             )
     if found.xid_age is not None and found.xid_age > AGE:
-        yield _degraded(
+        yield degraded(
             f"the oldest transaction id is {found.xid_age:,} old; at 2.1 billion PostgreSQL stops",
             "VACUUM (FREEZE) the oldest database (pg_database.datfrozenxid); what holds it back is "
             "in pg_stat_activity, pg_prepared_xacts and pg_replication_slots",
         )
-
-
-def _degraded(text: str, next_command: str) -> Reason:
-    return Reason(verdict=Verdict.DEGRADED, text=text, next_command=next_command)

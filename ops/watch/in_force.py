@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from host.domain.paths import CONVERGED_PROGRAMS
-from ops.model import Reason, Verdict
+from ops.model import Reason
 from ops.reach.ssh import Machine
+from ops.watch.reasons import degraded
 
 NEXT = "pulumi up; where that has nothing to do: python -m ops apply"
 
@@ -29,4 +30,4 @@ def judge(name: str, stack: Mapping[str, str], seen: Mapping[str, Any]) -> Itera
             if there.get("asked") != there.get("in_force")
             else f"{name} ({program}) has another state than the stack"
         )
-        yield Reason(verdict=Verdict.DEGRADED, text=text, next_command=NEXT)
+        yield degraded(text, NEXT)

@@ -6,6 +6,7 @@ from ops.model import MachineStatus, PostgresStatus, Reason, Status, Verdict
 from ops.reach.barman import FAILED_BACKUPS
 from ops.watch import hazards, in_force
 from ops.watch.certificates import SOON_DAYS
+from ops.watch.reasons import degraded, unprotected
 
 DISK_FULL_PERCENT = 90
 # Not room for one more WAL segment: PostgreSQL cannot start, let alone commit.
@@ -43,18 +44,10 @@ def judge(status: Status) -> list[Reason]:
     return sorted(reasons, key=lambda reason: -list(Verdict).index(reason.verdict))
 
 
-def _unprotected(text: str, next_command: str | None = None) -> Reason:
-    return Reason(verdict=Verdict.UNPROTECTED, text=text, next_command=next_command)
-
-
-def _degraded(text: str, next_command: str | None = None) -> Reason:
-    return Reason(verdict=Verdict.DEGRADED, text=text, next_command=next_command)
-
-
 def _machine(machine: MachineStatus) -> list[Reason]:
     if not machine.reachable:
         return [
-            _unprotected(
+            unprotected(
                 f"{machine.name} cannot be reached: {machine.error}",
                 "open docs/runbooks/a-machine-does-not-answer.md",
             )
@@ -64,14 +57,14 @@ def _machine(machine: MachineStatus) -> list[Reason]:
         return []
     if not disk.mounted:
         return [
-            _unprotected(
+            unprotected(
                 f"no disk is mounted at /data on {machine.name}",
                 "sudo prepare-data-disk 0   (on that machine)",
             )
         ]
     used = 100 * disk.used_bytes / disk.total_bytes
     if used >= DISK_FULL_PERCENT:
-        return [_degraded(f"/data on {machine.name} is {used:.0f} % full")]
+        return [degraded(f"/data on {machine.name} is {used:.0f} % full")]
     return []
 
 
@@ -83,9 +76,9 @@ def _postgres(status: Status) -> list[Reason]:
         # Who owns the run knows why; a server started beside it would be in its way.
         next_command = None if status.run_under_way else _back(server, status.postgres_machine)
         text = f"PostgreSQL does not accept connections: {server.error}"
-        return [_unprotected(text, next_command)]
+        return [unprotected(text, next_command)]
     if server.in_recovery:
-        return [_unprotected("PostgreSQL is in recovery", "python -m ops recover --resume")]
+        return [unprotected("PostgreSQL is in recovery", "python -m ops recover --resume")]
     return []
 
 
@@ -113,10 +106,10 @@ def _certificate(status: Status) -> list[Reason]:
     if ends is None or ends - status.at > timedelta(days=SOON_DAYS):
         return []
     if ends > status.at:
-        return [_degraded(f"PostgreSQL's certificate expires at {ends:%Y-%m-%d %H:%M} UTC", fix)]
+        return [degraded(f"PostgreSQL's certificate expires at {ends:%Y-%m-%d %H:%M} UTC", fix)]
     # Barman's receiver is a client, too: it goes on until its connection breaks.
     return [
-        _unprotected(
+        unprotected(
             f"PostgreSQL's certificate expired at {ends:%Y-%m-%d %H:%M} UTC: "
             "clients refuse new connections",
             fix,
@@ -130,28 +123,26 @@ def _streaming(status: Status) -> list[Reason]:
         return []
     reasons = []
     if slot is None:
-        reasons.append(_unprotected("Barman's replication slot is missing", "python -m ops rejoin"))
+        reasons.append(unprotected("Barman's replication slot is missing", "python -m ops rejoin"))
     elif slot.wal_status == "lost":
         reasons.append(
-            _unprotected(
-                "the replication slot has lost WAL: there is a gap", "python -m ops rejoin"
-            )
+            unprotected("the replication slot has lost WAL: there is a gap", "python -m ops rejoin")
         )
     elif slot.wal_status == "unreserved":
-        reasons.append(_degraded("the replication slot is about to lose WAL"))
+        reasons.append(degraded("the replication slot is about to lose WAL"))
     if receiver is None or receiver.state not in ("streaming", "catchup"):
         state = receiver.state if receiver else "not connected"
         reasons.append(
-            _unprotected(
+            unprotected(
                 f"Barman's WAL receiver is {state}: new WAL exists only on the PostgreSQL machine",
                 "python -m ops rejoin",
             )
         )
     elif receiver.state == "catchup" or receiver.write_lag_bytes > LAG_BYTES:
-        reasons.append(_degraded(f"Barman is {receiver.write_lag_bytes / 2**20:.0f} MiB behind"))
+        reasons.append(degraded(f"Barman is {receiver.write_lag_bytes / 2**20:.0f} MiB behind"))
     elif status.durability != "async" and receiver.sync_state not in ("sync", "quorum"):
         # The fallback is a choice the operator made; not waiting at `sync` is a fault.
-        say = _unprotected if status.durability == "sync" else _degraded
+        say = unprotected if status.durability == "sync" else degraded
         reasons.append(
             say(
                 f"commits do not wait for Barman (sync_state {receiver.sync_state})",
@@ -166,13 +157,13 @@ def _guard(status: Status) -> list[Reason]:
         return []
     if status.guard_level is None:
         return [
-            _degraded(
+            degraded(
                 "the durability guard is silent: nobody sees whether commits wait for Barman",
                 "sudo systemctl status durability-guard   (on PostgreSQL's machine)",
             )
         ]
     return [
-        _degraded(
+        degraded(
             f"the durability guard runs {status.guard_level}, the stack asks for "
             f"{status.durability}",
             in_force.NEXT,
@@ -185,28 +176,28 @@ def _backups(status: Status) -> list[Reason]:
         return []
     last, done = status.last_backup, status.last_done_backup
     reasons = [
-        _degraded(
+        degraded(
             f"backup {bad.id} failed its verification: {bad.verification_error}",
             "python -m ops backup --wait   (then docs/runbooks/backup-is-damaged.md)",
         )
         for bad in status.unsound_backups
     ]
     if done is None:
-        missing = _unprotected("there is no complete backup", "python -m ops backup --wait")
+        missing = unprotected("there is no complete backup", "python -m ops backup --wait")
         return [missing, *reasons]
     if last is not None and last.status == "FAILED" and last.verified is None:
         reasons.append(
-            _degraded(f"the last backup, {last.id}, failed", "python -m ops backup --wait")
+            degraded(f"the last backup, {last.id}, failed", "python -m ops backup --wait")
         )
     if last is not None and last.status in CUT_OFF and not status.backup_running:
         reasons.append(
-            _degraded(f"the last backup, {last.id}, was cut off", "python -m ops backup --wait")
+            degraded(f"the last backup, {last.id}, was cut off", "python -m ops backup --wait")
         )
     if done.verified is None and done.ended_at and status.at - done.ended_at > UNVERIFIED_AFTER:
-        reasons.append(_degraded(f"backup {done.id} has not been verified", "python -m ops verify"))
+        reasons.append(degraded(f"backup {done.id} has not been verified", "python -m ops verify"))
     if status.failed_drill is not None:
         reasons.append(
-            _degraded(
+            degraded(
                 f"the last restore drill failed: {status.failed_drill}",
                 "python -m ops drills   (then docs/runbooks/drill-failed.md)",
             )
@@ -218,7 +209,7 @@ def _checks(status: Status) -> list[Reason]:
     other = [c for c in status.checks if c.name == OTHER_CLUSTER and not c.ok]
     if other and status.postgres is not None and status.postgres.accepting:
         return [
-            _unprotected(
+            unprotected(
                 "the running server is another cluster than the one that is backed up",
                 "python -m ops rebuild postgres   (if that machine is new)",
             )
@@ -227,7 +218,7 @@ def _checks(status: Status) -> list[Reason]:
         check for check in status.checks if not check.ok and check.name not in JUDGED_ELSEWHERE
     ]
     return [
-        _degraded(
+        degraded(
             f"barman check: {check.name.replace('_', ' ')} failed"
             + (f" ({check.hint})" if check.hint else "")
         )

@@ -4,10 +4,15 @@ import time
 
 import pytest
 
-from tests.faults.expectations import recorded, waits_then_resumes
+from tests.faults.expectations import (
+    nothing_lost,
+    nothing_lost_nor_failed,
+    protected_again,
+    recorded,
+    waits_then_resumes,
+)
 from tests.faults.report import Report
-from tests.support.site import BARMAN, FALLBACK, POSTGRES, TO_BARMAN, TO_POSTGRES, UNIT, Site
-from tools.faults_page import Row
+from tests.support.site import BARMAN, POSTGRES, TO_BARMAN, TO_POSTGRES, UNIT, Site
 
 pytestmark = pytest.mark.durability
 
@@ -22,15 +27,9 @@ def test_guard_hangs_while_barman_is_away(site: Site, report: Report) -> None:
         with site.partition(TO_BARMAN, TO_POSTGRES):
             waited = waits_then_resumes(ledger, WATCHDOG_S)
             ledger.wait_for_more(50)
-        began = time.monotonic()
-        site.until_protected()
-        row = Row("guard hangs (SIGSTOP), then partition, both ways", FALLBACK)
-        row.protected_after_s = time.monotonic() - began
-    row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
+        row = protected_again(site, ledger, "guard hangs (SIGSTOP), then partition, both ways")
     row.seen = f"its watchdog restarts it; commits waited {waited:.1f} s, interval recorded"
-    report.rows.append(row)
-    assert row.lost == 0
-    assert ledger.failures == []
+    nothing_lost_nor_failed(site, ledger, row, report)
     assert recorded(site, before) == ["exposed", "protected"]
 
 
@@ -46,16 +45,13 @@ def test_database_machine_loses_power_during_a_fallback(site: Site, report: Repo
         ledger.wait_for_more(100, 60)
         back = time.monotonic() - began
         site.power_on(BARMAN)
-        began = time.monotonic()
-        site.until_protected()
-        row = Row("database machine loses power, not its disk, during a fallback", FALLBACK)
-        row.protected_after_s = time.monotonic() - began
-    row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
+        row = protected_again(
+            site, ledger, "database machine loses power, not its disk, during a fallback"
+        )
     row.seen = (
         f"commits again {back:.0f} s after power-on, still without Barman; then synchronous again"
     )
-    report.rows.append(row)
-    assert row.lost == 0
+    nothing_lost(site, ledger, row, report)
     assert recorded(site, before) == ["exposed", "protected"]
 
 
@@ -72,16 +68,11 @@ def test_checkpointer_hangs_while_barman_is_away(site: Site, report: Report) -> 
                 ledger.wait_for_more(5, 60)
         finally:
             site.stack.on(POSTGRES, f"kill -CONT $({checkpointer})")
-        began = time.monotonic()
-        site.until_protected()
-        row = Row("checkpointer hangs (SIGSTOP), then partition, both ways", FALLBACK)
-        row.protected_after_s = time.monotonic() - began
-        ledger.wait_for_more(50)
-    row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
+        row = protected_again(
+            site, ledger, "checkpointer hangs (SIGSTOP), then partition, both ways"
+        )
     row.seen = f"waits are cancelled one by one; commits waited {waited:.1f} s, interval recorded"
-    report.rows.append(row)
-    assert row.lost == 0
-    assert ledger.failures == []
+    nothing_lost_nor_failed(site, ledger, row, report)
     assert recorded(site, before) == ["exposed", "protected"]
 
 
@@ -89,7 +80,6 @@ def test_guard_killed_before_postgresql_reloads(site: Site, report: Report) -> N
     """Both ways: the name is in the file and commits do not wait, and the other way round."""
     file = "/etc/postgresql/17/main/conf.d/durability.conf"
     name = "synchronous_standby_names = 'barman_receive_wal'"
-    row = Row("guard killed between its write and the reload", FALLBACK)
     with site.writing() as ledger:
         for text, loaded in ((name, ""), ("", name)):
             site.stack.on(
@@ -98,12 +88,6 @@ def test_guard_killed_before_postgresql_reloads(site: Site, report: Report) -> N
                 f'echo "{loaded}" >{file}; systemctl reload {UNIT}; sleep 1; '
                 f'echo "{text}" >{file}; systemctl start durability-guard',
             )
-            began = time.monotonic()
-            site.until_protected()
-            row.protected_after_s = time.monotonic() - began
-            ledger.wait_for_more(50)
-    row.acknowledged, row.lost = len(ledger.commits), len(site.lost(ledger))
+            row = protected_again(site, ledger, "guard killed between its write and the reload")
     row.seen = "the next one has PostgreSQL read the file, and proves that commits wait"
-    report.rows.append(row)
-    assert row.lost == 0
-    assert ledger.failures == []
+    nothing_lost_nor_failed(site, ledger, row, report)

@@ -42,8 +42,7 @@ def test_a_setting_that_cannot_work_leaves_the_server_as_it_was(
 ) -> None:
     started, before = stack.sql(STARTED), stack.sql(f"SHOW {name}")
     with setting(stack, name, value):
-        up = ("up", "--yes", "--skip-preview", "--non-interactive")
-        failed = stack.pulumi(*up, check=False)
+        failed = stack.up(check=False)
         assert failed.returncode != 0
         words = " ".join((failed.stdout + failed.stderr).split())
         assert said in words

@@ -98,9 +98,7 @@ def test_a_change_that_would_replace_the_disks_is_refused(interrupted: Stack) ->
     before = resources(interrupted)
     interrupted.pulumi("config", "set", "azure-native:location", "northeurope")
     try:
-        refused = interrupted.pulumi(
-            "up", "--yes", "--skip-preview", "--non-interactive", check=False
-        )
+        refused = interrupted.up(check=False)
     finally:
         interrupted.pulumi("config", "set", "azure-native:location", "westeurope")
     assert refused.returncode != 0

@@ -259,7 +259,7 @@ def other_settings(stack: Stack) -> Iterator[None]:
     yield
     for name in ("retention", "postgresParameters"):
         stack.pulumi("config", "rm", f"postgres-barman:{name}")
-    stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive")
+    stack.up()
     eventually(
         "the receiver after PostgreSQL's restart", lambda: receiver(stack) == "streaming", 90
     )
@@ -274,7 +274,7 @@ def test_changed_settings_change_only_what_they_must(stack: Stack) -> None:
         step["urn"].split("::")[-1]: step["op"] for step in plan["steps"] if step["op"] != "same"
     }
     assert changed == {"barman-configure": "update", "postgres-configure": "update"}
-    stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive")
+    stack.up()
     assert stack.sql("SHOW max_connections") == "123"
     server = json.loads(stack.barman("-f", "json", "show-servers", "pg"))["pg"]
     assert server["retention_policy"] == "RECOVERY WINDOW OF 5 DAYS"
@@ -290,7 +290,7 @@ def test_a_parameter_that_postgres_refuses_is_taken_back(stack: Stack) -> None:
     before = stack.on("postgres-lab", configuration)
     stack.pulumi("config", "set", "--path", "postgres-barman:postgresParameters.work_mem", "banana")
     try:
-        refused = stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive", check=False)
+        refused = stack.up(check=False)
         assert refused.returncode != 0
         assert "work_mem" in refused.stdout + refused.stderr
         assert stack.on("postgres-lab", configuration) == before

@@ -227,8 +227,8 @@ class Stack:
         """Change one setting of the program; `up` brings it about."""
         self.pulumi("config", "set", f"postgres-barman:{name}", value)
 
-    def up(self) -> None:
-        self.pulumi("up", "--yes", "--skip-preview", "--non-interactive")
+    def up(self, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.pulumi("up", "--yes", "--skip-preview", "--non-interactive", check=check)
 
     def backups(self) -> dict[str, dict[str, Any]]:
         """What `ops backups` says of each backup, by its id, newest first."""
