@@ -179,6 +179,10 @@ class Status(_Model):
     last_done_backup: BackupStatus | None = None
     unsound_backups: list[BackupStatus] = Field(default_factory=list)
     """Damaged ones, and the newest complete one if WAL after it is damaged."""
+    torn_backups: list[str] = Field(default_factory=list)
+    """Complete ones without the WAL that they need themselves: they cannot be restored."""
+    missing_wal: int = 0
+    """Segments that are not there between the newest complete backup and now."""
     failed_drill: str | None = None
     """Why the newest restore drill failed; null when it passed, or none was held."""
     restorable_from: datetime | None = None
@@ -187,5 +191,7 @@ class Status(_Model):
     """The runbook that has begun and not ended, and what ends it; null when there is none."""
     alerts: list[str] | None = None
     """Names of the alerts that fire (`ops alerts`); null when Alertmanager does not answer."""
+    undeliverable: str | None = None
+    """Why alerts cannot be delivered; null when nothing speaks against it."""
     possible_loss_bytes: int | None = None
     """WAL that would be lost if PostgreSQL's machine vanished now."""

@@ -16,13 +16,20 @@ from ops.screen import moment, span
 HEARTBEAT = "Heartbeat"
 # Python is there wherever Barman is. Alertmanager listens on that machine's loopback alone.
 _ASK = """
-import http.client, sys
+import http.client, json, sys
 connection = http.client.HTTPConnection("127.0.0.1", 9093, timeout=10)
-connection.request("GET", "/api/v2/alerts")
-answer = connection.getresponse()
-sys.stdout.write(answer.read().decode())
-sys.exit(answer.status != 200)
+said = {}
+for what in ("alerts", "status"):
+    connection.request("GET", f"/api/v2/{what}")
+    answer = connection.getresponse()
+    said[what] = json.loads(answer.read())
+    if answer.status != 200:
+        sys.exit(f"{answer.status}: {said[what]}")
+print(json.dumps(said))
 """
+UNDELIVERED = "AlertsNotDelivered"
+# Prometheus tells Alertmanager of an alert that lasts once a minute.
+FIRST_HEARTBEAT_S = 180
 
 
 class Severity(StrEnum):
@@ -60,6 +67,8 @@ class Alerts(BaseModel):
     """Critical ones first, then the longest-standing."""
     heartbeat: bool
     """Whether the alert that always fires does; if not, nothing else can be relied on."""
+    undeliverable: str | None = None
+    """Why alerts cannot be delivered; null when nothing speaks against it."""
 
     @property
     def exit_code(self) -> int:
@@ -91,12 +100,18 @@ def ask(barman: Machine) -> Alerts:
 
 
 def parse(answer: str, now: datetime) -> Alerts:
-    """From the JSON of Alertmanager's /api/v2/alerts."""
-    raw: list[dict[str, Any]] = json.loads(answer)
+    """From the JSON of Alertmanager's /api/v2/alerts and /api/v2/status, by these names."""
+    said = json.loads(answer)
+    raw: list[dict[str, Any]] = said["alerts"]
     names = [item["labels"]["alertname"] for item in raw]
     found = [_alert(item) for item in raw if item["labels"]["alertname"] != HEARTBEAT]
     found.sort(key=lambda alert: (alert.severity is not Severity.CRITICAL, alert.since))
-    return Alerts(at=now, alerts=found, heartbeat=HEARTBEAT in names)
+    heartbeat = HEARTBEAT in names
+    undelivered = next((alert.summary for alert in found if alert.name == UNDELIVERED), None)
+    started = datetime.fromisoformat(said["status"]["uptime"])
+    if not heartbeat and (now - started).total_seconds() > FIRST_HEARTBEAT_S:
+        undelivered = "Prometheus sends nothing to Alertmanager"
+    return Alerts(at=now, alerts=found, heartbeat=heartbeat, undeliverable=undelivered)
 
 
 def _alert(item: dict[str, Any]) -> Alert:

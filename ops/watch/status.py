@@ -10,7 +10,7 @@ from ops.archive import backup as backups_
 from ops.archive import verification
 from ops.errors import OperatorError
 from ops.model import BackupStatus, Check, Disk, MachineStatus, Reason, Status, Verdict
-from ops.reach import barman, postgres
+from ops.reach import barman, postgres, remote_python
 from ops.reach.outputs import MachineOutputs
 from ops.reach.ssh import CommandFailed, ConnectionLost, Machine, Site
 from ops.runbook import journal
@@ -66,6 +66,7 @@ def collect(site: Site) -> Status:
                 (outputs.barman, lambda: _checks(site.barman, status)),
                 (outputs.barman, lambda: _in_force(site, site.barman, "barman", status)),
                 (outputs.barman, lambda: _backups(site.barman, status)),
+                (outputs.barman, lambda: _wal(site, status)),
                 (outputs.barman, lambda: _drills(site.barman, status)),
                 (outputs.barman, lambda: _run_under_way(site.barman, status)),
                 (outputs.barman, lambda: _alerts(site.barman, status)),
@@ -180,6 +181,14 @@ def _backups(machine: Machine, into: Status) -> None:
     into.restorable_from = done[-1].ended_at if done else None
 
 
+def _wal(site: Site, into: Status) -> None:
+    home = site.outputs.barman.data_directory
+    found = remote_python.call(
+        site.barman, "ops.onmachine.wal_of_backups", [home, into.server], user=barman.USER
+    )
+    into.torn_backups, into.missing_wal = found["torn"], found["missing"]
+
+
 def _run_under_way(machine: Machine, into: Status) -> None:
     if current := journal.load(machine):
         into.run_under_way = Reason(
@@ -196,6 +205,8 @@ def _drills(machine: Machine, into: Status) -> None:
 def _alerts(machine: Machine, into: Status) -> None:
     try:
         found = alerts.ask(machine)
-    except OperatorError:
+    except OperatorError as error:
+        into.undeliverable = error.happened
         return
     into.alerts = [alert.name for alert in found.alerts if not alert.silenced]
+    into.undeliverable = found.undeliverable

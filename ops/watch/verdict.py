@@ -23,6 +23,8 @@ UNVERIFIED_AFTER = timedelta(hours=24)
 # Barman's checks that say in other words what is judged here: a failed backup until there is a good
 # one after it, a damaged one until it is gone.
 JUDGED_ELSEWHERE = frozenset({"backup_minimum_size", FAILED_BACKUPS})
+# How many of a list are named on the screen.
+SHOWN = 3
 OTHER_CLUSTER = "systemid_coherence"
 
 
@@ -39,6 +41,8 @@ def judge(status: Status) -> list[Reason]:
         *status.behind,
         *(hazards.judge(status.hazards) if status.hazards else ()),
         *_backups(status),
+        *_wal(status),
+        *_alerting(status),
         *_checks(status),
     ]
     return sorted(reasons, key=lambda reason: -list(Verdict).index(reason.verdict))
@@ -203,6 +207,48 @@ def _backups(status: Status) -> list[Reason]:
             )
         )
     return reasons
+
+
+def _wal(status: Status) -> list[Reason]:
+    reasons = []
+    newest = status.last_done_backup
+    if status.missing_wal:
+        reasons.append(
+            unprotected(
+                f"{status.missing_wal} WAL segments are missing after the newest backup: nothing "
+                "after the gap can be brought back",
+                "python -m ops rejoin   (docs/runbooks/wal-has-a-hole.md)",
+            )
+        )
+    if newest is not None and newest.id in status.torn_backups:
+        reasons.append(
+            unprotected(
+                f"backup {newest.id}, the newest, cannot be restored: WAL that it needs is gone",
+                "python -m ops backup --wait",
+            )
+        )
+    older = [torn for torn in status.torn_backups if newest is None or torn != newest.id]
+    if older:
+        reasons.append(
+            degraded(
+                f"{len(older)} older backups cannot be restored, for WAL that they need is gone: "
+                f"{', '.join(older[:SHOWN])}{' …' if len(older) > SHOWN else ''}",
+                f"python -m ops window; then, on Barman's machine, for each: sudo -u barman barman "
+                f"delete {status.server} BACKUP",
+            )
+        )
+    return reasons
+
+
+def _alerting(status: Status) -> list[Reason]:
+    if status.undeliverable is None:
+        return []
+    return [
+        degraded(
+            f"alerts cannot be delivered: {status.undeliverable}",
+            "open docs/runbooks/monitoring-is-silent.md",
+        )
+    ]
 
 
 def _checks(status: Status) -> list[Reason]:

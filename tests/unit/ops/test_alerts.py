@@ -1,7 +1,7 @@
 """What `ops alerts` makes of Alertmanager's answer."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,8 +24,9 @@ def raw(name: str, severity: str = "critical", state: str = "active", hour: int 
 HEARTBEAT = raw("Heartbeat", "none")
 
 
-def parse(*items: Any) -> alerts.Alerts:
-    return alerts.parse(json.dumps(items), NOW)
+def parse(*items: Any, up_s: float = 3600) -> alerts.Alerts:
+    started = (NOW - timedelta(seconds=up_s)).isoformat()
+    return alerts.parse(json.dumps({"alerts": items, "status": {"uptime": started}}), NOW)
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,18 @@ def test_a_missing_heartbeat_is_told() -> None:
     console = Console(width=160, record=True)
     alerts.show(parse(), console)
     assert "heartbeat is missing" in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("items", "up_s", "why"),
+    [
+        ([HEARTBEAT], 3600, None),
+        ([HEARTBEAT, raw("DiskFull")], 3600, None),
+        ([], 3600, "Prometheus sends nothing to Alertmanager"),
+        # It has just been started, and nobody has had the time to tell it anything.
+        ([], 20, None),
+        ([HEARTBEAT, raw("AlertsNotDelivered", "warning")], 3600, "AlertsNotDelivered it is."),
+    ],
+)
+def test_why_alerts_cannot_be_delivered(items: list[Any], up_s: float, why: str | None) -> None:
+    assert parse(*items, up_s=up_s).undeliverable == why

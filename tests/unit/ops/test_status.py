@@ -4,6 +4,7 @@ import io
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -265,3 +266,19 @@ def test_the_level_is_the_one_that_the_guard_runs_at(level: str | None, said: st
     (reason,) = judge(status)
     assert said in reason.text
     assert reason.verdict is Verdict.DEGRADED
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected", "said"),
+    [
+        ({"undeliverable": "no route"}, Verdict.DEGRADED, "alerts cannot be delivered: no route"),
+        ({"missing_wal": 2}, Verdict.UNPROTECTED, "2 WAL segments are missing"),
+        ({"torn_backups": ["20260501T040000"]}, Verdict.UNPROTECTED, "the newest, cannot be"),
+        ({"torn_backups": ["20260430T040000"]}, Verdict.DEGRADED, "older backups cannot be"),
+    ],
+)
+def test_each_fact_alone_is_a_reason(seen: dict[str, Any], expected: Verdict, said: str) -> None:
+    (reason,) = judge(healthy().model_copy(update=seen))
+    assert reason.verdict is expected
+    assert said in reason.text
+    assert reason.next_command
