@@ -157,6 +157,8 @@ class Status(_Model):
     """As the stack has it."""
     guard_level: str | None = None
     """As the guard's process runs; null when it has not looked at the server for 15 s."""
+    guard_blind: str | None = None
+    """Why the guard cannot ask PostgreSQL, which runs; null when it can."""
     behind: list[Reason] = Field(default_factory=list)
     """What the machines do not have of the stack's last update."""
     hazards: Hazards | None = None

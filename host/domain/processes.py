@@ -1,9 +1,10 @@
-"""Barman's WAL receiver: its name on PostgreSQL's side, and whether it runs."""
+"""Barman's WAL receiver: its names on PostgreSQL's side, and whether it runs."""
 
 from pathlib import Path
 
 # Its application_name, by which synchronous_standby_names knows it (barman/server.py).
 APPLICATION_NAME = "barman_receive_wal"
+ROLE = "streaming_barman"
 # For pgrep -f: what cron starts, with or without options, and the program that it starts.
 BARMAN = r"barman( -[a-z]+( /etc/barman.conf)?)*"
 RECEIVER = rf"pg_receivewal|{BARMAN} receive-wal"

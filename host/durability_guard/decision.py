@@ -22,12 +22,18 @@ class Level(StrEnum):
 
 
 class Server(StrEnum):
-    """PostgreSQL as the guard finds it. MUTE: it is there but does not answer in time."""
+    """PostgreSQL as the guard finds it. MUTE: it is there but does not answer in time. BLIND: it
+    is there but does not let the guard in."""
 
     UP = "up"
     IN_RECOVERY = "in recovery"
     MUTE = "mute"
+    BLIND = "blind"
     DOWN = "down"
+
+
+# It runs, others may commit, and all there is to see are its processes.
+UNSEEN = (Server.MUTE, Server.BLIND)
 
 
 class Action(StrEnum):
@@ -64,6 +70,8 @@ class Look:
     `runbook`: a recovery owns the server. `waits`: the running server has the standby's name.
     `receiver`: Barman's receiver streams; `synchronous`: the server counts on it; `confirmed`: up
     to where it says that WAL is on its disk. `written`: where WAL on the server's own disk ends.
+    Of an UNSEEN server only `receiver` is known, and `held`: a commit that waited for Barman at the
+    look before waits still.
     """
 
     now: float
@@ -74,6 +82,7 @@ class Look:
     synchronous: bool = False
     written: int = 0
     confirmed: int = 0
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,8 +124,8 @@ def step(policy: Policy, state: State, look: Look) -> tuple[State, Action]:
         return _disabled(Exposure.CHOSEN), action
     if look.runbook:
         return _during_runbook(state, look)
-    if look.server is Server.MUTE:
-        return state, Action.KEEP
+    if look.server in UNSEEN:
+        return _unseen(policy, state, look)
     if look.server is not Server.UP:
         # Nobody commits, so nobody waits.
         return replace(_idle(state), proofs=0), Action.KEEP
@@ -127,7 +136,7 @@ def step(policy: Policy, state: State, look: Look) -> tuple[State, Action]:
 
 def exposed(state: State, look: Look) -> Exposure | None:
     """Why commits are acknowledged without Barman just now, or None if they are not."""
-    if look.server in (Server.MUTE, Server.DOWN):
+    if look.server in (*UNSEEN, Server.DOWN):
         return None if state.enabled else state.exposure
     if not state.enabled:
         return state.exposure
@@ -166,6 +175,19 @@ def _enabled(policy: Policy, state: State, look: Look) -> tuple[State, Action]:
         if waited >= PATIENCE_S:
             return failed_to_enable(state, look.now), Action.DISABLE
     elif policy.level is Level.FALLBACK and waited >= policy.fallback_after_s:
+        return _disabled(Exposure.FALLBACK), Action.DISABLE
+    return state, Action.KEEP
+
+
+def _unseen(policy: Policy, state: State, look: Look) -> tuple[State, Action]:
+    """What Barman has confirmed is not known: it is away while nothing is sent to it, or while a
+    commit waits on and on."""
+    if not state.enabled:
+        return replace(state, proofs=0), Action.KEEP
+    away = look.held or not look.receiver
+    began = state.away_since if state.away_since is not None else look.now
+    state = replace(_idle(state), gone_since=began if away else None)
+    if policy.level is Level.FALLBACK and state.waiting_s(look.now) >= policy.fallback_after_s:
         return _disabled(Exposure.FALLBACK), Action.DISABLE
     return state, Action.KEEP
 

@@ -2,7 +2,6 @@
 
 import os
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,9 @@ from host.domain import sessions
 from host.domain.disk import sync_directory
 from host.domain.processes import APPLICATION_NAME
 
-from .decision import Look, Server
+from . import processes
+from .decision import UNSEEN, Look, Server
+from .processes import Shown, Wait
 from .wire import Connection, WireError
 
 SETTING = f"synchronous_standby_names = '{APPLICATION_NAME}'\n"
@@ -68,21 +69,23 @@ class Postgres:
         self._file = file
         self._marker = marker
         self._session: Connection | None = None
+        # Of a server that is looked at from outside.
+        self._shown = Shown()
+        self._held: frozenset[Wait] = frozenset()
 
     def look(self, *, probe: bool) -> Seen:
         """What is to be seen now; never raises. With `probe`, WAL is written first."""
         runbook = self._marker.exists()
         try:
-            session = self._connected()
-            if probe and not runbook:
-                self._probe(session)
-            (row,) = session.query(_LOOK)
+            row = self._asked(probe=probe and not runbook)
         except TimeoutError as error:
-            self.disconnect()
-            return Seen(Look(time.monotonic(), Server.MUTE, runbook), problem=str(error))
-        except (OSError, WireError) as error:
-            self.disconnect()
-            return Seen(Look(time.monotonic(), Server.DOWN, runbook), problem=str(error))
+            return self._unseen(Server.MUTE, runbook, error)
+        except WireError as error:
+            server = Server.DOWN if error.on_its_way else Server.BLIND
+            return self._unseen(server, runbook, error)
+        except OSError as error:
+            return self._unseen(Server.DOWN, runbook, error)
+        self._shown, self._held = Shown(), frozenset()
         recovering, waits, written, receiver, synchronous, confirmed, commits = row
         found = Look(
             now=time.monotonic(),
@@ -95,6 +98,47 @@ class Postgres:
             confirmed=int(confirmed or 0),
         )
         return Seen(found, int(commits or 0))
+
+    def _asked(self, *, probe: bool) -> list[str | None]:
+        lasting = self._session is not None
+        try:
+            return self._row(probe=probe)
+        except TimeoutError:
+            raise
+        except (OSError, WireError):
+            # Somebody has ended the session, which is not yet the end of the server.
+            self.disconnect()
+            if not lasting:
+                raise
+            return self._row(probe=probe)
+
+    def _row(self, *, probe: bool) -> list[str | None]:
+        session = self._connected()
+        if probe:
+            self._probe(session)
+        (row,) = session.query(_LOOK)
+        return row
+
+    def _unseen(self, server: Server, runbook: bool, error: Exception) -> Seen:
+        """A look from outside, at one that gives no answer."""
+        self.disconnect()
+        parent = processes.postmaster(self._path) if server in UNSEEN else None
+        if parent is None:
+            # One that is not there has nothing that could wait.
+            return Seen(Look(time.monotonic(), Server.DOWN, runbook), problem=str(error))
+        shown = processes.look(parent)
+        self._held = shown.waits & self._shown.waits
+        self._shown = shown
+        found = Look(
+            now=time.monotonic(),
+            server=server,
+            runbook=runbook,
+            # What it does is not known; what it was told is.
+            waits=self.enabled(),
+            receiver=shown.receiver,
+            held=bool(self._held),
+        )
+        return Seen(found, len(shown.waits), str(error))
 
     def enabled(self) -> bool:
         """Whether the file tells PostgreSQL to wait; a file that is not there does not."""
@@ -135,13 +179,18 @@ class Postgres:
 
     def reload(self) -> None:
         """Have the configuration read again; never fails."""
-        with suppress(OSError, WireError):
+        try:
             self._connected().query("SELECT pg_reload_conf()")
+        except (OSError, WireError):
+            self._reload_from_outside()
 
     def cancel_waits(self) -> None:
         """End waits that an empty setting has not ended; never fails."""
-        with suppress(OSError, WireError):
+        try:
             self._connected().query(_CANCEL)
+        except (OSError, WireError):
+            self.disconnect()
+            processes.cancel(self._held)
 
     def disconnect(self) -> None:
         """End the session, if there is one."""
@@ -171,10 +220,16 @@ class Postgres:
                     return True
                 time.sleep(0.05)
         except (OSError, WireError):
-            # A server that does not run reads the file when it starts.
-            self.disconnect()
+            # One that runs hears it; one that does not reads the file when it starts.
+            self._reload_from_outside()
             return not waits
         return False
+
+    def _reload_from_outside(self) -> None:
+        self.disconnect()
+        parent = processes.postmaster(self._path)
+        if parent is not None:
+            processes.reload(parent)
 
     def _commits_wait(self) -> bool:
         """Whether commits of other sessions wait. They learn whether they have to from the

@@ -14,6 +14,7 @@ from host.domain import paths
 
 from . import metrics
 from .decision import (
+    UNSEEN,
     WORTH_TELLING_S,
     Action,
     Exposure,
@@ -54,6 +55,7 @@ class Guard:
         self._reloads = 0
         self._reloaded_at = 0.0
         self._proving = False
+        self._blind = False
         self._written = 0
 
     def run(self) -> None:
@@ -87,6 +89,7 @@ class Guard:
             )
             after = failed_to_enable(before, seen.look.now)
         self.state = after
+        self._tell_whether_blind(seen)
         if action is Action.KEEP:
             self._remember(seen)
             self._keep_in_step(seen)
@@ -97,9 +100,10 @@ class Guard:
         """PostgreSQL does as the file says, whatever became of a reload: of a guard that was killed
         before it, or one that the checkpointer, by which sessions know, has not noticed."""
         look = seen.look
-        if look.server is not Server.UP or look.runbook:
+        if look.server not in (Server.UP, *UNSEEN) or look.runbook:
             return
-        held = not self.state.enabled and not look.waits and seen.waiting_commits > 0
+        waiting = look.held if look.server in UNSEEN else seen.waiting_commits > 0
+        held = not self.state.enabled and not look.waits and waiting
         if look.waits == self.state.enabled and not held:
             self._reloads = 0
         elif self._reloads < RELOADS and look.now >= self._reloaded_at + RELOAD_AGAIN_S:
@@ -128,6 +132,14 @@ class Guard:
         elif waited < WORTH_TELLING_S and self.history.waiting:
             self._append("answered", seen)
 
+    def _tell_whether_blind(self, seen: Seen) -> None:
+        blind = seen.look.server in UNSEEN
+        if blind and not self._blind:
+            say(3, f"cannot ask PostgreSQL, goes by what its processes show: {seen.problem}")
+        elif self._blind and not blind:
+            say(5, "can ask PostgreSQL again, or it has stopped")
+        self._blind = blind
+
     def _expose(self, reason: Exposure, seen: Seen, waited: float = 0.0) -> None:
         self._append("exposed", seen, reason=reason, level=self.policy.level, waited=round(waited))
         alarm = reason in (Exposure.FALLBACK, Exposure.OVERRIDDEN)
@@ -153,6 +165,8 @@ class Guard:
     def _sentence(self, seen: Seen) -> str:
         if self.history.exposed:
             return f"commits do not wait for Barman ({self.history.exposed})"
+        if self._blind:
+            return f"cannot ask PostgreSQL: {seen.problem}"
         if self.history.waiting:
             return f"commits wait for Barman, which does not answer; {seen.waiting_commits} waiting"
         return "every commit is on Barman's disk before it is acknowledged"
@@ -169,7 +183,9 @@ class Guard:
             "look": asdict(seen.look),
             "state": asdict(self.state),
         }
-        figures = metrics.text(self.history.exposed, status["waiting_s"], seen.waiting_commits)
+        figures = metrics.text(
+            self.history.exposed, status["waiting_s"], seen.waiting_commits, blind=self._blind
+        )
         try:
             for path, text in ((STATUS, json.dumps(status)), (METRICS, figures)):
                 new = path.with_suffix(".new")

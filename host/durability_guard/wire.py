@@ -11,8 +11,17 @@ from types import TracebackType
 PROTOCOL = 3 << 16
 
 
+# SQLSTATEs of a server that starts or stops, class 57: nobody can commit in it.
+ON_ITS_WAY = ("57P01", "57P02", "57P03")
+
+
 class WireError(Exception):
-    """The server refused: it starts, stops, or does not like the statement."""
+    """The server refused: it starts, stops, or does not like the session or the statement."""
+
+    @property
+    def on_its_way(self) -> bool:
+        """Whether it starts or stops."""
+        return str(self).startswith(ON_ITS_WAY)
 
 
 class Connection:

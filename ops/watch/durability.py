@@ -74,7 +74,7 @@ def read(site: Site) -> Durability:
         now = {}
     return Durability(
         level=site.outputs.backup.durability,
-        guard_level=guard.level(machine),
+        guard_level=guard.read(machine).level,
         commits_wait=bool(now["standby"]) if now else None,
         sync_state=now.get("sync_state"),
         waiting_commits=now.get("waiting"),

@@ -1,6 +1,7 @@
 """The durability guard as its process runs, not as its file has it."""
 
 import json
+from typing import NamedTuple
 
 from ops.reach.ssh import Machine
 
@@ -12,14 +13,28 @@ import json, time
 try:
     with open("/run/durability-guard/status.json") as file:
         seen = json.load(file)
-    print(json.dumps({"level": seen["level"], "ago_s": time.monotonic() - seen["look"]["now"]}))
+    print(json.dumps({
+        "level": seen["level"],
+        "ago_s": time.monotonic() - seen["look"]["now"],
+        "blind": seen["problem"] if seen["look"]["server"] in ("mute", "blind") else None,
+    }))
 except (OSError, ValueError, KeyError):
     print("null")
 """
 
 
-def level(machine: Machine) -> str | None:
-    """The level that it runs at; None where it has looked at nothing for SILENT_S."""
+class Guard(NamedTuple):
+    """`level`: the one that it runs at; None where it has looked at nothing for SILENT_S. `blind`:
+    why it cannot ask the server, which runs; None where it can."""
+
+    level: str | None
+    blind: str | None
+
+
+def read(machine: Machine) -> Guard:
+    """What it says of itself, on PostgreSQL's machine."""
     said = machine.run(["python3", "-I", "-"], stdin=_READ, timeout_s=20).stdout
     seen = json.loads(said)
-    return seen["level"] if seen and 0 <= seen["ago_s"] <= SILENT_S else None
+    if seen and 0 <= seen["ago_s"] <= SILENT_S:
+        return Guard(seen["level"], seen["blind"])
+    return Guard(None, None)

@@ -127,7 +127,7 @@ def _certificate(site: Site, into: Status) -> None:
 
 
 def _guard(machine: Machine, into: Status) -> None:
-    into.guard_level = guard.level(machine)
+    into.guard_level, into.guard_blind = guard.read(machine)
 
 
 def _in_force(site: Site, machine: Machine, role: str, into: Status) -> None:

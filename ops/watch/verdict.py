@@ -157,7 +157,17 @@ def _streaming(status: Status) -> list[Reason]:
 
 
 def _guard(status: Status) -> list[Reason]:
-    if not status.postgres_machine.reachable or status.guard_level == status.durability:
+    if not status.postgres_machine.reachable:
+        return []
+    if status.guard_blind is not None:
+        return [
+            degraded(
+                "the durability guard cannot ask PostgreSQL, and goes by what its processes show: "
+                f"{status.guard_blind}",
+                "open docs/runbooks/commits-go-on-alone.md",
+            )
+        ]
+    if status.guard_level == status.durability:
         return []
     if status.guard_level is None:
         return [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from lab.machines import machine
-from tests.support.site import ASYNC, BARMAN, POSTGRES, UNIT, Site
+from tests.support.site import ASYNC, BARMAN, POSTGRES, Site
 from tests.support.stack import Stack
 
 # A receiver that connects again, a machine that boots: nobody need do anything.
@@ -51,7 +51,7 @@ def mend(site: Site, level: str) -> None:
             machine.thaw(stack.lab, name)
         else:
             site.power_on(name)
-    stack.on(POSTGRES, f"systemctl start {UNIT}", check=False)
+    stack.on(POSTGRES, f"systemctl start {stack.unit}", check=False)
     heed(stack)
     # An `up` that was cut off is still locked.
     stack.pulumi("cancel", "--yes", check=False)

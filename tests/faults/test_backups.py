@@ -11,7 +11,7 @@ from tests.faults.expectations import nothing_lost, nothing_lost_nor_failed
 from tests.faults.report import Report
 from tests.faults.start import Start
 from tests.support.ledger import Ledger
-from tests.support.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
+from tests.support.site import BARMAN, FALLBACK, POSTGRES, Site
 from tests.support.waiting import eventually
 from tools.faults_page import Row
 
@@ -129,7 +129,7 @@ def test_postgres_restarted_during_a_backup(site: Site, report: Report) -> None:
     row = Row("PostgreSQL restarted during a backup", FALLBACK)
     with site.writing() as ledger:
         with half_way(site) as (running, backup):
-            site.stack.on(POSTGRES, f"systemctl restart {UNIT}")
+            site.stack.on(POSTGRES, f"systemctl restart {site.stack.unit}")
             thaw(site)
             assert "failed" in ended(running, 2)
         ledger.wait_for_more(50)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.expectations import nothing_lost_nor_failed
 from tests.faults.report import Report
-from tests.support.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
+from tests.support.site import BARMAN, FALLBACK, POSTGRES, Site
 from tests.support.waiting import eventually
 from tools.faults_page import Row
 
@@ -49,7 +49,7 @@ def clock_of_postgres(site: Site) -> Iterator[None]:
     names = prepare(site, POSTGRES)
     for_postgres = "\n".join(f"{name} = '{value}'" for name, value in names.items())
     for_guard = "\n".join(f"Environment={name}={value}" for name, value in names.items())
-    restart = f"systemctl daemon-reload; systemctl restart {UNIT} durability-guard"
+    restart = f"systemctl daemon-reload; systemctl restart {site.stack.unit} durability-guard"
     site.stack.on(
         POSTGRES,
         f"cp -p {environment} /root/environment\n"

@@ -21,7 +21,6 @@ from tests.support.site import (
     SYNC,
     TO_BARMAN,
     TO_POSTGRES,
-    UNIT,
     Site,
 )
 from tests.support.waiting import eventually
@@ -38,7 +37,7 @@ def kill_postmaster(site: Site) -> None:
         lambda: site.stack.on(POSTGRES, "pgrep -x postgres", check=False) == "",
         30,
     )
-    site.stack.on(POSTGRES, f"systemctl stop {UNIT}; systemctl start {UNIT}")
+    site.stack.on(POSTGRES, f"systemctl stop {site.stack.unit}; systemctl start {site.stack.unit}")
 
 
 def crash(site: Site, options: str) -> Row:

@@ -12,7 +12,7 @@ from tests.faults.expectations import (
     recorded,
 )
 from tests.faults.report import Report
-from tests.support.site import BARMAN, FALLBACK, POSTGRES, UNIT, Site
+from tests.support.site import BARMAN, FALLBACK, POSTGRES, Site
 from tests.support.waiting import eventually
 from tools.faults_page import Row
 
@@ -60,7 +60,7 @@ def test_postgres_disk_full(site: Site, report: Report) -> None:
             assert f"/data on {POSTGRES} is 100 % full" in output
             assert "make room" in output
         began = time.monotonic()
-        site.stack.on(POSTGRES, f"systemctl start {UNIT}")
+        site.stack.on(POSTGRES, f"systemctl start {site.stack.unit}")
         ledger.wait_for_more(100, 120)
         site.until_protected()
         row = Row("PostgreSQL's disk full", FALLBACK)

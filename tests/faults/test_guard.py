@@ -12,7 +12,8 @@ from tests.faults.expectations import (
     waits_then_resumes,
 )
 from tests.faults.report import Report
-from tests.support.site import BARMAN, POSTGRES, TO_BARMAN, TO_POSTGRES, UNIT, Site
+from tests.support.guard import shut_out
+from tests.support.site import BARMAN, POSTGRES, TO_BARMAN, TO_POSTGRES, Site
 
 pytestmark = pytest.mark.durability
 
@@ -78,16 +79,36 @@ def test_checkpointer_hangs_while_barman_is_away(site: Site, report: Report) -> 
 
 def test_guard_killed_before_postgresql_reloads(site: Site, report: Report) -> None:
     """Both ways: the name is in the file and commits do not wait, and the other way round."""
-    file = "/etc/postgresql/17/main/conf.d/durability.conf"
+    file = f"{site.stack.configuration}/conf.d/durability.conf"
     name = "synchronous_standby_names = 'barman_receive_wal'"
     with site.writing() as ledger:
         for text, loaded in ((name, ""), ("", name)):
             site.stack.on(
                 POSTGRES,
                 "systemctl stop durability-guard; "
-                f'echo "{loaded}" >{file}; systemctl reload {UNIT}; sleep 1; '
+                f'echo "{loaded}" >{file}; systemctl reload {site.stack.unit}; sleep 1; '
                 f'echo "{text}" >{file}; systemctl start durability-guard',
             )
             row = protected_again(site, ledger, "guard killed between its write and the reload")
     row.seen = "the next one has PostgreSQL read the file, and proves that commits wait"
     nothing_lost_nor_failed(site, ledger, row, report)
+
+
+def test_guard_is_shut_out_while_barman_is_away(site: Site, report: Report) -> None:
+    """It cannot ask PostgreSQL, which goes on serving everybody else."""
+    before = len(site.history())
+    with site.writing() as ledger:
+        with shut_out(site.stack):
+            with site.partition(TO_BARMAN, TO_POSTGRES):
+                waited = waits_then_resumes(ledger)
+                ledger.wait_for_more(50)
+            assert site.stack.ops("status", check=False).returncode != 0
+        row = protected_again(
+            site, ledger, "guard is shut out (pg_hba.conf), then partition, both ways"
+        )
+    row.seen = (
+        f"it goes by what PostgreSQL's processes show; commits waited {waited:.1f} s, interval "
+        "recorded"
+    )
+    nothing_lost_nor_failed(site, ledger, row, report)
+    assert recorded(site, before) == ["exposed", "protected"]

@@ -9,7 +9,7 @@ from ops.recover.procedure import procedure
 from tests.faults.expectations import nothing_lost, nothing_lost_nor_failed
 from tests.faults.report import Report
 from tests.support.running import wait_for
-from tests.support.site import ADDRESS, BARMAN, FALLBACK, POSTGRES, UNIT, Site
+from tests.support.site import ADDRESS, BARMAN, FALLBACK, POSTGRES, Site
 from tools.faults_page import Row
 
 pytestmark = [pytest.mark.recovery, pytest.mark.deep]
@@ -91,7 +91,7 @@ def test_old_and_new_server_alive_together(site: Site, report: Report) -> None:
                 "rm -f /tmp/acknowledged /tmp/old.log",
             )
     assert acknowledged == ""
-    assert site.stack.on(POSTGRES, f"systemctl is-active {UNIT}") == "active"
+    assert site.stack.on(POSTGRES, f"systemctl is-active {site.stack.unit}") == "active"
     row.acknowledged = len(ledger.commits)
     row.seen = "the old one acknowledges no commit, Barman follows the new one only"
     assert site.lost(ledger) == set()

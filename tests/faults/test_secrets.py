@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from components import certificates
 from tests.faults.expectations import nothing_lost_nor_failed
 from tests.faults.report import Report
-from tests.support.site import ADDRESS, FALLBACK, POSTGRES, UNIT, Site
+from tests.support.site import ADDRESS, FALLBACK, POSTGRES, Site
 from tests.support.waiting import eventually
 from tools.faults_page import Row
 
@@ -62,8 +62,10 @@ def issued(site: Site, moment: datetime) -> str:
 
 def put(site: Site, server_file: str) -> None:
     """Let PostgreSQL show this certificate."""
-    path = "/etc/postgresql/17/main/server.pem"
-    site.stack.on(POSTGRES, f"cat >{path} <<'END'\n{server_file}END\nsystemctl reload {UNIT}")
+    path = f"{site.stack.configuration}/server.pem"
+    site.stack.on(
+        POSTGRES, f"cat >{path} <<'END'\n{server_file}END\nsystemctl reload {site.stack.unit}"
+    )
 
 
 def let_in(site: Site) -> str:

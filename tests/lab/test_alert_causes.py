@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.alerts import EXPORTER, RULES, Inbox, changed
+from tests.support.guard import shut_out
 from tests.support.stack import BARMAN, POSTGRES, Stack
 
 pytestmark = [pytest.mark.monitoring, pytest.mark.deep]
@@ -55,7 +56,7 @@ def newest_backup(stack: Stack) -> str:
 
 
 def test_postgres_is_stopped(stack: Stack, inbox: Inbox) -> None:
-    unit = f"postgresql@{stack.cluster.replace('/', '-')}"
+    unit = stack.unit
     try:
         stack.on(POSTGRES, f"systemctl stop {unit}")
         inbox.wait_firing(("PostgresDown", "barman"), ("BarmanCheckFailed", "barman"))
@@ -71,6 +72,13 @@ def test_commits_wait(stack: Stack, inbox: Inbox) -> None:
             inbox.wait_firing(("CommitsWait", "postgres"))
     finally:
         level(stack, "sync-with-fallback")
+
+
+def test_the_guard_is_shut_out(stack: Stack, inbox: Inbox) -> None:
+    with shut_out(stack):
+        inbox.wait_firing(("GuardBlind", "postgres"))
+        reasons = [reason["text"] for reason in stack.status()["reasons"]]
+        assert any("guard cannot ask PostgreSQL" in text for text in reasons)
 
 
 def test_durability_is_not_reached(stack: Stack, inbox: Inbox) -> None:

@@ -75,7 +75,7 @@ def test_no_receiver_though_the_check_is_green_and_a_full_disk(stack: Stack, inb
 def test_a_dropped_slot_a_failed_backup_and_a_certificate_near_its_end(
     stack: Stack, inbox: Inbox, tmp_path: Path
 ) -> None:
-    pem = f"/etc/postgresql/{stack.cluster}/server.pem"
+    pem = f"{stack.configuration}/server.pem"
     authority = "/etc/ssl/postgresql-ca.pem"
     short_lived = _certificate(tmp_path, str(stack.outputs["postgres"]["privateAddress"]), days=10)
     try:

@@ -254,7 +254,7 @@ import sys, time
 sys.path.insert(0, "/usr/local/lib")
 from host.restored_copy.copy import Copy
 from host.restored_copy.server import Server
-copy = Copy(folder="/data/stopped", user="barman", version="17", unit="stopped-at-once")
+copy = Copy(folder="/data/stopped", user="barman", version=sys.argv[1], unit="stopped-at-once")
 server = Server(copy)
 made = server.command([f"{copy.binaries}/initdb", "--no-sync", "-D", copy.data])
 assert made.returncode == 0, made.stderr
@@ -269,7 +269,9 @@ def test_a_copy_that_has_just_been_started_can_be_stopped(stack: Stack) -> None:
     """What breaks a drill off may come at any moment of it."""
     stack.on("barman-lab", "install -d -o barman -g barman /data/stopped")
     try:
-        stack.on("barman-lab", f"timeout 60 python3 - <<'END'\n{START_AND_STOP}\nEND")
+        version = stack.cluster.split("/")[0]
+        program = f"timeout 60 python3 - {version} <<'END'\n{START_AND_STOP}\nEND"
+        stack.on("barman-lab", program)
     finally:
         left = "systemctl kill --signal=KILL stopped-at-once; rm -r /data/stopped"
         stack.on("barman-lab", left, check=False)

@@ -69,7 +69,7 @@ def test_what_another_hand_has_written_is_said_and_applied(stack: Stack) -> None
     assert f"durability {other}, not {level}" in stack.ops("durability").stdout
     for machine, file in ((BARMAN, ALERTMANAGER), (BARMAN, SSHD), (POSTGRES, SSHD)):
         stack.on(machine, f"echo '# by hand' >>{file}")
-    conf = "/etc/postgresql/17/main/conf.d/pulumi.conf"
+    conf = f"{stack.configuration}/conf.d/pulumi.conf"
     stack.on(
         POSTGRES, f"echo \"work_mem = '77MB'\" >>{conf} && systemctl reload postgresql@17-main"
     )
@@ -86,9 +86,7 @@ def test_what_another_hand_has_written_is_said_and_applied(stack: Stack) -> None
 def test_applying_what_is_there_restarts_nothing(stack: Stack) -> None:
     units = "prometheus prometheus-alertmanager prometheus-node-exporter barman-exporter ssh"
     show = f"systemctl show --value --property=MainPID,ExecMainStartTimestampMonotonic {units}"
-    guard = (
-        "systemctl show --value --property=MainPID durability-guard heartbeat postgresql@17-main"
-    )
+    guard = f"systemctl show --value --property=MainPID durability-guard heartbeat {stack.unit}"
     before = stack.on(BARMAN, show), stack.on(POSTGRES, guard)
     stack.ops("apply")
     assert (stack.on(BARMAN, show), stack.on(POSTGRES, guard)) == before

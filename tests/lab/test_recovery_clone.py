@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.support.ledger import moment
-from tests.support.site import UNIT, Site
+from tests.support.site import Site
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.recovery
@@ -64,7 +64,7 @@ def test_a_clone_has_tablespaces_of_its_own(site: Site) -> None:
         assert site.in_clone(seen) == f"20000|{20000 * 20001 // 2}"
         site.in_clone("DELETE FROM elsewhere; CHECKPOINT")
         assert site.on_postgres(sums) == files
-        site.on_postgres(f"systemctl restart {UNIT}")
+        site.on_postgres(f"systemctl restart {site.stack.unit}")
         assert site.sql(seen) == rows
         site.stack.ops("clone", "--drop")
         assert site.on_postgres(sums) == files

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.support.site import UNIT, Site
+from tests.support.site import Site
 
 pytestmark = pytest.mark.recovery
 
@@ -41,10 +41,12 @@ def test_latest_of_a_running_server_loses_nothing(site: Site) -> None:
 def test_settings_that_were_higher_at_the_backup_and_higher_still_after_it(site: Site) -> None:
     """Replay asks for none of them; afterwards the configured value counts."""
     # After the stack's own, pulumi.conf.
-    by_hand = "/etc/postgresql/17/main/conf.d/zy-by-hand.conf"
+    by_hand = f"{site.stack.configuration}/conf.d/zy-by-hand.conf"
 
     def connections(number: int) -> None:
-        site.on_postgres(f"echo max_connections = {number} >{by_hand}; systemctl restart {UNIT}")
+        site.on_postgres(
+            f"echo max_connections = {number} >{by_hand}; systemctl restart {site.stack.unit}"
+        )
         assert site.sql("SHOW max_connections") == str(number)
 
     site.new_ledger()
@@ -56,7 +58,7 @@ def test_settings_that_were_higher_at_the_backup_and_higher_still_after_it(site:
         connections(int(configured) + 100)
         ids = {commit.id for commit in site.write_for(0.2)}
     finally:
-        site.on_postgres(f"rm -f {by_hand}; systemctl restart {UNIT}")
+        site.on_postgres(f"rm -f {by_hand}; systemctl restart {site.stack.unit}")
     ids |= {commit.id for commit in site.write_for(0.2)}
     site.lose_data()
     site.recover()

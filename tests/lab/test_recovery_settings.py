@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from host.domain.paths import DRILL_HISTORY
-from tests.support.site import UNIT, Site
+from tests.support.site import Site
 
 pytestmark = pytest.mark.recovery
 
@@ -72,5 +72,5 @@ def test_settings_that_keep_the_restored_server_from_starting_are_left_out(site:
     # The others stay.
     assert site.sql("SHOW timezone") == "Europe/Vienna"
     site.stack.assert_protected()
-    site.on_postgres(f"systemctl restart {UNIT}")
+    site.on_postgres(f"systemctl restart {site.stack.unit}")
     site.stack.until_content()

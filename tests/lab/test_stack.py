@@ -286,7 +286,7 @@ def test_changed_settings_change_only_what_they_must(stack: Stack) -> None:
 
 @pytest.mark.provider
 def test_a_parameter_that_postgres_refuses_is_taken_back(stack: Stack) -> None:
-    configuration = f"cat /etc/postgresql/{stack.cluster}/conf.d/pulumi.conf"
+    configuration = f"cat {stack.configuration}/conf.d/pulumi.conf"
     before = stack.on("postgres-lab", configuration)
     stack.pulumi("config", "set", "--path", "postgres-barman:postgresParameters.work_mem", "banana")
     try:
@@ -402,7 +402,7 @@ def secrets_of(stack: Stack) -> dict[str, str]:
     ):
         # The fourth line is past the public part.
         found[label] = text.strip().splitlines()[4][:40]
-    server = stack.on("postgres-lab", f"cat /etc/postgresql/{stack.cluster}/server.pem")
+    server = stack.on("postgres-lab", f"cat {stack.configuration}/server.pem")
     # Its second line begins with the end of the private number.
     found["PostgreSQL's TLS key"] = server.splitlines()[2][:24]
     return found

@@ -140,8 +140,8 @@ def test_a_client_refuses_a_server_that_its_authority_does_not_vouch_for(
 def test_a_foreign_and_an_expired_certificate_are_refused_by_clients_and_by_barman(
     site: Site, application: Application, tmp_path: Path
 ) -> None:
-    path = f"/etc/postgresql/{site.stack.cluster}/server.pem"
-    unit = f"postgresql@{site.stack.cluster.replace('/', '-')}"
+    path = f"{site.stack.configuration}/server.pem"
+    unit = site.stack.unit
     reload = f"systemctl reload {unit}"
     other, foreign = issued(timedelta(0))
     _, expired = issued(timedelta(days=400))

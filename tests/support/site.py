@@ -23,7 +23,6 @@ from tests.support.waiting import eventually
 CLIENT_ADDRESS = "10.30.0.7/32"
 ADDRESS = {POSTGRES: "10.20.0.4", BARMAN: "10.20.1.4"}
 TO_BARMAN, TO_POSTGRES = (POSTGRES, BARMAN), (BARMAN, POSTGRES)
-UNIT = "postgresql@17-main"
 FALLBACK, SYNC, ASYNC = "sync-with-fallback", "sync", "async"
 FALLBACK_AFTER_S = 5
 # A look a second, one more to act on, and a machine that has other work as well.
@@ -226,11 +225,12 @@ class Site:
         disk = Hardware.read(folder / "hardware.json").disks[0].path
         with tempfile.TemporaryDirectory() as mounted:
             script = (
-                'mount -o loop "$1" "$2" && find "$2/postgresql/17/main" -mindepth 1 -delete; '
+                'mount -o loop "$1" "$2" && find "$2/postgresql/$3" -mindepth 1 -delete; '
                 'code=$?; umount "$2"; exit $code'
             )
             subprocess.run(
-                ["unshare", "-m", "sh", "-c", script, "destroy", disk, mounted], check=True
+                ["unshare", "-m", "sh", "-c", script, "destroy", disk, mounted, self.stack.cluster],
+                check=True,
             )
         self.power_on(POSTGRES)
 

@@ -57,6 +57,16 @@ class Stack:
         """Version and name of the cluster as in Debian's paths: 17/main."""
         return "/".join(self.outputs["postgres"]["dataDirectory"].split("/")[-2:])
 
+    @property
+    def unit(self) -> str:
+        """The cluster's: postgresql@17-main."""
+        return f"postgresql@{self.cluster.replace('/', '-')}"
+
+    @property
+    def configuration(self) -> str:
+        """The folder of the cluster's configuration."""
+        return f"/etc/postgresql/{self.cluster}"
+
     def lab_command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self._run([".venv/bin/python", "-m", "lab", *words], check=check)
 

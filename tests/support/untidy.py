@@ -121,13 +121,9 @@ def untidier(site: Site) -> Iterator[None]:
         run(stack, LESS)
         run(stack, SLOT_GONE)
         run(stack, "".join(f"ALTER SYSTEM RESET {name};\n" for name in MORE_SETTINGS))
-        stack.on(POSTGRES, f"systemctl restart {_unit(stack)}")
+        stack.on(POSTGRES, f"systemctl restart {stack.unit}")
 
 
 def _set(stack: Stack, settings: dict[str, str]) -> None:
     run(stack, "".join(f"ALTER SYSTEM SET {n} = '{v}';\n" for n, v in settings.items()))
-    stack.on(POSTGRES, f"systemctl restart {_unit(stack)}")
-
-
-def _unit(stack: Stack) -> str:
-    return f"postgresql@{stack.cluster.replace('/', '-')}"
+    stack.on(POSTGRES, f"systemctl restart {stack.unit}")

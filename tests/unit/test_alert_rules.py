@@ -74,6 +74,8 @@ CASES = [
     ),
     Case("GuardSilent", {'up{job="node",machine="postgres"}': "1x20"}, quiet=0, fires=2),
     Case("GuardSilent", {'up{job="node",machine="postgres"}': "0x20"}, fires=9, never=True),
+    Case("GuardBlind", {"durability_guard_blind": "0x5 1x10"}, quiet=5, fires=8),
+    Case("GuardBlind", {"durability_guard_blind": "0x2 1 0x10"}, fires=4, never=True),
     Case(
         "AlertsNotDelivered",
         {'alertmanager_notifications_failed_total{integration="email"}': "0x20 1+1x20"},

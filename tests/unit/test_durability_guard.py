@@ -1,6 +1,7 @@
 """The durability guard's rules, for every order of events that a second can bring."""
 
 import json
+import os
 import socket
 import struct
 import threading
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from host.domain.histories import read
 from host.domain.wal import show_lsn
-from host.durability_guard import service
+from host.durability_guard import processes, service
 from host.durability_guard.decision import (
     PATIENCE_S,
     PROOFS,
@@ -535,3 +536,95 @@ def test_a_setting_of_somebody_else_s_is_not_reloaded_for_ever(machine: Path) ->
         made.cycle()
     assert postgres.order == ["reload"] * service.RELOADS
     assert recorded(machine)[-1] == ("exposed", "overridden")
+
+
+@pytest.mark.parametrize("server", [Server.MUTE, Server.BLIND])
+def test_a_guard_that_cannot_ask_ends_waits_by_what_processes_show(server: Server) -> None:
+    state = State(enabled=True)
+    sent = Look(0.0, server, waits=True, receiver=True)
+    for now in range(100):
+        state, action = step(FALLBACK, state, replace(sent, now=float(now)))
+        assert action is Action.KEEP
+    # Commits that come and go are none that hangs, and one that hangs is one whoever is connected.
+    for trouble in (replace(sent, receiver=False), replace(sent, held=True)):
+        after, action = step(FALLBACK, state, replace(trouble, now=100.0))
+        assert action is Action.KEEP
+        _, action = step(FALLBACK, after, replace(trouble, now=130.0))
+        assert action is Action.DISABLE
+        _, action = step(SYNC, after, replace(trouble, now=1000.0))
+        assert action is Action.KEEP
+
+
+def test_a_wait_that_began_before_the_guard_lost_its_sight_counts_whole() -> None:
+    look = replace(HEALTHY, receiver=False)
+    state, _ = step(FALLBACK, State(enabled=True), look)
+    _, action = step(FALLBACK, state, Look(30.0, Server.BLIND, waits=True))
+    assert action is Action.DISABLE
+
+
+def test_waits_that_an_empty_setting_leaves_are_ended_by_a_guard_that_cannot_ask(
+    machine: Path,
+) -> None:
+    made, postgres = guard(machine)
+    now = until_enabled(made, postgres)
+    postgres.order.clear()
+    for second in range(40):
+        postgres.waiting = 3
+        postgres.seen = Look(now + second, Server.BLIND, held=True)
+        made.cycle()
+    assert postgres.order[0] == "disable"
+    assert "cancel" in postgres.order
+    figures = (machine / "durability-guard.prom").read_text()
+    assert "durability_guard_blind 1" in figures
+
+
+def process(proc: Path, pid: int, parent: int, title: str) -> None:
+    (proc / str(pid)).mkdir(parents=True)
+    (proc / str(pid) / "stat").write_text(f"{pid} (post) gres) S {parent} 1 1")
+    (proc / str(pid) / "cmdline").write_text(title + "\0" * 20)
+
+
+def test_what_titles_of_processes_show(tmp_path: Path) -> None:
+    process(tmp_path, 10, 1, "postgres: 17/main: walsender streaming_barman b streaming 0/1")
+    process(tmp_path, 11, 5, "postgres: 17/main: app app 10.0.0.4(50) COMMIT waiting for 0/70A0")
+    process(tmp_path, 12, 5, "postgres: 17/main: app app 10.0.0.4(51) UPDATE waiting")
+    process(tmp_path, 13, 5, "postgres: 17/main: walsender streaming_barman b sending backup")
+    (tmp_path / "self").mkdir()
+    shown = processes.look(5, tmp_path)
+    assert shown == processes.Shown(False, frozenset({processes.Wait(11, "0/70A0")}))
+    process(tmp_path, 14, 5, "postgres: walsender streaming_barman 10.0.0.5(4) streaming 0/70A0")
+    assert processes.look(5, tmp_path).receiver
+
+
+@pytest.mark.parametrize(
+    ("code", "alive", "server"),
+    [
+        ("53300", True, Server.BLIND),
+        ("28000", True, Server.BLIND),
+        ("57P03", True, Server.DOWN),
+        ("53300", False, Server.DOWN),
+    ],
+)
+def test_a_server_that_refuses_the_guard_is_not_one_that_is_down(
+    tmp_path: Path, code: str, alive: bool, server: Server
+) -> None:
+    answering(tmp_path / "s", message(b"E", f"SFATAL\0C{code}\0Mno\0\0".encode()))
+    (tmp_path / "s.lock").write_text(f"{os.getpid() if alive else 2**22}\n")
+    postgres = Postgres(str(tmp_path / "s"), tmp_path / "file", tmp_path / "marker")
+    seen = postgres.look(probe=False)
+    assert seen.look.server is server
+    assert code in seen.problem
+
+
+def test_a_session_that_was_ended_is_not_the_end_of_the_server(tmp_path: Path) -> None:
+    """Somebody ends idle sessions: taken for a server that is down, it begins to count anew."""
+    row = b"".join(
+        struct.pack("!i", 1) + value for value in (b"f", b"f", b"7", b"t", b"f", b"7", b"0")
+    )
+    found = message(b"D", struct.pack("!H", 7) + row) + message(b"Z", b"I")
+    answering(tmp_path / "s", READY, b"")
+    postgres = Postgres(str(tmp_path / "s"), tmp_path / "file", tmp_path / "marker")
+    postgres.reload()
+    (tmp_path / "s").unlink()
+    answering(tmp_path / "s", READY, found)
+    assert postgres.look(probe=False).look.server is Server.UP

@@ -271,6 +271,7 @@ def test_the_level_is_the_one_that_the_guard_runs_at(level: str | None, said: st
 @pytest.mark.parametrize(
     ("seen", "expected", "said"),
     [
+        ({"guard_blind": "53300 too many"}, Verdict.DEGRADED, "cannot ask PostgreSQL, and goes"),
         ({"undeliverable": "no route"}, Verdict.DEGRADED, "alerts cannot be delivered: no route"),
         ({"missing_wal": 2}, Verdict.UNPROTECTED, "2 WAL segments are missing"),
         ({"torn_backups": ["20260501T040000"]}, Verdict.UNPROTECTED, "the newest, cannot be"),
