@@ -16,6 +16,7 @@ pytestmark = pytest.mark.provider
 STARTED = "SELECT pg_postmaster_start_time()"
 GUARD = "/etc/durability-guard.json"
 ALERTMANAGER = "/etc/monitoring/alertmanager.yml"
+CRON = "/etc/cron.d/barman"
 SSHD = "/etc/ssh/sshd_config.d/10-hardening.conf"
 
 
@@ -70,11 +71,12 @@ def test_what_another_hand_has_written_is_said_and_applied(stack: Stack) -> None
     for machine, file in ((BARMAN, ALERTMANAGER), (BARMAN, SSHD), (POSTGRES, SSHD)):
         stack.on(machine, f"echo '# by hand' >>{file}")
     conf = f"{stack.configuration}/conf.d/pulumi.conf"
-    stack.on(
-        POSTGRES, f"echo \"work_mem = '77MB'\" >>{conf} && systemctl reload postgresql@17-main"
-    )
+    stack.on(POSTGRES, f"echo \"work_mem = '77MB'\" >>{conf} && systemctl reload {stack.unit}")
     stack.on(BARMAN, "ln -sfn /usr/share/zoneinfo/Europe/Vienna /etc/localtime")
+    stack.on(BARMAN, f"systemctl disable --now cron && sed -i 's/^17 /L /' {CRON}")
     stack.ops("apply")
+    assert stack.on(BARMAN, "systemctl is-active cron") == "active"
+    assert "\nL " not in stack.on(BARMAN, f"cat {CRON}")
     assert stack.on(BARMAN, "date +%Z") == "UTC"
     assert stack.status()["guard_level"] == level
     assert stack.sql("SHOW work_mem") != "77MB"

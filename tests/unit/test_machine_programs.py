@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host import render
 from host.domain import scram
 from host.payload import RUN, payload
 
@@ -298,3 +299,12 @@ def test_the_loader_runs_a_program_from_standard_input_alone(tmp_path: Path) -> 
     # cloud-init is not to be found under that PATH: as far as it can get here.
     assert "FileNotFoundError" in done.stderr
     assert "cloud-init" in done.stderr
+
+
+def test_crontab_is_asked_about_the_file_that_cron_reads(programs: Any) -> None:
+    """A line that it does not take has cron ignore the whole file."""
+    installed = render.barman_cron("pg", "0 4 1-7,15 jan *")
+    asked = programs["streaming_backup"].without_users(installed)
+    assert "0 4 1-7,15 jan * /usr/local/bin/barman-guarded backup pg\n" in asked
+    assert "\n* * * * * /usr/local/bin/barman-guarded cron\n" in asked
+    assert " barman /" not in asked
