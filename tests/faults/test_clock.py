@@ -66,23 +66,28 @@ def clock_of_postgres(site: Site) -> Iterator[None]:
 
 @contextmanager
 def clock_of_barman(site: Site) -> Iterator[None]:
-    """What cron and logins start reads a clock that `jump` moves; the receiver is started again."""
+    """What is started there reads a clock that `jump` moves; the receiver is started again."""
     names = prepare(site, BARMAN)
     text = "\n".join(f"{name}={value}" for name, value in names.items())
-    # Cron's jobs read the file; what a runbook leaves to systemd has them from systemd.
+    # Cron's jobs and logins read the file; what a runbook leaves to systemd has them from systemd;
+    # sudo lets none of them through, and its commands go by the two files that the library and its
+    # loader read by themselves.
     values = " ".join(f"{name}={value}" for name, value in names.items())
     again = "systemctl restart cron; pkill -u barman -f 'pg_receivewal|barman.* receive-wal '; true"
     site.stack.on(
         BARMAN,
-        f"cp -p /etc/environment /root/environment\n"
-        f"cat >>/etc/environment <<'END'\n{text}\nEND\nsystemctl set-environment {values}; {again}",
+        f"cp -p /etc/environment /root/environment; ln -s {CLOCK} /etc/faketimerc\n"
+        f"cat >>/etc/environment <<'END'\n{text}\nEND\nsystemctl set-environment {values}\n"
+        f"echo {names['LD_PRELOAD']} >/etc/ld.so.preload; {again}",
     )
     try:
         yield
     finally:
         unset = f"systemctl unset-environment {' '.join(names)}"
         site.stack.on(
-            BARMAN, f"mv /root/environment /etc/environment; {unset}; rm {CLOCK}; {again}"
+            BARMAN,
+            f"rm /etc/ld.so.preload /etc/faketimerc; mv /root/environment /etc/environment\n"
+            f"{unset}; rm {CLOCK}; {again}",
         )
 
 
