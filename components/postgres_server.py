@@ -17,7 +17,7 @@ from host.desired import postgres
 from host.desired.names import BARMAN_ROLE, STREAMING_ROLE
 from host.desired.postgres import Database, PostgresCredentials, PostgresFacts
 from settings.model import Settings
-from settings.parameters import derive, encryption
+from settings.parameters import chosen, derive, encryption
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _facts(settings: Settings, wanted: tuple[str, ...]) -> PostgresFacts:
         client_cidrs=tuple(str(cidr) for cidr in settings.clientCidrs),
         parameters={
             **derive(settings.postgresVmSize, settings.postgresDiskGb),
-            **settings.postgresParameters,
+            **chosen(settings.postgresParameters),
             **encryption(postgres.server_file(version)),
         },
         databases=tuple(

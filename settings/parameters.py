@@ -10,6 +10,9 @@ from settings.vm_sizes import VmSize
 Parameter = str | int | float | bool
 
 _GIB_IN_MB = 1024
+# Loaded with whatever the operator has loaded.
+LIBRARIES = ("pg_stat_statements",)
+_LOADED = "shared_preload_libraries"
 
 # Overriding one of these would silently end streaming, recovery or access control.
 OWNED = frozenset(
@@ -71,13 +74,16 @@ def derive(size: VmSize, disk_gib: int) -> dict[str, Parameter]:
     quarter. WAL: checkpoints spread over 15 minutes and up to 2 % of the disk. Slot: Barman may
     be away until a fifth of the disk is filled with WAL; then the slot is invalidated and the
     database lives (the default has no limit and fills the disk). TCP: an idle client whose machine
-    is gone is noticed within a minute, not after two hours.
+    is gone is noticed within a minute, not after two hours. Connections: Barman takes up to four,
+    the exporters and a runbook some more; those of the superuser are beside them. Statistics of
+    statements leave out utility statements, for one of those can hold a password.
     """
     memory_mb = size.memory_gib * _GIB_IN_MB
     disk_mb = disk_gib * _GIB_IN_MB
     max_connections = 50 * size.vcpus
     return {
         "max_connections": max_connections,
+        "reserved_connections": 8,
         "shared_buffers": f"{memory_mb // 4}MB",
         "effective_cache_size": f"{memory_mb * 3 // 4}MB",
         "maintenance_work_mem": f"{min(memory_mb // 16, 2048)}MB",
@@ -105,9 +111,17 @@ def derive(size: VmSize, disk_gib: int) -> dict[str, Parameter]:
         "log_lock_waits": True,
         "log_autovacuum_min_duration": "10s",
         "track_commit_timestamp": True,
+        "pg_stat_statements.track_utility": False,
         "timezone": "Etc/UTC",
         "log_timezone": "Etc/UTC",
     }
+
+
+def chosen(overrides: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """The operator's parameters; their libraries come after the program's."""
+    theirs = str(overrides.get(_LOADED, "")).split(",")
+    names = dict.fromkeys(name.strip() for name in (*LIBRARIES, *theirs))
+    return {**overrides, _LOADED: ",".join(name for name in names if name)}
 
 
 def encryption(server_file: str) -> dict[str, Parameter]:

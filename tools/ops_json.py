@@ -12,6 +12,7 @@ from ops.watch.alerts import Alerts
 from ops.watch.capacity import Capacity
 from ops.watch.drills import DrillList
 from ops.watch.durability import Durability
+from ops.watch.statements import Statements
 
 DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops status --json": Status,
@@ -22,6 +23,7 @@ DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops drills --json": DrillList,
     "ops capacity --json": Capacity,
     "ops alerts --json": Alerts,
+    "ops top --json": Statements,
     "ops rotate KIND --json": RotationReport,
 }
 

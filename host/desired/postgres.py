@@ -14,6 +14,8 @@ from host.monitoring import services
 from host.render import Parameter
 
 HOME = "/var/lib/postgresql"
+# The role, and the database of the same name, that every cluster is made with.
+SUPERUSER = "postgres"
 # Checksums so that a flipped bit is an error and not an answer; a collation that no upgrade of
 # the C library can change under an index (docs/decisions/0005-builtin-collation.md).
 INITDB_OPTIONS = (
@@ -31,6 +33,10 @@ _BARMAN_FUNCTIONS = (
     "pg_create_restore_point(text)",
 )
 _BARMAN_ROLES = ("pg_read_all_settings", "pg_read_all_stats", "pg_checkpoint")
+# With every other connection taken, they still get one.
+_RESERVED = "pg_use_reserved_connections"
+# For `ops top`, in the database that every cluster has.
+_STATISTICS = "pg_stat_statements"
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,10 @@ def configuration(facts: PostgresFacts, credentials: PostgresCredentials) -> Con
             ),
         ),
         grants=_grants(),
-        databases=facts.databases,
+        databases=(
+            Database(SUPERUSER, owner=SUPERUSER, extensions=(_STATISTICS,)),
+            *facts.databases,
+        ),
     )
 
 
@@ -235,6 +244,7 @@ def _grants() -> tuple[Grant, ...]:
         ),
         *(_membership(BARMAN_ROLE, role) for role in _BARMAN_ROLES),
         _membership(services.ROLE, "pg_monitor"),
+        *(_membership(role, _RESERVED) for role in (BARMAN_ROLE, STREAMING_ROLE, services.ROLE)),
     )
 
 

@@ -16,7 +16,7 @@ from ops.reach import postgres
 from ops.screen import show_status, span
 from ops.watch import alerts as alerts_
 from ops.watch import durability as durability_
-from ops.watch import status
+from ops.watch import statements, status
 
 app = typer.Typer()
 
@@ -45,6 +45,14 @@ def alerts(stack: Stack = None, as_json: Json = False) -> None:
         found = alerts_.read(site)
     answer(found, as_json, alerts_.show)
     raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def top(stack: Stack = None, as_json: Json = False) -> None:
+    """The ten statements that PostgreSQL spends most of its time on."""
+    with site_of(stack) as site:
+        found = statements.read(site)
+    answer(found, as_json, statements.show)
 
 
 @app.command()

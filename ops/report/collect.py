@@ -9,7 +9,7 @@ from ops.archive.catalogue import Catalogue
 from ops.errors import OperatorError
 from ops.reach.ssh import CommandFailed, ConnectionLost, Site
 from ops.report.model import Part, Report, Value
-from ops.watch import alerts, capacity, certificates, drills, durability, status
+from ops.watch import alerts, capacity, certificates, drills, durability, statements, status
 
 # sshd allows ten sessions on a connection (MaxSessions). Status takes up to five on Barman's, and
 # capacity two; one refused would look like a lost machine.
@@ -25,6 +25,7 @@ def collect(site: Site) -> Report:
         firing = pool.submit(_part, lambda: alerts.read(site))
         drilled = pool.submit(_part, lambda: drills.read(site))
         shown = pool.submit(_part, lambda: certificates.read(site))
+        costly = pool.submit(_part, lambda: statements.read(site))
         room = pool.submit(_part, lambda: capacity.read(site))
     held = store.result()
     return Report(
@@ -36,6 +37,7 @@ def collect(site: Site) -> Report:
         drills=drilled.result(),
         certificate=shown.result(),
         capacity=room.result(),
+        statements=costly.result(),
     )
 
 

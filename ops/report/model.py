@@ -11,6 +11,7 @@ from ops.watch.capacity import Capacity
 from ops.watch.certificates import Certificate
 from ops.watch.drills import DrillList
 from ops.watch.durability import Durability
+from ops.watch.statements import Statements
 
 Value = TypeVar("Value")
 
@@ -35,6 +36,7 @@ class Report:
     drills: Part[DrillList]
     certificate: Part[Certificate]
     capacity: Part[Capacity]
+    statements: Part[Statements]
 
     @property
     def at(self) -> datetime:

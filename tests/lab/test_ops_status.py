@@ -3,8 +3,10 @@
 import json
 import time
 
+import psycopg
 import pytest
 
+from tests.support.application import Application
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.monitoring
@@ -57,3 +59,35 @@ def test_capacity_is_measured_on_both_machines(stack: Stack) -> None:
     assert found["copies_kept"] == 9
     assert found["database_bytes"] > 20 * 2**20
     assert found["growth_bytes_per_day"] is None
+
+
+def test_an_application_that_takes_every_connection_leaves_ours(
+    stack: Stack, application: Application
+) -> None:
+    held = []
+    try:
+        with pytest.raises(psycopg.OperationalError, match="pg_use_reserved_connections"):
+            while True:
+                held.append(application.connect())
+        assert len(held) > 50
+        # What is connected may stay so for good; these begin anew.
+        stack.on("postgres-lab", "systemctl restart durability-guard prometheus-postgres-exporter")
+        stack.on("barman-lab", "systemctl restart barman-exporter")
+        stack.assert_protected()
+        assert "is DONE" in stack.ops("backup", "--wait").stdout
+    finally:
+        for connection in held:
+            connection.close()
+    stack.until_content()
+
+
+def test_the_statements_that_cost_most_are_named_without_their_constants(stack: Stack) -> None:
+    stack.sql("SELECT count(*), 'only said once' FROM generate_series(1, 2000000)", "app")
+    stack.sql("CREATE ROLE passing PASSWORD 'kept-to-itself'; DROP ROLE passing")
+    found = json.loads(stack.ops("top", "--json").stdout)
+    (ours,) = [s for s in found["statements"] if "generate_series($" in s["query"]]
+    assert (ours["database"], ours["role"], ours["calls"]) == ("app", "postgres", 1)
+    assert "only said once" not in ours["query"]
+    counted = stack.sql("SELECT string_agg(query, ' ') FROM pg_stat_statements")
+    assert "kept-to-itself" not in counted
+    assert "generate_series($" in stack.ops("top").stdout

@@ -18,7 +18,7 @@ from host.desired.barman import BarmanCredentials, BarmanFacts
 from host.desired.files import Desired, domain_digest
 from host.desired.postgres import Database, PostgresCredentials, PostgresFacts
 from host.monitoring.configuration import Delivery, Smtp
-from settings.parameters import derive, encryption
+from settings.parameters import chosen, derive, encryption
 from settings.vm_sizes import VM_SIZES
 from tests.unit.stack_double import ROOT
 
@@ -33,6 +33,7 @@ POSTGRES = PostgresFacts(
     client_cidrs=("10.30.0.0/16", "10.31.0.0/24"),
     parameters={
         **derive(VM_SIZES["Standard_DS3_v2"], 1100),
+        **chosen({}),
         **encryption(postgres.server_file("17")),
     },
     databases=(

@@ -14,6 +14,7 @@ from settings.addresses import plan_addresses
 from settings.capacity import Demand, copies_kept, largest_database
 from settings.forecast import drill_warnings, tier
 from settings.model import Settings, SettingsError, parse
+from settings.parameters import chosen
 from settings.retention import RecoveryWindow
 from settings.schedule import longest_interval
 from settings.vm_sizes import VM_SIZES
@@ -289,3 +290,21 @@ def test_the_slowest_part_limits_a_restore() -> None:
 )
 def test_disk_tiers(gib: int, sku: str, billed: str) -> None:
     assert tier(gib, sku).name == billed
+
+
+@pytest.mark.parametrize(
+    ("given", "loaded"),
+    [
+        ({}, "pg_stat_statements"),
+        ({"shared_preload_libraries": "pg_cron"}, "pg_stat_statements,pg_cron"),
+        (
+            {"shared_preload_libraries": "auto_explain, pg_stat_statements"},
+            "pg_stat_statements,auto_explain",
+        ),
+    ],
+)
+def test_the_operators_libraries_are_loaded_beside_ours(
+    given: dict[str, str | int | float | bool], loaded: str
+) -> None:
+    assert chosen(given)["shared_preload_libraries"] == loaded
+    assert chosen({"work_mem": "1MB", **given})["work_mem"] == "1MB"

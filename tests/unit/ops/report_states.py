@@ -26,6 +26,7 @@ from ops.watch.capacity import Capacity, DiskCapacity
 from ops.watch.certificates import Certificate
 from ops.watch.drills import Drill, DrillList
 from ops.watch.durability import Durability, Exposure
+from ops.watch.statements import Statement, Statements
 from ops.watch.status import worst
 from ops.watch.verdict import judge
 
@@ -147,6 +148,7 @@ def barman_gone() -> Report:
         Part(problem=closed),
         Part(problem=problem),
         Part(problem=problem),
+        Part(problem=closed),
         Part(problem=closed),
         Part(problem=closed),
     )
@@ -340,6 +342,28 @@ def _disk(
     )
 
 
+def _statements() -> Statements:
+    return Statements(
+        since=AT - timedelta(days=3),
+        statements=[
+            Statement(
+                query="SELECT * FROM orders WHERE note <> $1 -- </script>",
+                database="app",
+                role="app",
+                calls=1000 * number,
+                rows=1000,
+                total_s=12.5 * number,
+                mean_ms=12.5,
+                share=0.3,
+                read_bytes=2**20,
+                temporary_bytes=0,
+                wal_bytes=0,
+            )
+            for number in (2, 1)
+        ],
+    )
+
+
 def _judged(
     status: Status,
     entries: list[BackupEntry],
@@ -371,4 +395,5 @@ def _judged(
             )
         ),
         Part(_capacity()),
+        Part(_statements()),
     )
