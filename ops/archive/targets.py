@@ -112,7 +112,8 @@ def _checked(kind: Kind, value: str) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """A moment with its zone. Raises OperatorError, with both readings, when there is none."""
+    """A moment with its zone. Raises OperatorError, with both readings, when there is none and the
+    two differ."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -124,6 +125,8 @@ def parse_time(text: str) -> datetime:
     if moment.tzinfo is None:
         utc = moment.replace(tzinfo=UTC)
         here = moment.astimezone()
+        if here == utc:
+            return utc
         raise OperatorError(
             f"--target-time {text!r} names no time zone, so it could mean\n"
             f"  {utc.isoformat(sep=' ')}   (UTC), or\n"

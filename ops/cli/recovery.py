@@ -17,7 +17,7 @@ from ops.recover import clone as clones
 from ops.recover import preflight, procedure
 from ops.recover import rebuild as rebuilding
 from ops.recover import undo as undoing
-from ops.recover.show import show_plan
+from ops.recover.show import show_plan, show_undo
 from ops.runbook.journal import Journal
 
 app = typer.Typer()
@@ -30,6 +30,9 @@ AcceptDamage = Annotated[
     bool,
     typer.Option("--accept-damage", help="continue although tables or indexes are damaged"),
 ]
+
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="show the plan, do nothing")]
 
 
 class Role(StrEnum):
@@ -58,7 +61,7 @@ def recover(
     ] = False,
     check_everything: CheckEverything = False,
     accept_damage: AcceptDamage = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, do nothing")] = False,
+    dry_run: DryRun = False,
     yes: Yes = False,
     resume: Resume = False,
     abort: Abort = False,
@@ -97,7 +100,11 @@ def rejoin(stack: Stack = None, resume: Resume = False) -> None:
 
 @app.command()
 def undo(
-    stack: Stack = None, yes: Yes = False, resume: Resume = False, abort: Abort = False
+    stack: Stack = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    resume: Resume = False,
+    abort: Abort = False,
 ) -> None:
     """Back to the data directory from before the last recovery. What was written since is set
     aside, so undo can be undone."""
@@ -106,13 +113,14 @@ def undo(
             common.finish(site, "undo", abort=abort)
             return
         preflight.refuse_if_busy(site)
-        if postgres.state(site.postgres, site.outputs.backup.slot)[0].accepting:
+        server, _, _ = postgres.state(site.postgres, site.outputs.backup.slot)
+        if server.accepting:
             preflight.require_startable(site)
         last = undoing.find(site)
-        console.print(
-            f"Undoes {last.kind} {last.id}: {last.facts['aside']} becomes the data directory "
-            "again. What was written since then is set aside."
-        )
+        saved = undoing.saved_at(site, last)
+        show_undo(site, last, saved, server, procedure.procedure("undo"), console)
+        if dry_run:
+            return
         common.ask("Stop PostgreSQL and go back?", yes)
         common.conclude(site, procedure.begin(site, undoing.begin(last), console))
 

@@ -27,6 +27,11 @@ class Cluster:
         self.log = f"/var/log/postgresql/postgresql-{self.version}-{self.name}.log"
 
     @property
+    def binaries(self) -> str:
+        """Where the version's own programs are."""
+        return f"/usr/lib/postgresql/{self.version}/bin"
+
+    @property
     def override(self) -> str:
         """The configuration file that exists during a recovery only."""
         return f"{self.config}/conf.d/zz-recovery.conf"

@@ -73,7 +73,7 @@ def check(
     if server.accepting:
         if discard_old_data is not None:
             require_startable(site)
-        found.clients = _clients(site)
+        found.clients = clients(site)
         found.unlogged = _unlogged(site)
         if discard_old_data is not None:
             found.warnings += _slots(site)
@@ -166,7 +166,8 @@ def _restorable(site: Site, held: Catalogue, chosen: Plan) -> Backup:
     return backup
 
 
-def _clients(site: Site) -> list[str]:
+def clients(site: Site) -> list[str]:
+    """Who is connected, a line for each role, database and address."""
     said = postgres.query(
         site.postgres,
         "SELECT format('%s in %s from %s (%s)', usename, datname, "

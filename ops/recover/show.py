@@ -7,8 +7,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.archive.targets import Kind
+from ops.model import PostgresStatus
 from ops.reach.ssh import Site
+from ops.recover import preflight
 from ops.recover.preflight import Preflight
+from ops.runbook.journal import Journal
 from ops.runbook.steps import Step
 from ops.screen import moment, size
 
@@ -23,9 +26,7 @@ def show_plan(
     """Print it. `options` are the run's."""
     serving = bool(options.get("while_serving"))
     plan, outputs = found.plan, site.outputs
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+    table = _facts()
     table.add_row("machine", f"{outputs.postgres.name} ({outputs.postgres.private_address})")
     table.add_row("target", f"{plan.target.describe()}, on timeline {plan.timeline}")
     table.add_row("from", f"backup {plan.backup_id}, {size(plan.backup_size)}: {found.soundness}")
@@ -47,8 +48,7 @@ def show_plan(
     for note in (*plan.notes, *found.warnings):
         table.add_row("note", note)
     console.print(table)
-    for number, step in enumerate(steps, 1):
-        console.print(f"  {number:2}. {step.title}", highlight=False, markup=False)
+    _number(steps, console)
 
 
 def _lost(found: Preflight, until: str) -> str:
@@ -64,3 +64,40 @@ def _lost(found: Preflight, until: str) -> str:
         f"everything committed after {target}, until {until} "
         f"(Barman's last commit is of {moment(plan.last_commit)})"
     )
+
+
+def show_undo(
+    site: Site,
+    last: Journal,
+    saved: str,
+    server: PostgresStatus,
+    steps: list[Step],
+    console: Console,
+) -> None:
+    """The same for going back to what `last`, a run, has set aside; `saved` is when the old server
+    wrote its last checkpoint."""
+    outputs = site.outputs
+    table = _facts()
+    table.add_row("machine", f"{outputs.postgres.name} ({outputs.postgres.private_address})")
+    table.add_row("undoes", f"{last.kind} {last.id}")
+    table.add_row("target", f"the server as it was before that, stopped at {saved}")
+    table.add_row("from", last.facts["aside"])
+    table.add_row("set aside", "what was written since then; `ops undo` brings it back")
+    running = "is running and will be stopped" if server.accepting else "is not running"
+    table.add_row("postgresql", running)
+    for client in preflight.clients(site) if server.accepting else ():
+        table.add_row("connected", client)
+    console.print(table)
+    _number(steps, console)
+
+
+def _facts() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    return table
+
+
+def _number(steps: list[Step], console: Console) -> None:
+    for number, step in enumerate(steps, 1):
+        console.print(f"  {number:2}. {step.title}", highlight=False, markup=False)

@@ -40,7 +40,15 @@ def swap(run: Run) -> str:
         run.remember(aside=aside if kept else None, in_place=True)
     place(run, "put-in-place", copy.data, copy.tablespaces)
     old = run.journal.facts["aside"]
-    return f"the old data directory is {old}" if old else "there was no old data directory to keep"
+    if old:
+        return f"the old data directory is {old}"
+    left = tablespaces_of(_aside(run))
+    if machine.run(["test", "-e", left], accept=(0, 1)).ok:
+        return (
+            f"there was no old data directory to keep; files of its tablespaces are in {left}, "
+            "and nothing needs them"
+        )
+    return "there was no old data directory to keep"
 
 
 def undo_swap(run: Run) -> None:

@@ -6,6 +6,7 @@ from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import postgres, shell
 from ops.reach.ssh import Site
 from ops.recover import copies, passwords, receiver, rejoin, replay, restore, swap
+from ops.recover.cluster import Cluster
 from ops.runbook import journal
 from ops.runbook.journal import Journal
 from ops.runbook.steps import Run, Step
@@ -36,6 +37,12 @@ def find(site: Site) -> Journal:
         NOTHING_CHANGED,
         next_command="python -m ops recover --target-time … --timeline …",
     )
+
+
+def saved_at(site: Site, last: Journal) -> str:
+    """When the server whose data directory `last` has kept wrote its last checkpoint, in that
+    machine's words."""
+    return _control(site, last.facts["aside"])["Time of latest checkpoint"]
 
 
 def begin(last: Journal) -> Journal:
@@ -88,14 +95,17 @@ def leave_timeline(run: Run) -> str:
     timeline's number is free.
     """
     outputs, machine, copy = run.site.outputs, run.site.postgres, restore.copy_of(run)
-    control = machine.run([f"{copy.binaries}/pg_controldata", "-D", copy.data]).stdout
-    timeline = next(
-        line.split(":")[1].strip()
-        for line in control.splitlines()
-        if line.startswith("Latest checkpoint's TimeLineID")
-    )
+    timeline = _control(run.site, copy.data)["Latest checkpoint's TimeLineID"]
     copies.prepare(machine, copy, {"recovery_target_timeline": timeline}, fresh=False)
     size = run.journal.plan.segment_size if run.journal.plan else DEFAULT_SEGMENT_SIZE
     wal = copies.store(outputs, size, histories_only=True)
     found = copies.replay(machine, copy, wal, run.console, between=(0, 0))
     return replay.arrived(run, found)
+
+
+def _control(site: Site, data: str) -> dict[str, str]:
+    """What pg_controldata says of a data directory, by its own names."""
+    program = f"{Cluster(site.outputs).binaries}/pg_controldata"
+    said = site.postgres.run([program, "-D", data]).stdout
+    pairs = (line.partition(":") for line in said.splitlines())
+    return {name: value.strip() for name, _, value in pairs}

@@ -22,6 +22,9 @@ def test_after_a_recovery_forward_again_and_undone(site: Site) -> None:
     site.stack.follow("before-a-risky-change", after={1: the_change_goes_wrong})
     site.stack.assert_protected()
     assert site.ids() == {e.id for e in entries}
+    plan = site.stack.ops("undo", "--dry-run").stdout
+    for words in ("the server as it was before that, stopped at", "Put it in place of the old"):
+        assert words in plan
     site.stack.follow("undo-a-recovery")
     assert site.ids() == {e.id for e in entries + more}
     site.stack.assert_protected()

@@ -100,7 +100,6 @@ def test_a_moment_between_switchpoint_and_end_of_an_old_timeline_is_ambiguous() 
     [
         ("2026-11-23 09:00:00Z", "in the future"),
         ("2026-11-23 06:00:00Z", "before the end of the first complete backup"),
-        ("2026-11-23 08:00:00", "no time zone"),
         ("yesterday", "is not a time"),
     ],
 )
@@ -174,13 +173,6 @@ def test_no_backup_at_all() -> None:
 def test_targets_that_are_none(options) -> None:
     with pytest.raises(OperatorError):
         targets.parse(**options)
-
-
-def test_both_readings_of_a_time_without_a_zone_are_shown() -> None:
-    with pytest.raises(OperatorError) as caught:
-        targets.parse(time="2026-05-01 12:00:00")
-    assert "2026-05-01 12:00:00+00:00" in str(caught.value)
-    assert "this machine's zone" in str(caught.value)
 
 
 def test_the_picture_has_a_line_a_timeline() -> None:
