@@ -59,6 +59,7 @@ def outputs(
             "schedule": settings.backupSchedule,
             "retention": settings.retention.text,
             "durability": settings.durability,
+            "fallbackAfterSeconds": settings.fallbackAfterSeconds,
             "copiesKept": settings.demand.copies,
             "intervalHours": settings.backup_interval / timedelta(hours=1),
         },

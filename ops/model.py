@@ -157,12 +157,19 @@ class Status(_Model):
     """As the stack has it."""
     guard_level: str | None = None
     """As the guard's process runs; null when it has not looked at the server for 15 s."""
+    fallback_after_s: float | None = None
+    """For how long commits wait for an absent Barman, as the stack has it; null in a stack of
+    before."""
+    guard_fallback_after_s: float | None = None
+    """As the guard's process runs."""
     guard_blind: str | None = None
     """Why the guard cannot ask PostgreSQL, which runs; null when it can."""
     behind: list[Reason] = Field(default_factory=list)
     """What the machines do not have of the stack's last update."""
     hazards: Hazards | None = None
     """null when PostgreSQL could not be asked."""
+    hazards_unknown: str | None = None
+    """Why a server that accepts connections could not be asked for them; null when it could."""
     postgres_machine: MachineStatus
     barman_machine: MachineStatus
     postgres: PostgresStatus | None = None

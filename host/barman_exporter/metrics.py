@@ -10,7 +10,11 @@ REGISTRY.unregister(PLATFORM_COLLECTOR)
 
 
 def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
-    return Gauge(name, meaning, labels)
+    made = Gauge(name, meaning, labels)
+    if not labels:
+        # Until it is looked at, it is not known.
+        made.set(float("nan"))
+    return made
 
 
 COLLECTED_AT = _gauge(

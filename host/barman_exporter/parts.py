@@ -2,6 +2,7 @@
 
 import json
 import pwd
+import ssl
 import subprocess
 import time
 from collections import Counter
@@ -146,8 +147,13 @@ class Certificate:
     def look(self) -> None:
         try:
             end = certificate_end(self._dsn())
-        except OSError:
+        except ssl.SSLError:
             metrics.CERTIFICATE_OK.set(0)
+            return
+        except OSError:
+            # A server that is not there shows none: that is said elsewhere.
+            metrics.CERTIFICATE_OK.set(NOT_KNOWN)
+            metrics.CERTIFICATE_END.set(NOT_KNOWN)
             return
         metrics.CERTIFICATE_OK.set(1)
         metrics.CERTIFICATE_END.set(NOT_KNOWN if end is None else end)

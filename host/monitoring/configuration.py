@@ -15,7 +15,7 @@ from host.monitoring.services import ALERTS, PORTS
 
 SCRAPE_S = 15
 # barman check costs a second of CPU, the rest next to nothing.
-_PERIODS_S = {"stream": 5, "catalogue": 60, "histories": 30, "certificate": 3600, "checks": 150}
+_PERIODS_S = {"stream": 5, "catalogue": 60, "histories": 30, "certificate": 300, "checks": 150}
 # Prometheus asks every SCRAPE_S; longer than two of its restarts.
 _SILENT_AFTER_S = 90
 

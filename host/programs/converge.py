@@ -239,22 +239,24 @@ def conclude(
     work done.
     """
     digest = sha256(json.dumps(desired, sort_keys=True).encode()).hexdigest()
-    try:
-        with Path(LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _remember(host, program, asked=digest)
+    with Path(LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _remember(host, program, asked=digest, refused="")
+        try:
             facts = work()
-            _remember(host, program, in_force=digest)
-    except ConvergeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        except ConvergeError as error:
+            _remember(host, program, refused=str(error))
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        _remember(host, program, in_force=digest)
     print(json.dumps({"changed": host.changed, "facts": {**facts, "inForce": digest}}))
     return 0
 
 
-def _remember(host: Host, program: str, **digests: str) -> None:
-    """{program: {asked, in_force}}, digests of desired states."""
+def _remember(host: Host, program: str, **facts: str) -> None:
+    """{program: {asked, in_force, refused}}: digests of desired states, and why the last run did
+    not get there."""
     Path(STATE).mkdir(mode=0o700, exist_ok=True)
     known = json.loads(host.read(PROGRAMS) or "{}")
-    known[program] = {**known.get(program, {}), **digests}
+    known[program] = {**known.get(program, {}), **facts}
     host.keep(PROGRAMS, json.dumps(known))

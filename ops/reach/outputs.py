@@ -48,6 +48,8 @@ class BackupOutputs(_Output):
     schedule: str
     retention: str
     durability: str
+    fallback_after_seconds: float | None = None
+    """None in a stack of before."""
     copies_kept: int
     interval_hours: float
 

@@ -15,6 +15,7 @@ try:
         seen = json.load(file)
     print(json.dumps({
         "level": seen["level"],
+        "fallback_after_s": seen["fallback_after_s"],
         "ago_s": time.monotonic() - seen["look"]["now"],
         "blind": seen["problem"] if seen["look"]["server"] in ("mute", "blind") else None,
     }))
@@ -24,11 +25,12 @@ except (OSError, ValueError, KeyError):
 
 
 class Guard(NamedTuple):
-    """`level`: the one that it runs at; None where it has looked at nothing for SILENT_S. `blind`:
-    why it cannot ask the server, which runs; None where it can."""
+    """`level` and `fallback_after_s`: what it runs at; None where it has looked at nothing for
+    SILENT_S. `blind`: why it cannot ask the server, which runs; None where it can."""
 
-    level: str | None
-    blind: str | None
+    level: str | None = None
+    fallback_after_s: float | None = None
+    blind: str | None = None
 
 
 def read(machine: Machine) -> Guard:
@@ -36,5 +38,5 @@ def read(machine: Machine) -> Guard:
     said = machine.run(["python3", "-I", "-"], stdin=_READ, timeout_s=20).stdout
     seen = json.loads(said)
     if seen and 0 <= seen["ago_s"] <= SILENT_S:
-        return Guard(seen["level"], seen["blind"])
-    return Guard(None, None)
+        return Guard(seen["level"], seen["fallback_after_s"], seen["blind"])
+    return Guard()

@@ -14,7 +14,7 @@ NEXT = "pulumi up; where that has nothing to do: python -m ops apply"
 
 def read(machine: Machine) -> dict[str, dict[str, str]]:
     """What each program (host/programs) was `asked` for last, and what it brought about
-    (`in_force`), as digests."""
+    (`in_force`), as digests; and why it did not get there (`refused`)."""
     said = machine.run(["cat", CONVERGED_PROGRAMS], accept=(0, 1)).stdout
     return json.loads(said or "{}")
 
@@ -25,9 +25,10 @@ def judge(name: str, stack: Mapping[str, str], seen: Mapping[str, Any]) -> Itera
         there = seen.get(program, {})
         if there.get("in_force") == wanted == there.get("asked"):
             continue
-        text = (
-            f"an update of {name} ({program}) was begun and did not end"
-            if there.get("asked") != there.get("in_force")
-            else f"{name} ({program}) has another state than the stack"
-        )
+        if there.get("asked") == there.get("in_force"):
+            text = f"{name} ({program}) has another state than the stack"
+        elif why := there.get("refused"):
+            text = f"an update of {name} ({program}) ended with: {why.splitlines()[0]}"
+        else:
+            text = f"an update of {name} ({program}) was begun and did not end"
         yield degraded(text, NEXT)

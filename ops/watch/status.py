@@ -46,6 +46,7 @@ def collect(site: Site) -> Status:
         at=datetime.now(UTC),
         server=server,
         durability=outputs.backup.durability,
+        fallback_after_s=outputs.backup.fallback_after_seconds,
         postgres_machine=_unreachable(site, outputs.postgres),
         barman_machine=_unreachable(site, outputs.barman),
     )
@@ -127,7 +128,7 @@ def _certificate(site: Site, into: Status) -> None:
 
 
 def _guard(machine: Machine, into: Status) -> None:
-    into.guard_level, into.guard_blind = guard.read(machine)
+    into.guard_level, into.guard_fallback_after_s, into.guard_blind = guard.read(machine)
 
 
 def _in_force(site: Site, machine: Machine, role: str, into: Status) -> None:
@@ -136,9 +137,10 @@ def _in_force(site: Site, machine: Machine, role: str, into: Status) -> None:
 
 
 def _hazards(site: Site, into: Status) -> None:
-    # A server that is down is reported elsewhere.
-    with suppress(CommandFailed):
+    try:
         into.hazards = hazards.read(site)
+    except CommandFailed as error:
+        into.hazards_unknown = error.result.said
 
 
 def _checks(machine: Machine, into: Status) -> None:

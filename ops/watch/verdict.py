@@ -16,6 +16,8 @@ ALL_TAKEN = ("too many clients", "remaining connection slots", "too many connect
 ON_ITS_WAY = ("is starting up", "is shutting down", "in recovery mode", "not yet accepting")
 # More than this and the receiver is falling behind, not just between two messages.
 LAG_BYTES = 256 * 2**20
+# The level at which commits wait for a time, and then go on.
+FALLBACK = "sync-with-fallback"
 # What Barman leaves when a backup is killed, or its machine.
 CUT_OFF = ("EMPTY", "STARTED")
 # A new backup is read again within an hour of its end; a large one takes some more.
@@ -39,7 +41,7 @@ def judge(status: Status) -> list[Reason]:
         *_streaming(status),
         *_guard(status),
         *status.behind,
-        *(hazards.judge(status.hazards) if status.hazards else ()),
+        *_hazards(status),
         *_backups(status),
         *_wal(status),
         *_alerting(status),
@@ -168,7 +170,7 @@ def _guard(status: Status) -> list[Reason]:
             )
         ]
     if status.guard_level == status.durability:
-        return []
+        return _patience(status)
     if status.guard_level is None:
         return [
             degraded(
@@ -181,6 +183,33 @@ def _guard(status: Status) -> list[Reason]:
             f"the durability guard runs {status.guard_level}, the stack asks for "
             f"{status.durability}",
             in_force.NEXT,
+        )
+    ]
+
+
+def _patience(status: Status) -> list[Reason]:
+    wanted, there = status.fallback_after_s, status.guard_fallback_after_s
+    if status.durability != FALLBACK or None in (wanted, there) or wanted == there:
+        return []
+    return [
+        degraded(
+            f"the durability guard falls back after {there:.0f} s, the stack asks for "
+            f"{wanted:.0f} s",
+            in_force.NEXT,
+        )
+    ]
+
+
+def _hazards(status: Status) -> list[Reason]:
+    if status.hazards is not None:
+        return list(hazards.judge(status.hazards))
+    # One that is down is reported as such.
+    if status.postgres is None or not status.postgres.accepting or not status.hazards_unknown:
+        return []
+    return [
+        degraded(
+            f"what would stop PostgreSQL soon is not known: {status.hazards_unknown}",
+            "python -m ops status   (again in a minute; PostgreSQL's log may say more)",
         )
     ]
 

@@ -285,6 +285,7 @@ def test_durability_reaches_the_guard_the_joint_and_the_outputs(level: str) -> N
     assert "/usr/local/lib/durability_guard/decision.py" in files
     assert json.loads(stdin["backup-join"])["arguments"][0]["durability"] == level
     assert outputs["backup"]["durability"] == level
+    assert outputs["backup"]["fallbackAfterSeconds"] == 77
 
 
 def test_the_authority_s_key_reaches_no_machine_and_its_certificate_the_clients() -> None:

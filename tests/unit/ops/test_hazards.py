@@ -45,6 +45,10 @@ def test_each_alone_degrades(found: dict[str, Any], said: str, next_command: str
         ({"asked": "new", "in_force": "new"}, None),
         ({"asked": "newer", "in_force": "new"}, "was begun and did not end"),
         ({"asked": "new"}, "was begun and did not end"),
+        (
+            {"asked": "newer", "in_force": "new", "refused": "it would not start\nmore"},
+            "ended with: it would not start",
+        ),
         ({"asked": "old", "in_force": "old"}, "has another state than the stack"),
         ({}, "has another state than the stack"),
     ],

@@ -69,6 +69,11 @@ def healthy() -> Status:
     )
 
 
+STREAMING = ReceiverStatus(
+    state="streaming", sync_state="sync", write_lag_bytes=0, flush_lag_bytes=0, connected_at=AT
+)
+
+
 def verdict(status: Status) -> Verdict:
     return worst(judge(status))
 
@@ -272,6 +277,18 @@ def test_the_level_is_the_one_that_the_guard_runs_at(level: str | None, said: st
     ("seen", "expected", "said"),
     [
         ({"guard_blind": "53300 too many"}, Verdict.DEGRADED, "cannot ask PostgreSQL, and goes"),
+        (
+            {
+                "durability": "sync-with-fallback",
+                "guard_level": "sync-with-fallback",
+                "fallback_after_s": 30.0,
+                "guard_fallback_after_s": 600.0,
+                "receiver": STREAMING,
+            },
+            Verdict.DEGRADED,
+            "falls back after 600 s, the stack asks for 30 s",
+        ),
+        ({"hazards_unknown": "canceled"}, Verdict.DEGRADED, "is not known: canceled"),
         ({"undeliverable": "no route"}, Verdict.DEGRADED, "alerts cannot be delivered: no route"),
         ({"missing_wal": 2}, Verdict.UNPROTECTED, "2 WAL segments are missing"),
         ({"torn_backups": ["20260501T040000"]}, Verdict.UNPROTECTED, "the newest, cannot be"),
