@@ -11,13 +11,15 @@ from components import address_space
 from components.naming import Naming
 from components.security_rules import Rule, barman_rules, postgres_rules
 from settings.addresses import AddressPlan
+from settings.alerting import Receiver
 from settings.model import Settings
 
 
 @dataclass(frozen=True)
 class NetworkArgs:
     """`prefix` begins every Azure name. `public_ssh` puts one public IP at the Barman machine's
-    disposal, as jump host; without it, admins reach both machines directly from inside."""
+    disposal, as jump host; without it, admins reach both machines directly from inside.
+    `receivers` take alerts at private addresses."""
 
     prefix: str
     location: str
@@ -25,6 +27,7 @@ class NetworkArgs:
     plan: AddressPlan
     client_cidrs: Sequence[IPv4Network]
     admin_cidrs: Sequence[IPv4Network]
+    receivers: Sequence[Receiver]
     public_ssh: bool
     tags: Mapping[str, str]
 
@@ -38,6 +41,7 @@ class NetworkArgs:
             plan=settings.addresses,
             client_cidrs=settings.clientCidrs,
             admin_cidrs=settings.adminCidrs,
+            receivers=settings.private_receivers,
             public_ssh=settings.sshAccess == "public",
             tags=naming.tags,
         )
@@ -105,7 +109,7 @@ class Network(pulumi.ComponentResource):
             args.plan.barman_subnet,
             vnet,
             nat,
-            barman_rules(args.plan, admins),
+            barman_rules(args.plan, admins, args.receivers),
             # Azure changes one subnet of a network at a time.
             after=postgres,
         )

@@ -24,7 +24,15 @@ from pydantic import (
 from host.monitoring.configuration import Delivery, Smtp
 from settings import capacity, forecast, schedule
 from settings.addresses import AddressPlan, plan_addresses
-from settings.alerting import ADDRESS_OR_NONE, HOST_OR_NONE, check_mail, check_url, undelivered
+from settings.alerting import (
+    ADDRESS_OR_NONE,
+    HOST_OR_NONE,
+    Receiver,
+    check_mail,
+    check_url,
+    private_receivers,
+    undelivered,
+)
 from settings.capacity import Demand
 from settings.forecast import Pair
 from settings.images import IMAGES, Image
@@ -214,6 +222,11 @@ class Settings(BaseModel):
             webhook=self.alertWebhook,
             dead_man=self.deadManUrl,
         )
+
+    @property
+    def private_receivers(self) -> list[Receiver]:
+        """Those notified of alerts at a private address."""
+        return private_receivers((self.smtpHost, self.smtpPort), self.alertWebhook, self.deadManUrl)
 
     @property
     def backup_interval(self) -> timedelta:

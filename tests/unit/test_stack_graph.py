@@ -155,6 +155,45 @@ def test_who_may_reach_barman() -> None:
     }
 
 
+def outbound(registered: list[Registered], nsg: str) -> dict[str, tuple[str, str, str, str]]:
+    (found,) = [item for item in registered if item.name == nsg]
+    return {
+        rule["name"]: (
+            rule["sourceAddressPrefix"],
+            rule["destinationAddressPrefix"],
+            rule["protocol"],
+            rule["destinationPortRange"],
+        )
+        for rule in found.inputs["securityRules"]
+        if rule["direction"] == "Outbound" and rule["access"] == "Allow"
+    }
+
+
+def test_azures_host_is_reached_before_the_virtual_network_it_counts_to_is_denied() -> None:
+    for nsg, own in (("network-postgres-nsg", "10.20.0.4"), ("network-barman-nsg", "10.20.1.4")):
+        way = (f"{own}/32", "168.63.129.16/32", "*", "*")
+        assert outbound(dev()[0], nsg)["ToAzurePlatform"] == way
+        assert rules(nsg)["ToAzurePlatform"]["priority"] < rules(nsg)["DenyVnetElse"]["priority"]
+
+
+def test_who_takes_alerts_at_a_private_address_is_reached_there_and_nowhere_else() -> None:
+    registered, _ = run(
+        "dev",
+        encrypted=("alertWebhook", "deadManUrl"),
+        **ALERTING | {"smtpHost": "10.40.0.25", "smtpPort": 25},
+        alertWebhook="https://10.40.0.26/hook?key=k",
+        deadManUrl="http://10.40.0.27:8080/ping",
+    )
+    before, after = (outbound(each, "network-barman-nsg") for each in (dev()[0], registered))
+    assert {name: way for name, way in after.items() if name not in before} == {
+        "ToMailRelay": ("10.20.1.4/32", "10.40.0.25/32", "Tcp", "25"),
+        "ToAlertWebhook": ("10.20.1.4/32", "10.40.0.26/32", "Tcp", "443"),
+        "ToDeadMan": ("10.20.1.4/32", "10.40.0.27/32", "Tcp", "8080"),
+    }
+    nsg = "network-postgres-nsg"
+    assert outbound(registered, nsg) == outbound(dev()[0], nsg)
+
+
 @pytest.mark.parametrize("nsg", ["network-postgres-nsg", "network-barman-nsg"])
 def test_rule_names_and_priorities_are_unique_as_azure_wants(nsg: str) -> None:
     security_rules = resources(NSG)[nsg].inputs["securityRules"]
