@@ -235,13 +235,32 @@ class Settings(BaseModel):
 
     def retirement_warnings(self) -> list[str]:
         """One sentence for each chosen VM size that Azure retires, with its date and successor."""
-        chosen = (("postgresVmSize", self.postgresVmSize), ("barmanVmSize", self.barmanVmSize))
         return [
             f"{key}: Azure retires {size.name} on {size.retires}; "
             f"plan to move to {size.successor} before then."
-            for key, size in chosen
-            if size.retires
+            for key, size in self._retiring.items()
         ]
+
+    def availability_warnings(self) -> list[str]:
+        """A sentence on chosen VM sizes that a new subscription cannot deploy, if there are any."""
+        if not self._retiring:
+            return []
+        sizes = ", ".join(f"{key} {size.name}" for key, size in self._retiring.items())
+        others = " && ".join(
+            f"pulumi config set {key} {size.successor}" for key, size in self._retiring.items()
+        )
+        return [
+            f"{sizes}: a new subscription cannot deploy v2 and v3 sizes; if yours cannot, which "
+            f"az vm list-skus -l {self.location} --size Standard_D -o table says under "
+            f"Restrictions, or az vm list-usage -l {self.location} -o table by a limit of 0, "
+            f"type: {others}"
+        ]
+
+    @property
+    def _retiring(self) -> dict[str, VmSize]:
+        """The chosen VM sizes that Azure retires, by their setting."""
+        chosen = {"postgresVmSize": self.postgresVmSize, "barmanVmSize": self.barmanVmSize}
+        return {key: size for key, size in chosen.items() if size.retires}
 
     def silence_warnings(self) -> list[str]:
         """Of whom nobody would hear, a sentence each; empty when alerts reach somebody."""

@@ -308,9 +308,9 @@ def test_first_boot_is_a_cloud_config_with_the_pinned_host_key() -> None:
 def test_a_retiring_vm_size_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     run("dev")
     output = caplog.text
-    assert "Standard_DS3_v2 on 2028-05-01" in output
-    assert "Standard_D4s_v5" in output
-    assert "Standard_D2s_v3" not in output
+    assert "retires Standard_DS3_v2 on 2028-05-01; plan to move to Standard_D4ds_v5" in output
+    assert "retires Standard_D2s_v3 on 2029-11-15; plan to move to Standard_D2ds_v5" in output
+    assert "a new subscription cannot deploy v2 and v3 sizes" in output
 
 
 @pytest.mark.parametrize("level", ["async", "sync", "sync-with-fallback"])
