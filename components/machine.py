@@ -11,7 +11,7 @@ from pulumi_azure_native import authorization, compute, network
 from pulumi_command import remote
 
 from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
-from components import disk_size
+from components import disk_size, vm_change
 from components.identities import Identities, Identity
 from components.network import Network
 from components.remote import Endpoint, connection, fact, run_program
@@ -26,13 +26,14 @@ from settings.vm_sizes import VmSize
 class MachineArgs:
     """`host_name` is also the VM's name. `data_disk_gib` in GiB. `jump`: the machine to go
     through, for one without a public IP; `public_ip`: the address of one that has it.
-    `next_operator` may come in beside `operator`. `data_disk_setting` is the setting that
-    `data_disk_gib` comes from, for messages."""
+    `next_operator` may come in beside `operator`. `size_setting` and `data_disk_setting` are the
+    settings that `size` and `data_disk_gib` come from, for messages."""
 
     resource_group_name: pulumi.Input[str]
     location: str
     host_name: str
     size: VmSize
+    size_setting: str
     image: Image
     encryption_at_host: bool
     subnet_id: pulumi.Input[str]
@@ -261,6 +262,9 @@ class Machine(pulumi.ComponentResource):
                 # Azure refuses new customData or keys on an existing VM; what may change after
                 # the first boot is configured over SSH instead.
                 ignore_changes=["osProfile"],
+                hooks=pulumi.ResourceHookBinding(
+                    before_update=[vm_change.hook(f"{self._name}-change", args.size_setting)]
+                ),
             ),
         )
 

@@ -80,11 +80,13 @@ def test_whatever_is_deleted_the_guard_would_have_to_go_first() -> None:
     assert deletable == set()
 
 
-def test_a_new_size_of_a_data_disk_and_a_new_network_are_judged_first() -> None:
+def test_what_azure_may_refuse_of_a_change_is_judged_first() -> None:
     judged = {item.name: item.before_update for item in dev()[0] if item.before_update}
     assert judged == {
         "postgres-machine-data": ("postgres-machine-size",),
         "barman-machine-data": ("barman-machine-size",),
+        "postgres-machine-vm": ("postgres-machine-change",),
+        "barman-machine-vm": ("barman-machine-change",),
         "network-vnet": ("network-addresses",),
     }
 
