@@ -150,8 +150,16 @@ class Machine(pulumi.ComponentResource):
                     else None,
                 )
             ],
+            # Every size of settings/vm_sizes.py has it. A commit that waits for Barman waits for
+            # this network.
+            enable_accelerated_networking=True,
             tags=args.tags,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Azure switches it only while the VM is deallocated: an existing one keeps what it
+                # has until somebody does (docs/known-limits.md).
+                ignore_changes=["enableAcceleratedNetworking"],
+            ),
         )
 
     def _data_disk(self) -> compute.Disk:

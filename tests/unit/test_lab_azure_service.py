@@ -291,6 +291,16 @@ def test_a_disk_passes_four_tebibytes_only_while_its_machine_is_off(
     assert list(backend.disks.values()) == [new]
 
 
+def test_accelerated_networking_is_switched_only_while_the_machine_is_off(
+    azure: Azure, backend: FakeBackend
+) -> None:
+    nic = spoiled(RESOURCES["NetworkInterface"], "enableAcceleratedNetworking", None)
+    with refuses("OperationNotAllowed"):
+        change(azure, "NetworkInterface", nic)
+    backend.running.discard("vm")
+    change(azure, "NetworkInterface", nic)
+
+
 def test_a_new_size_restarts_the_machine(azure: Azure, backend: FakeBackend) -> None:
     vm = spoiled(RESOURCES["VirtualMachine"], "hardwareProfile.vmSize", "Standard_D4s_v3")
     change(azure, "VirtualMachine", vm)

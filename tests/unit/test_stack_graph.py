@@ -111,6 +111,12 @@ def test_a_changed_first_boot_never_touches_an_existing_vm() -> None:
     assert all(vm.ignore_changes == ("osProfile",) for vm in resources(VM).values())
 
 
+def test_new_machines_have_accelerated_networking_and_existing_ones_keep_what_they_have() -> None:
+    for nic in resources(NIC).values():
+        assert nic.inputs["enableAcceleratedNetworking"] is True
+        assert nic.ignore_changes == ("enableAcceleratedNetworking",)
+
+
 def test_nobody_logs_in_with_a_password() -> None:
     for vm in resources(VM).values():
         linux = vm.inputs["osProfile"]["linuxConfiguration"]
