@@ -93,6 +93,12 @@ def _drill_time(expression: str) -> str:
     return expression
 
 
+def _availability_zone(name: str) -> str:
+    if name not in ("", "1", "2", "3"):
+        raise ValueError("no availability zone; 1, 2 and 3 are, or leave it empty")
+    return name
+
+
 def _window(text: object) -> object:
     return RecoveryWindow.parse(str(text))
 
@@ -128,6 +134,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     location: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
+    zone: Annotated[str, AfterValidator(_availability_zone)]
     postgresVmSize: Size
     postgresDiskGb: Annotated[int, Field(strict=True, ge=8, le=32767)]
     barmanVmSize: Size
@@ -209,6 +216,11 @@ class Settings(BaseModel):
     def addresses(self) -> AddressPlan:
         """Subnets and private addresses that follow from vnetCidr."""
         return plan_addresses(self.vnetCidr)
+
+    @property
+    def zones(self) -> list[str] | None:
+        """The availability zone as Azure's resources have it; None if Azure chooses."""
+        return [self.zone] if self.zone else None
 
     @property
     def delivery(self) -> Delivery:

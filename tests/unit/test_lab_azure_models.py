@@ -50,7 +50,9 @@ def test_every_property_may_be_unknown_in_a_preview(name: str) -> None:
 
 
 def test_the_lab_takes_what_the_program_asks_for() -> None:
-    registered, _ = run("dev", encrypted=("deadManUrl",), deadManUrl="https://10.40.0.27/ping")
+    registered, _ = run(
+        "dev", encrypted=("deadManUrl",), deadManUrl="https://10.40.0.27/ping", zone="2"
+    )
     azure = [item for item in registered if item.type.startswith("azure-native:")]
     assert azure
     for item in azure:

@@ -40,6 +40,7 @@ def test_the_stacks_of_this_repository_are_valid(stack: str) -> None:
     [
         ({"postgresVmSze": "Standard_DS3_v2"}, ["postgresVmSze", "did you mean postgresVmSize?"]),
         ({"postgresVmSize": "Standard_DS3v2"}, ["Standard_DS3v2", "did you mean Standard_DS3_v2"]),
+        ({"zone": "4"}, ["zone", "4", "1, 2 and 3"]),
         ({"image": "debian-12"}, ["image", "debian-12", "did you mean debian-13"]),
         ({"adminCidrs": ["0.0.0.0/0"]}, ["adminCidrs.0", "open to the world"]),
         ({"clientCidrs": ["0.0.0.0/0"]}, ["clientCidrs.0", "open to the world"]),

@@ -83,10 +83,13 @@ def test_whatever_is_deleted_the_guard_would_have_to_go_first() -> None:
 def test_what_azure_may_refuse_of_a_change_is_judged_first() -> None:
     judged = {item.name: item.before_update for item in dev()[0] if item.before_update}
     assert judged == {
-        "postgres-machine-data": ("postgres-machine-size",),
-        "barman-machine-data": ("barman-machine-size",),
-        "postgres-machine-vm": ("postgres-machine-change",),
-        "barman-machine-vm": ("barman-machine-change",),
+        "postgres-machine-data": ("postgres-machine-size", "postgres-machine-zone"),
+        "barman-machine-data": ("barman-machine-size", "barman-machine-zone"),
+        "postgres-machine-vm": ("postgres-machine-change", "postgres-machine-zone"),
+        "barman-machine-vm": ("barman-machine-change", "barman-machine-zone"),
+        "network-nat": ("network-zone",),
+        "network-nat-ip": ("network-zone",),
+        "network-jump-ip": ("network-zone",),
         "network-vnet": ("network-addresses",),
     }
 
@@ -115,6 +118,22 @@ def test_new_machines_have_accelerated_networking_and_existing_ones_keep_what_th
     for nic in resources(NIC).values():
         assert nic.inputs["enableAcceleratedNetworking"] is True
         assert nic.ignore_changes == ("enableAcceleratedNetworking",)
+
+
+def in_zones(registered: list[Registered]) -> dict[str, list[str]]:
+    return {item.name: item.inputs["zones"] for item in registered if "zones" in item.inputs}
+
+
+def test_whatever_can_be_in_a_zone_is_in_the_one_that_is_asked_for() -> None:
+    assert in_zones(dev()[0]) == {}
+    zonal = {*resources(VM), *resources(DISK), *resources(PUBLIC_IP), "network-nat"}
+    assert in_zones(run("dev", zone="2")[0]) == {name: ["2"] for name in zonal}
+
+
+def test_zone_redundant_disks_are_in_no_zone() -> None:
+    found = in_zones(run("dev", zone="2", diskSku="Premium_ZRS")[0])
+    assert set(resources(VM)) <= set(found)
+    assert set(resources(DISK)).isdisjoint(found)
 
 
 def test_nobody_logs_in_with_a_password() -> None:
