@@ -37,6 +37,7 @@ class BarmanServerArgs:
             machine=alike(settings, identities, network)(
                 host_name=naming.host("barman"),
                 size=settings.barmanVmSize,
+                size_setting="barmanVmSize",
                 subnet_id=network.barman_subnet_id,
                 private_address=settings.addresses.barman_address,
                 public_ip=network.jump_ip,

@@ -1,7 +1,7 @@
 """One virtual machine with a data disk of its own, through the end of its first boot."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address
@@ -11,7 +11,7 @@ from pulumi_azure_native import authorization, compute, network
 from pulumi_command import remote
 
 from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
-from components import disk_size
+from components import disk_size, vm_change, zone
 from components.identities import Identities, Identity
 from components.network import Network
 from components.remote import Endpoint, connection, fact, run_program
@@ -26,13 +26,16 @@ from settings.vm_sizes import VmSize
 class MachineArgs:
     """`host_name` is also the VM's name. `data_disk_gib` in GiB. `jump`: the machine to go
     through, for one without a public IP; `public_ip`: the address of one that has it.
-    `next_operator` may come in beside `operator`. `data_disk_setting` is the setting that
-    `data_disk_gib` comes from, for messages."""
+    `next_operator` may come in beside `operator`. `size_setting` and `data_disk_setting` are the
+    settings that `size` and `data_disk_gib` come from, for messages. `zones` has the availability
+    zone; without it Azure chooses."""
 
     resource_group_name: pulumi.Input[str]
     location: str
+    zones: Sequence[str] | None
     host_name: str
     size: VmSize
+    size_setting: str
     image: Image
     encryption_at_host: bool
     subnet_id: pulumi.Input[str]
@@ -56,6 +59,7 @@ def alike(settings: Settings, identities: Identities, network: Network) -> parti
         MachineArgs,
         resource_group_name=network.resource_group_name,
         location=settings.location,
+        zones=settings.zones,
         image=settings.image,
         encryption_at_host=settings.encryptionAtHost,
         disk_sku=settings.diskSku,
@@ -84,6 +88,7 @@ class Machine(pulumi.ComponentResource):
         super().__init__("postgres-barman:index:Machine", name, None, opts)
         self._name = name
         self.args = args
+        self._stays_in_zone = zone.hook(f"{name}-zone")
         nic = self._nic()
         disk = self._data_disk()
         if args.disk_lock:
@@ -149,8 +154,16 @@ class Machine(pulumi.ComponentResource):
                     else None,
                 )
             ],
+            # Every size of settings/vm_sizes.py has it. A commit that waits for Barman waits for
+            # this network.
+            enable_accelerated_networking=True,
             tags=args.tags,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Azure switches it only while the VM is deallocated: an existing one keeps what it
+                # has until somebody does (docs/known-limits.md).
+                ignore_changes=["enableAcceleratedNetworking"],
+            ),
         )
 
     def _data_disk(self) -> compute.Disk:
@@ -165,6 +178,8 @@ class Machine(pulumi.ComponentResource):
             sku=compute.DiskSkuArgs(name=args.disk_sku),
             network_access_policy=compute.NetworkAccessPolicy.DENY_ALL,
             public_network_access=compute.PublicNetworkAccess.DISABLED,
+            # Zone-redundant storage is in all of them.
+            zones=None if args.disk_sku.endswith("_ZRS") else args.zones,
             tags=args.tags,
             # The only copy of the company's data, or of its backups.
             opts=pulumi.ResourceOptions(
@@ -172,7 +187,10 @@ class Machine(pulumi.ComponentResource):
                 protect=True,
                 hooks=pulumi.ResourceHookBinding(
                     before_update=[
-                        disk_size.hook(f"{self._name}-size", args.host_name, args.data_disk_setting)
+                        disk_size.hook(
+                            f"{self._name}-size", args.host_name, args.data_disk_setting
+                        ),
+                        self._stays_in_zone,
                     ]
                 ),
             ),
@@ -255,12 +273,19 @@ class Machine(pulumi.ComponentResource):
             diagnostics_profile=compute.DiagnosticsProfileArgs(
                 boot_diagnostics=compute.BootDiagnosticsArgs(enabled=True)
             ),
+            zones=args.zones,
             tags=args.tags,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Azure refuses new customData or keys on an existing VM; what may change after
                 # the first boot is configured over SSH instead.
                 ignore_changes=["osProfile"],
+                hooks=pulumi.ResourceHookBinding(
+                    before_update=[
+                        vm_change.hook(f"{self._name}-change", args.size_setting),
+                        self._stays_in_zone,
+                    ]
+                ),
             ),
         )
 

@@ -7,24 +7,29 @@ from ipaddress import IPv4Network
 import pulumi
 from pulumi_azure_native import network, resources
 
-from components import address_space
+from components import address_space, zone
 from components.naming import Naming
 from components.security_rules import Rule, barman_rules, postgres_rules
 from settings.addresses import AddressPlan
+from settings.alerting import Receiver
 from settings.model import Settings
 
 
 @dataclass(frozen=True)
 class NetworkArgs:
     """`prefix` begins every Azure name. `public_ssh` puts one public IP at the Barman machine's
-    disposal, as jump host; without it, admins reach both machines directly from inside."""
+    disposal, as jump host; without it, admins reach both machines directly from inside.
+    `receivers` take alerts at private addresses. `zones` has the availability zone of addresses and
+    NAT gateway; without it Azure chooses."""
 
     prefix: str
     location: str
+    zones: Sequence[str] | None
     vnet_cidr: IPv4Network
     plan: AddressPlan
     client_cidrs: Sequence[IPv4Network]
     admin_cidrs: Sequence[IPv4Network]
+    receivers: Sequence[Receiver]
     public_ssh: bool
     tags: Mapping[str, str]
 
@@ -34,10 +39,12 @@ class NetworkArgs:
         return cls(
             prefix=naming.prefix,
             location=settings.location,
+            zones=settings.zones,
             vnet_cidr=settings.vnetCidr,
             plan=settings.addresses,
             client_cidrs=settings.clientCidrs,
             admin_cidrs=settings.adminCidrs,
+            receivers=settings.private_receivers,
             public_ssh=settings.sshAccess == "public",
             tags=naming.tags,
         )
@@ -57,6 +64,7 @@ class Network(pulumi.ComponentResource):
         super().__init__("postgres-barman:index:Network", name, None, opts)
         self._name = name
         self._args = args
+        self._stays_in_zone = pulumi.ResourceHookBinding(before_update=[zone.hook(f"{name}-zone")])
         group = resources.ResourceGroup(
             f"{name}-group",
             resource_group_name=args.prefix,
@@ -87,8 +95,9 @@ class Network(pulumi.ComponentResource):
             location=args.location,
             sku=network.NatGatewaySkuArgs(name=network.NatGatewaySkuName.STANDARD),
             public_ip_addresses=[network.SubResourceArgs(id=nat_ip.id)],
+            zones=args.zones,
             tags=args.tags,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, hooks=self._stays_in_zone),
         )
         clients = [str(cidr) for cidr in args.client_cidrs]
         admins = [str(cidr) for cidr in args.admin_cidrs]
@@ -105,7 +114,7 @@ class Network(pulumi.ComponentResource):
             args.plan.barman_subnet,
             vnet,
             nat,
-            barman_rules(args.plan, admins),
+            barman_rules(args.plan, admins, args.receivers),
             # Azure changes one subnet of a network at a time.
             after=postgres,
         )
@@ -123,8 +132,9 @@ class Network(pulumi.ComponentResource):
             sku=network.PublicIPAddressSkuArgs(name=network.PublicIPAddressSkuName.STANDARD),
             public_ip_allocation_method=network.IPAllocationMethod.STATIC,
             public_ip_address_version=network.IPVersion.I_PV4,
+            zones=self._args.zones,
             tags=self._args.tags,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, hooks=self._stays_in_zone),
         )
 
     def _subnet(

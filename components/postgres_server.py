@@ -46,6 +46,7 @@ class PostgresServerArgs:
             machine=alike(settings, identities, network)(
                 host_name=naming.host("postgres"),
                 size=settings.postgresVmSize,
+                size_setting="postgresVmSize",
                 subnet_id=network.postgres_subnet_id,
                 private_address=settings.addresses.postgres_address,
                 public_ip=None,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from host.monitoring.services import PORTS
 from settings.addresses import AddressPlan
+from settings.alerting import Receiver
 
 POSTGRES_PORT = "5432"
 SSH_PORT = "22"
@@ -14,6 +15,12 @@ POSTGRES_EXPORTER_PORT = str(PORTS["postgres"])
 # Azure's built-in AllowVnetInBound (65000) would let the whole virtual network in; an own rule
 # of the lowest precedence shuts it out.
 DENY_PRIORITY = 4096
+# The host below every VM: Azure's resolver, and where the VM agent reports. The tag VirtualNetwork
+# includes it (docs/azure-assumptions.md).
+PLATFORM = "168.63.129.16/32"
+PLATFORM_PRIORITY = 4095
+# The first of those who take alerts; the rules for the pair stay below.
+RECEIVERS_PRIORITY = 1000
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,16 @@ def postgres_rules(
         *_allow_in("AllowDbMetrics", 150, [barman], postgres, POSTGRES_EXPORTER_PORT, "Prometheus"),
         _deny_in(),
         _allow_out("ToBarmanSsh", 100, postgres, barman, SSH_PORT, "Fetching WAL in recovery"),
+        _to_platform(postgres),
         _deny_out(),
     )
 
 
-def barman_rules(plan: AddressPlan, admins: Sequence[str]) -> tuple[Rule, ...]:
-    """`admins` are the networks that operators come from."""
+def barman_rules(
+    plan: AddressPlan, admins: Sequence[str], receivers: Sequence[Receiver]
+) -> tuple[Rule, ...]:
+    """`admins` are the networks that operators come from, `receivers` those who take alerts inside
+    the virtual network or one joined to it."""
     postgres, barman = f"{plan.postgres_address}/32", f"{plan.barman_address}/32"
     return (
         *_allow_in("AllowAdminSsh", 100, admins, barman, SSH_PORT, "Operators"),
@@ -60,6 +71,13 @@ def barman_rules(plan: AddressPlan, admins: Sequence[str]) -> tuple[Rule, ...]:
         _allow_out("ToPostgresSsh", 110, barman, postgres, SSH_PORT, "Recovery, jump host"),
         _allow_out("ToNodeMetrics", 120, barman, postgres, NODE_EXPORTER_PORT, "Prometheus"),
         _allow_out("ToDbMetrics", 130, barman, postgres, POSTGRES_EXPORTER_PORT, "Prometheus"),
+        *(
+            _allow_out(
+                f"To{one.name}", priority, barman, f"{one.address}/32", str(one.port), "Alerts"
+            )
+            for priority, one in enumerate(receivers, RECEIVERS_PRIORITY)
+        ),
+        _to_platform(barman),
         _deny_out(),
     )
 
@@ -79,6 +97,13 @@ def _allow_out(
     name: str, priority: int, source: str, destination: str, port: str, why: str
 ) -> Rule:
     return Rule(name, priority, "Outbound", "Allow", "Tcp", (source,), destination, port, why)
+
+
+def _to_platform(source: str) -> Rule:
+    return Rule(
+        *("ToAzurePlatform", PLATFORM_PRIORITY, "Outbound", "Allow", "*", (source,)),
+        *(PLATFORM, "*", "DNS and the VM agent"),
+    )
 
 
 def _deny_in() -> Rule:

@@ -1,10 +1,21 @@
 """Whether alerts would reach somebody: the settings of their delivery. Pure."""
 
-from ipaddress import ip_address
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
 from urllib.parse import urlsplit
 
 ADDRESS_OR_NONE = r"^([^@\s,<>]+@[^@\s,<>]+)?$"
 HOST_OR_NONE = r"^[A-Za-z0-9.-]*$"
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """One that takes alerts at a private address; `name` is what it is for, in CamelCase."""
+
+    name: str
+    address: IPv4Address
+    port: int
 
 
 def check_url(url: str) -> str:
@@ -13,7 +24,7 @@ def check_url(url: str) -> str:
         return url
     try:
         parts = urlsplit(url)
-        scheme, host = parts.scheme, parts.hostname
+        scheme, host, _ = parts.scheme, parts.hostname, parts.port
     except ValueError:
         scheme, host = "", None
     if not host or scheme not in ("http", "https") or not url.isprintable() or " " in url:
@@ -21,6 +32,32 @@ def check_url(url: str) -> str:
     if scheme == "http" and not _is_private(host):
         raise ValueError("http:// would send it in clear over the Internet; use https://")
     return url
+
+
+def private_receivers(smtp: tuple[str, int], webhook: str, dead_man: str) -> list[Receiver]:
+    """Those that are named by a private address: network rules must let alerts through to them.
+
+    `smtp` is the mail server's host and port; any host, and the valid URLs, may be "". Names are
+    left out, because only the machine's resolver knows what they stand for.
+    """
+    found = [("MailRelay", *smtp)]
+    for name, url in (("AlertWebhook", webhook), ("DeadMan", dead_man)):
+        parts = urlsplit(url)
+        found.append((name, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)))
+    return [
+        Receiver(name, address, port)
+        for name, host, port in found
+        if (address := _private_address(host))
+    ]
+
+
+def _private_address(host: str) -> IPv4Address | None:
+    """What lies in a virtual network or one joined to it; the machine itself needs no rule."""
+    try:
+        address = IPv4Address(host)
+    except ValueError:
+        return None
+    return address if address.is_private and not address.is_loopback else None
 
 
 def _is_private(host: str) -> bool:

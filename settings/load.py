@@ -8,8 +8,8 @@ LOCATION_KEY = "azure-native:location"
 
 
 def load_settings() -> Settings:
-    """The stack's validated settings; warns about VM sizes that Azure retires, and says what the
-    chosen sizes mean.
+    """The stack's validated settings; warns about VM sizes that Azure retires or may not offer, and
+    says what the chosen sizes mean.
 
     Raises pulumi.RunError, before any resource exists, when the configuration is refused.
     """
@@ -36,6 +36,8 @@ def load_settings() -> Settings:
                 f"pulumi config set --secret {key}"
             )
     for warning in settings.retirement_warnings():
+        pulumi.warn(warning)
+    for warning in settings.availability_warnings():
         pulumi.warn(warning)
     for warning in settings.silence_warnings():
         pulumi.warn(warning)

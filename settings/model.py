@@ -24,7 +24,15 @@ from pydantic import (
 from host.monitoring.configuration import Delivery, Smtp
 from settings import capacity, forecast, schedule
 from settings.addresses import AddressPlan, plan_addresses
-from settings.alerting import ADDRESS_OR_NONE, HOST_OR_NONE, check_mail, check_url, undelivered
+from settings.alerting import (
+    ADDRESS_OR_NONE,
+    HOST_OR_NONE,
+    Receiver,
+    check_mail,
+    check_url,
+    private_receivers,
+    undelivered,
+)
 from settings.capacity import Demand
 from settings.forecast import Pair
 from settings.images import IMAGES, Image
@@ -85,6 +93,12 @@ def _drill_time(expression: str) -> str:
     return expression
 
 
+def _availability_zone(name: str) -> str:
+    if name not in ("", "1", "2", "3"):
+        raise ValueError("no availability zone; 1, 2 and 3 are, or leave it empty")
+    return name
+
+
 def _window(text: object) -> object:
     return RecoveryWindow.parse(str(text))
 
@@ -120,6 +134,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     location: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
+    zone: Annotated[str, AfterValidator(_availability_zone)]
     postgresVmSize: Size
     postgresDiskGb: Annotated[int, Field(strict=True, ge=8, le=32767)]
     barmanVmSize: Size
@@ -203,6 +218,11 @@ class Settings(BaseModel):
         return plan_addresses(self.vnetCidr)
 
     @property
+    def zones(self) -> list[str] | None:
+        """The availability zone as Azure's resources have it; None if Azure chooses."""
+        return [self.zone] if self.zone else None
+
+    @property
     def delivery(self) -> Delivery:
         """Who is notified of alerts, and how."""
         smtp = Smtp(
@@ -216,19 +236,43 @@ class Settings(BaseModel):
         )
 
     @property
+    def private_receivers(self) -> list[Receiver]:
+        """Those notified of alerts at a private address."""
+        return private_receivers((self.smtpHost, self.smtpPort), self.alertWebhook, self.deadManUrl)
+
+    @property
     def backup_interval(self) -> timedelta:
         """The longest time between two scheduled backups."""
         return schedule.longest_interval(self.backupSchedule)
 
     def retirement_warnings(self) -> list[str]:
         """One sentence for each chosen VM size that Azure retires, with its date and successor."""
-        chosen = (("postgresVmSize", self.postgresVmSize), ("barmanVmSize", self.barmanVmSize))
         return [
             f"{key}: Azure retires {size.name} on {size.retires}; "
             f"plan to move to {size.successor} before then."
-            for key, size in chosen
-            if size.retires
+            for key, size in self._retiring.items()
         ]
+
+    def availability_warnings(self) -> list[str]:
+        """A sentence on chosen VM sizes that a new subscription cannot deploy, if there are any."""
+        if not self._retiring:
+            return []
+        sizes = ", ".join(f"{key} {size.name}" for key, size in self._retiring.items())
+        others = " && ".join(
+            f"pulumi config set {key} {size.successor}" for key, size in self._retiring.items()
+        )
+        return [
+            f"{sizes}: a new subscription cannot deploy v2 and v3 sizes; if yours cannot, which "
+            f"az vm list-skus -l {self.location} --size Standard_D -o table says under "
+            f"Restrictions, or az vm list-usage -l {self.location} -o table by a limit of 0, "
+            f"type: {others}"
+        ]
+
+    @property
+    def _retiring(self) -> dict[str, VmSize]:
+        """The chosen VM sizes that Azure retires, by their setting."""
+        chosen = {"postgresVmSize": self.postgresVmSize, "barmanVmSize": self.barmanVmSize}
+        return {key: size for key, size in chosen.items() if size.retires}
 
     def silence_warnings(self) -> list[str]:
         """Of whom nobody would hear, a sentence each; empty when alerts reach somebody."""

@@ -187,13 +187,20 @@ class Host:
             )
         return done
 
-    def wait(self, what: str, ready: Callable[[], bool], timeout_s: float = 60.0) -> None:
-        """Poll until `ready`. Raises ConvergeError, naming `what`, when it takes too long."""
+    def wait(
+        self,
+        what: str,
+        ready: Callable[[], bool],
+        timeout_s: float = 60.0,
+        pause_s: float = 0.2,
+    ) -> None:
+        """Poll every `pause_s` until `ready`. Raises ConvergeError, naming `what`, when it takes
+        too long."""
         deadline = time.monotonic() + timeout_s
         while not ready():
             if time.monotonic() > deadline:
                 raise ConvergeError(f"timed out after {timeout_s:.0f} s waiting for: {what}")
-            time.sleep(0.2)
+            time.sleep(pause_s)
 
     def require_mount(self, path: str) -> None:
         """Raises ConvergeError unless `path` is a mounted disk: else data would land beside it."""

@@ -1,14 +1,17 @@
 """Brings the file system of the data disk up to the size of its disk, while it is in use."""
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
 from host.programs.converge import ConvergeError, Host, conclude
 
 GIB = 2**30
-# Azure reports a disk as larger some seconds before the machine sees it.
-APPEARS_TIMEOUT_S = 120
+BLOCK_DEVICES = Path("/sys/class/block")
+# Azure reports a disk as larger some time before a rescan shows it to the machine.
+APPEARS_TIMEOUT_S = 300
+RESCAN_EVERY_S = 5
 
 
 def main(desired: dict[str, Any]) -> int:
@@ -26,15 +29,22 @@ def grow(host: Host, mount_point: str, disk_gib: int) -> dict[str, Any]:
     """
     host.require_mount(mount_point)
     device, kind = host.run("findmnt", "-nro", "SOURCE,FSTYPE", mount_point).stdout.split()
-    _look_again(Path("/sys/class/block") / Path(device).name)
+
+    def grown() -> bool:
+        _rescan(BLOCK_DEVICES / Path(device).name)
+        return _device_bytes(host, device) >= disk_gib * GIB
+
     try:
-        host.wait("", lambda: _device_bytes(host, device) >= disk_gib * GIB, APPEARS_TIMEOUT_S)
+        host.wait("", grown, APPEARS_TIMEOUT_S, RESCAN_EVERY_S)
     except ConvergeError:
+        vm = f"-g RESOURCE_GROUP -n {socket.gethostname()}"
         raise ConvergeError(
-            f"the disk at {mount_point} should have {disk_gib} GiB, but this machine sees "
-            f"{_device_bytes(host, device) / GIB:.0f}; nothing was changed. Switch the machine "
-            "off and on (az vm deallocate, az vm start) when it suits you, then run pulumi up "
-            "again"
+            f"the disk at {mount_point} should have {disk_gib} GiB, but after rescans for "
+            f"{APPEARS_TIMEOUT_S} s this machine sees "
+            f"{_device_bytes(host, device) / GIB:.0f}; nothing was changed. pulumi up tries again. "
+            "If that does not help, type when a stop of some minutes suits you, with "
+            f"RESOURCE_GROUP filled in: az vm deallocate {vm} && az vm start {vm}   "
+            "then: pulumi up"
         ) from None
     before = _file_system_bytes(mount_point)
     host.run(*growing(kind, device, mount_point))
@@ -55,7 +65,7 @@ def growing(kind: str, device: str, mount_point: str) -> list[str]:
     raise ConvergeError(f"{mount_point} is {kind}, which this program cannot grow")
 
 
-def _look_again(block: Path) -> None:
+def _rescan(block: Path) -> None:
     """Have the kernel ask a SCSI disk for its size; NVMe and others report a new one themselves."""
     rescan = block / "device" / "rescan"
     if rescan.exists():

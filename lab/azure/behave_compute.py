@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from lab.azure import arm_types as types
-from lab.azure.behaviour import Behaviour, Properties
+from lab.azure.behaviour import Behaviour, Properties, zones
 from lab.azure.errors import AzureError, property_change
 from lab.azure.store import Resource
 from lab.azure.world import World
@@ -25,6 +25,11 @@ class Disks(Behaviour):
     def change(self, new: Resource, old: Resource, inputs: Properties) -> None:
         if new.inputs["creationData"] != old.inputs["creationData"]:
             raise property_change("creationData.createOption")
+        if zones(new) != zones(old):
+            raise AzureError(
+                "BadRequest",
+                f"Availability zone must not be changed on existing resource '{new.id.name}'.",
+            )
 
     def admit(self, world: World, new: Resource, old: Resource | None) -> None:
         if old is not None:

@@ -36,6 +36,7 @@ class Interfaces(Behaviour):
             moved = _subnet_of(old).key != _subnet_of(new).key
             if moved or before.get("privateIPAddress") != wanted:
                 raise not_in_lab("give a running machine's NIC another private address")
+            _switchable(world, new, old)
 
     def facts(
         self, world: World, new: Resource, old: Resource | None, inputs: Properties
@@ -83,6 +84,17 @@ class Interfaces(Behaviour):
                 "order to delete the network interface, it must be dissociated from the "
                 "resource. To learn more, see aka.ms/deletenic.",
             )
+
+
+def _switchable(world: World, new: Resource, old: Resource) -> None:
+    before, after = (bool(nic.inputs.get("enableAcceleratedNetworking")) for nic in (old, new))
+    owner = world.owner_of(new.id)
+    if before != after and owner and world.backend.machine_runs(owner.id.name):
+        raise AzureError(
+            "OperationNotAllowed",
+            f"Accelerated networking of {new.id} cannot change while virtual machine {owner.id} "
+            "runs. Please deallocate it and retry the operation.",
+        )
 
 
 def _subnet_of(nic: Resource) -> ArmId:

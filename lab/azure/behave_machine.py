@@ -11,7 +11,7 @@ from lab.azure import arm_types as types
 from lab.azure import catalogue
 from lab.azure.arm_id import parse
 from lab.azure.behave_compute import now
-from lab.azure.behaviour import Behaviour, Properties
+from lab.azure.behaviour import Behaviour, Properties, zones
 from lab.azure.errors import AzureError, property_change
 from lab.azure.store import Resource
 from lab.azure.topology import mac, subnet_key
@@ -56,6 +56,8 @@ class Machines(Behaviour):
                 "resize disk resource of the OS disk while the VM is deallocated.",
                 target="osDisk.diskSizeGB",
             )
+        if zones(new) != zones(old):
+            raise property_change("zones")
         if _interfaces(new) != _interfaces(old):
             raise AzureError(
                 "AddingOrDeletingNetworkInterfacesOnARunningVirtualMachineNotSupported",
@@ -81,6 +83,14 @@ class Machines(Behaviour):
                     "ConflictingUserInput",
                     f"Disk '{found.id}' cannot be attached as the disk is already owned by VM "
                     f"'{owner.id}'.",
+                )
+            if not found.inputs.get("sku", {}).get("name", "").endswith("_ZRS") and zones(
+                found
+            ) != zones(new):
+                raise AzureError(
+                    "BadRequest",
+                    f"Disk {found.id} cannot be attached to the VM because it is not in zone "
+                    f"'{', '.join(zones(new))}'.",
                 )
         for other in world.store.all(types.VM):
             if other.id.name.lower() == new.id.name.lower() and other.id.key != new.id.key:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from lab.azure import arm_types as types
 from lab.azure.arm_id import ArmId
-from lab.azure.behaviour import Behaviour, Properties, stay_in_place
+from lab.azure.behaviour import Behaviour, Properties, stay_in_place, zones
 from lab.azure.errors import AzureError, property_change
 from lab.azure.store import Resource
 from lab.azure.world import World
@@ -16,6 +16,7 @@ class _Network(Behaviour):
 
     def change(self, new: Resource, old: Resource, inputs: Properties) -> None:
         stay_in_place(new, old)
+        _stay_in_zone(new, old)
 
     def facts(
         self, world: World, new: Resource, old: Resource | None, inputs: Properties
@@ -101,7 +102,7 @@ class PublicAddresses(_Network):
     computed = ("etag", "resourceGuid", "ipAddress")
 
     def change(self, new: Resource, old: Resource, inputs: Properties) -> None:
-        stay_in_place(new, old)
+        super().change(new, old, inputs)
         if new.inputs["publicIPAllocationMethod"] != old.inputs["publicIPAllocationMethod"]:
             raise property_change("publicIPAllocationMethod")
 
@@ -142,6 +143,12 @@ class NatGateways(_Network):
         for reference in new.inputs.get("publicIpAddresses") or ():
             address = world.referred(reference["id"], types.PUBLIC_IP, new.id)
             refuse_shared_address(world, address, new.id)
+            if zones(new) and not set(zones(new)) <= set(zones(address)):
+                raise AzureError(
+                    "NatGatewayAndPublicIpZoneMismatch",
+                    f"NAT gateway {new.id} in zone {', '.join(zones(new))} cannot use public IP "
+                    f"address {address.id}, which is not.",
+                )
 
     def may_delete(self, world: World, resource: Resource) -> None:
         if users := world.referring(resource.id, types.SUBNET):
@@ -150,6 +157,18 @@ class NatGateways(_Network):
                 f"Nat gateway {resource.id} cannot be deleted because it is in use by the "
                 f"following subnets: {', '.join(str(u.id) for u in users)}.",
             )
+
+
+def _stay_in_zone(new: Resource, old: Resource) -> None:
+    if zones(new) != zones(old):
+        before, after = (", ".join(zones(each)) or "NoZone" for each in (old, new))
+        raise AzureError(
+            "ResourceAvailabilityZonesCannotBeModified",
+            f"Resource {new.id} has an existing availability zone constraint {before} and the "
+            f"request has availability zone constraint {after}, which do not match. Zones cannot "
+            "be added/updated/removed once the resource is created. The resource cannot be updated "
+            "from regional to zonal or vice-versa.",
+        )
 
 
 def refuse_shared_address(world: World, address: Resource, user: ArmId) -> None:

@@ -76,6 +76,11 @@ def normal_location(location: str) -> str:
     return location.replace(" ", "").lower()
 
 
+def zones(resource: Resource) -> list[str]:
+    """The availability zones that a resource was put into; none if Azure chose."""
+    return resource.inputs.get("zones") or []
+
+
 def stay_in_place(new: Resource, old: Resource) -> None:
     """Refuse a changed location where azure-native does not replace the resource for it."""
     if not same_location(new.location, old.location):

@@ -34,6 +34,15 @@ def disk(p: Properties) -> Iterator[Failure]:
             "range. The value must be between '1' and '32767', inclusive.",
         )
 
+    sku = known(p, "sku", "name")
+    if sku is not None and sku.endswith("_ZRS") and known(p, "zones"):
+        yield Failure(
+            "zones",
+            f"InvalidParameter: zones cannot be given for a disk of type {sku}.",
+        )
+    if len(items(p, "zones")) > 1:
+        yield Failure("zones", "InvalidParameter: a disk is in one zone.")
+
 
 def virtual_machine(p: Properties) -> Iterator[Failure]:
     size = known(p, "hardwareProfile", "vmSize")
@@ -43,6 +52,8 @@ def virtual_machine(p: Properties) -> Iterator[Failure]:
             "hardwareProfile.vmSize",
             f"InvalidParameter: The value {size} provided for the VM size is not valid.",
         )
+    if len(items(p, "zones")) > 1:
+        yield Failure("zones", "InvalidParameter: a virtual machine is in one zone.")
     yield from _image(p)
     yield from _data_disks(p, limit)
     yield from _os_profile(p)

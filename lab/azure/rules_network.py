@@ -131,6 +131,8 @@ def public_ip_address(p: Properties) -> Iterator[Failure]:
 
 
 def nat_gateway(p: Properties) -> Iterator[Failure]:
+    if len(items(p, "zones")) > 1:
+        yield Failure("zones", "InvalidParameter: a NAT gateway of this SKU is in one zone.")
     yield from _idle(p, 120)
 
 

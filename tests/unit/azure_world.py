@@ -52,6 +52,7 @@ RESOURCES["PublicIPAddress"] = {
     "publicIpAddressName": "pip",
     "publicIPAllocationMethod": "Static",
     "sku": {"name": "Standard", "tier": "Regional"},
+    "zones": ["1"],
 }
 RESOURCES["NatGateway"] = {
     **_BASE,
@@ -59,6 +60,7 @@ RESOURCES["NatGateway"] = {
     "sku": {"name": "Standard"},
     "publicIpAddresses": [_id("PublicIPAddress")],
     "idleTimeoutInMinutes": 10,
+    "zones": ["1"],
 }
 RESOURCES["VirtualNetwork"] = {
     **_BASE,
@@ -96,6 +98,7 @@ RESOURCES["Disk"] = {
     "sku": {"name": "Premium_LRS"},
     "networkAccessPolicy": "DenyAll",
     "publicNetworkAccess": "Disabled",
+    "zones": ["1"],
 }
 RESOURCES["VirtualMachine"] = {
     **_BASE,
@@ -153,6 +156,7 @@ RESOURCES["VirtualMachine"] = {
         ],
     },
     "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
+    "zones": ["1"],
 }
 RESOURCES["ActionGroup"] = {
     **_BASE,

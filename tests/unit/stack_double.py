@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,11 +116,17 @@ def configuration(stack: str, **changed: Any) -> dict[str, str]:
     }
 
 
-def run(stack: str = "dev", **changed: Any) -> tuple[list[Registered], dict[str, Any]]:
-    """Run the program; returns its resources and its outputs (resolved, secrets in clear)."""
+def run(
+    stack: str = "dev", *, encrypted: Sequence[str] = (), **changed: Any
+) -> tuple[list[Registered], dict[str, Any]]:
+    """Run the program; returns its resources and its outputs (resolved, secrets in clear).
+
+    `encrypted` are those of its settings that count as set with --secret."""
     monitor = Recorder(Answers())
     mocks.set_mocks(Answers(), project=PROJECT, stack=stack, preview=False, monitor=monitor)
-    pulumi.runtime.set_all_config(configuration(stack, **changed))
+    pulumi.runtime.set_all_config(
+        configuration(stack, **changed), [f"{PROJECT}:{key}" for key in encrypted]
+    )
     exported: dict[str, Any] = {}
 
     @pulumi.runtime.test

@@ -10,7 +10,7 @@ import yaml
 
 from host.monitoring import configuration
 from host.monitoring.configuration import Delivery, Smtp
-from settings.alerting import check_url
+from settings.alerting import check_url, private_receivers
 from settings.model import SettingsError
 from tests.unit.stack_double import ROOT, run
 from tests.unit.test_settings import settings
@@ -88,6 +88,7 @@ MAIL = {"alertEmail": "b@example.org", "smtpHost": "mail.example.org", "smtpFrom
         ({"alertWebhook": "example.org/hook"}, ["alertWebhook", "https://example.org/path"]),
         ({"deadManUrl": "ftp://example.org"}, ["deadManUrl", "https://example.org/path"]),
         ({"deadManUrl": "http://example.org/ping"}, ["deadManUrl", "in clear"]),
+        ({"deadManUrl": "https://example.org:65536"}, ["deadManUrl", "https://example.org/path"]),
     ],
 )
 def test_delivery_that_cannot_work_is_refused(changed: dict[str, Any], expected: list[str]) -> None:
@@ -105,6 +106,11 @@ def test_a_refusal_never_shows_what_may_be_a_key() -> None:
 
 def test_plain_http_is_for_private_addresses() -> None:
     assert check_url("http://10.1.1.1:8080/hook") == "http://10.1.1.1:8080/hook"
+
+
+@pytest.mark.parametrize("host", ["", "mail.example.org", "20.30.40.50", "127.0.0.1", "10.1"])
+def test_only_a_private_address_counts_as_a_private_receiver(host: str) -> None:
+    assert private_receivers((host, 25), f"https://{host}/hook" if host else "", "") == []
 
 
 def test_a_key_that_stands_in_clear_is_refused() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from lab.azure.kinds import KINDS
 from settings.model import Settings
 from tests.unit.stack_double import ROOT, run
 from tools import grafana_dashboard
@@ -38,6 +39,15 @@ def paths(value: dict[str, Any], prefix: str = "") -> list[str]:
     for key, item in value.items():
         found += paths(item, f"{prefix}{key}.") if isinstance(item, dict) else [f"{prefix}{key}"]
     return found
+
+
+def test_every_resource_provider_that_must_be_registered_is_in_the_steps() -> None:
+    used = {kind.arm_type.partition("/")[0] for kind in KINDS.values()}
+    # Registered on every subscription.
+    asked = used - {"", "Microsoft.Authorization"}
+    steps = (ROOT / "README.md").read_text()
+    named = re.search(r"for each in ([\w ]+); do az provider register", steps)
+    assert named and {f"Microsoft.{name}" for name in named[1].split()} == asked
 
 
 def test_links_inside_the_documentation_lead_somewhere() -> None:

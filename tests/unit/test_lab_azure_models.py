@@ -11,8 +11,9 @@ from lab.azure.kinds import KINDS
 from lab.azure.models import compute, network, resources
 from lab.azure.models.base import Resource, Strict
 from lab.azure.validate import structure
-from lab.rpc.values import UNKNOWN
+from lab.rpc.values import UNKNOWN, dump, load, plain
 from tests.unit.azure_world import RESOURCES, kind, spoiled
+from tests.unit.stack_double import run
 
 
 def _models(parent: type[Strict] = Strict) -> Iterator[type[Strict]]:
@@ -46,6 +47,19 @@ def test_every_property_may_be_unknown_in_a_preview(name: str) -> None:
         inputs = spoiled(RESOURCES[name], path, UNKNOWN)
         assert structure(kind(name).model, inputs) == []
         list(kind(name).rules(inputs))
+
+
+def test_the_lab_takes_what_the_program_asks_for() -> None:
+    registered, _ = run(
+        "dev", encrypted=("deadManUrl",), deadManUrl="https://10.40.0.27/ping", zone="2"
+    )
+    azure = [item for item in registered if item.type.startswith("azure-native:")]
+    assert azure
+    for item in azure:
+        # As the engine sends them: whole numbers are integers again.
+        inputs = plain(load(dump(item.inputs)))
+        assert structure(KINDS[item.type].model, inputs) == [], item.name
+        assert list(KINDS[item.type].rules(inputs)) == [], item.name
 
 
 def _paths(value: Any, prefix: str = "") -> Iterator[str]:

@@ -235,6 +235,30 @@ def test_a_disk_belongs_to_one_machine(azure: Azure) -> None:
         )
 
 
+def test_a_machine_and_its_disk_are_in_one_zone(azure: Azure) -> None:
+    disk = other("Disk", diskName="b", zones=["2"])
+    put(azure, "Disk", disk)
+    reference = str(identity("Disk", disk))
+    with refuses("BadRequest"):
+        change(
+            azure,
+            "VirtualMachine",
+            other("VirtualMachine", storageProfile__dataDisks__0__managedDisk__id=reference),
+        )
+
+
+def test_a_nat_gateway_and_its_address_are_in_one_zone(azure: Azure) -> None:
+    address = other("PublicIPAddress", publicIpAddressName="b", zones=None)
+    put(azure, "PublicIPAddress", address)
+    reference = str(identity("PublicIPAddress", address))
+    with refuses("NatGatewayAndPublicIpZoneMismatch"):
+        put(
+            azure,
+            "NatGateway",
+            other("NatGateway", natGatewayName="b", publicIpAddresses__0__id=reference),
+        )
+
+
 def test_a_name_is_taken_once(azure: Azure) -> None:
     with refuses("Conflict"):
         put(azure, "Disk", urn="urn:somebody::else")
@@ -255,6 +279,10 @@ def test_a_name_is_taken_once(azure: Azure) -> None:
         ("Disk", "diskSizeGB", 16, "ResizeDiskError"),
         ("Disk", "sku.name", "StandardSSD_LRS", "OperationNotAllowed"),
         ("NatGateway", "location", "northeurope", "InvalidResourceLocation"),
+        ("Disk", "zones", ["2"], "BadRequest"),
+        ("VirtualMachine", "zones", ["2"], "PropertyChangeNotAllowed"),
+        ("NatGateway", "zones", None, "ResourceAvailabilityZonesCannotBeModified"),
+        ("PublicIPAddress", "zones", None, "ResourceAvailabilityZonesCannotBeModified"),
         ("Subnet", "addressPrefix", "10.20.3.0/24", "InUsePrefixCannotBeDeleted"),
         (
             "VirtualNetwork",
@@ -289,6 +317,16 @@ def test_a_disk_passes_four_tebibytes_only_while_its_machine_is_off(
         backend.running.discard("vm")
     change(azure, "Disk", larger)
     assert list(backend.disks.values()) == [new]
+
+
+def test_accelerated_networking_is_switched_only_while_the_machine_is_off(
+    azure: Azure, backend: FakeBackend
+) -> None:
+    nic = spoiled(RESOURCES["NetworkInterface"], "enableAcceleratedNetworking", None)
+    with refuses("OperationNotAllowed"):
+        change(azure, "NetworkInterface", nic)
+    backend.running.discard("vm")
+    change(azure, "NetworkInterface", nic)
 
 
 def test_a_new_size_restarts_the_machine(azure: Azure, backend: FakeBackend) -> None:

@@ -171,6 +171,54 @@ def test_each_kind_of_file_system_is_grown_by_its_own_tool(programs: Any) -> Non
         growing("btrfs", "/dev/sdc", "/data")
 
 
+@pytest.fixture
+def data_disk(
+    programs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Any, list[int], list[str]]:
+    """(a machine, the GiB that its disk shows, a further one after each rescan; its commands)."""
+    looks, commands = [100], []
+    rescan = tmp_path / "sdc" / "device" / "rescan"
+    rescan.parent.mkdir(parents=True)
+    rescan.touch()
+
+    class Machine(programs["converge"].Host):
+        def require_mount(self, path: str) -> None: ...
+
+        def run(self, *argv: str, **_: Any) -> Any:
+            commands.append(argv[0])
+            if argv[0] == "blockdev":
+                # The kernel looks at the disk again only when it is told to.
+                if rescan.read_text() and len(looks) > 1:
+                    looks.pop(0)
+                rescan.write_text("")
+                return subprocess.CompletedProcess(argv, 0, stdout=str(looks[0] << 30))
+            return subprocess.CompletedProcess(argv, 0, stdout="/dev/sdc xfs\n")
+
+    monkeypatch.setattr(programs["data_disk"], "BLOCK_DEVICES", tmp_path)
+    monkeypatch.setattr(programs["data_disk"], "_file_system_bytes", lambda _: 100 << 30)
+    monkeypatch.setattr(programs["converge"].time, "sleep", lambda _: None)
+    return Machine(), looks, commands
+
+
+def test_a_grown_disk_is_rescanned_until_it_shows_its_size(programs: Any, data_disk: Any) -> None:
+    machine, looks, commands = data_disk
+    looks[:] = [100, 100, 100, 200]
+    programs["data_disk"].grow(machine, "/data", 200)
+    assert commands == ["findmnt", "blockdev", "blockdev", "blockdev", "xfs_growfs"]
+
+
+def test_a_disk_that_never_shows_its_size_ends_with_the_command_to_type(
+    programs: Any, data_disk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, _, commands = data_disk
+    monkeypatch.setattr(programs["data_disk"], "APPEARS_TIMEOUT_S", -1)
+    with pytest.raises(programs["converge"].ConvergeError) as failure:
+        programs["data_disk"].grow(machine, "/data", 200)
+    for words in ("200 GiB", "sees 100", "nothing was changed", "az vm deallocate -g", "pulumi up"):
+        assert words in str(failure.value)
+    assert "xfs_growfs" not in commands
+
+
 def test_cloud_inits_copies_are_removed_and_nothing_else(programs: Any, tmp_path: Path) -> None:
     secret = [
         "var/lib/cloud/instances/i-1/user-data.txt",

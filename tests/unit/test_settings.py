@@ -41,6 +41,7 @@ def test_the_stacks_of_this_repository_are_valid(stack: str) -> None:
     [
         ({"postgresVmSze": "Standard_DS3_v2"}, ["postgresVmSze", "did you mean postgresVmSize?"]),
         ({"postgresVmSize": "Standard_DS3v2"}, ["Standard_DS3v2", "did you mean Standard_DS3_v2"]),
+        ({"zone": "4"}, ["zone", "4", "1, 2 and 3"]),
         ({"image": "debian-12"}, ["image", "debian-12", "did you mean debian-13"]),
         ({"adminCidrs": ["0.0.0.0/0"]}, ["adminCidrs.0", "open to the world"]),
         ({"clientCidrs": ["0.0.0.0/0"]}, ["clientCidrs.0", "open to the world"]),
@@ -237,6 +238,27 @@ def test_the_dev_stack_is_told_what_its_sizes_mean() -> None:
     assert "will hold 198 GiB" in second and "9 full backups and 18 GiB of WAL" in second
     assert "up to 25 GiB with RECOVERY WINDOW OF 7 DAYS" in second
     assert "P40 (up to 2048 GiB cost the same) and P15 (up to 256 GiB cost the same)" in third
+
+
+def test_sizes_that_a_new_subscription_cannot_deploy_are_told_with_those_that_it_can() -> None:
+    (sentence,) = settings().availability_warnings()
+    assert "az vm list-skus -l westeurope" in sentence
+    assert "az vm list-usage -l westeurope" in sentence
+    postgres, barman = sentence.partition("type: ")[2].split(" && ")
+    changed = dict(each.removeprefix("pulumi config set ").split() for each in (postgres, barman))
+    assert settings(**changed).availability_warnings() == []
+    (sentence,) = settings(postgresVmSize="Standard_E4s_v5").availability_warnings()
+    assert "postgresVmSize" not in sentence and "barmanVmSize Standard_D2s_v3" in sentence
+
+
+def test_what_replaces_a_retiring_size_is_known_lasts_and_is_no_smaller() -> None:
+    for size in VM_SIZES.values():
+        if size.retires:
+            other = VM_SIZES[size.successor or ""]
+            assert other.retires is None
+            # Azure resizes to nothing else.
+            assert other.temporary_disk == size.temporary_disk
+            assert (other.vcpus, other.memory_gib) >= (size.vcpus, size.memory_gib)
 
 
 # Nightly backups of 20 GiB and 4 GiB of WAL a day, kept for a week: the defaults.

@@ -80,11 +80,16 @@ def test_whatever_is_deleted_the_guard_would_have_to_go_first() -> None:
     assert deletable == set()
 
 
-def test_a_new_size_of_a_data_disk_and_a_new_network_are_judged_first() -> None:
+def test_what_azure_may_refuse_of_a_change_is_judged_first() -> None:
     judged = {item.name: item.before_update for item in dev()[0] if item.before_update}
     assert judged == {
-        "postgres-machine-data": ("postgres-machine-size",),
-        "barman-machine-data": ("barman-machine-size",),
+        "postgres-machine-data": ("postgres-machine-size", "postgres-machine-zone"),
+        "barman-machine-data": ("barman-machine-size", "barman-machine-zone"),
+        "postgres-machine-vm": ("postgres-machine-change", "postgres-machine-zone"),
+        "barman-machine-vm": ("barman-machine-change", "barman-machine-zone"),
+        "network-nat": ("network-zone",),
+        "network-nat-ip": ("network-zone",),
+        "network-jump-ip": ("network-zone",),
         "network-vnet": ("network-addresses",),
     }
 
@@ -107,6 +112,28 @@ def test_data_disks_are_attached_uncached_and_survive_their_vm() -> None:
 
 def test_a_changed_first_boot_never_touches_an_existing_vm() -> None:
     assert all(vm.ignore_changes == ("osProfile",) for vm in resources(VM).values())
+
+
+def test_new_machines_have_accelerated_networking_and_existing_ones_keep_what_they_have() -> None:
+    for nic in resources(NIC).values():
+        assert nic.inputs["enableAcceleratedNetworking"] is True
+        assert nic.ignore_changes == ("enableAcceleratedNetworking",)
+
+
+def in_zones(registered: list[Registered]) -> dict[str, list[str]]:
+    return {item.name: item.inputs["zones"] for item in registered if "zones" in item.inputs}
+
+
+def test_whatever_can_be_in_a_zone_is_in_the_one_that_is_asked_for() -> None:
+    assert in_zones(dev()[0]) == {}
+    zonal = {*resources(VM), *resources(DISK), *resources(PUBLIC_IP), "network-nat"}
+    assert in_zones(run("dev", zone="2")[0]) == {name: ["2"] for name in zonal}
+
+
+def test_zone_redundant_disks_are_in_no_zone() -> None:
+    found = in_zones(run("dev", zone="2", diskSku="Premium_ZRS")[0])
+    assert set(resources(VM)) <= set(found)
+    assert set(resources(DISK)).isdisjoint(found)
 
 
 def test_nobody_logs_in_with_a_password() -> None:
@@ -153,6 +180,45 @@ def test_who_may_reach_barman() -> None:
         "AllowAdminSsh": ("203.0.113.0/24", "22"),
         "AllowPostgresSsh": ("10.20.0.4/32", "22"),
     }
+
+
+def outbound(registered: list[Registered], nsg: str) -> dict[str, tuple[str, str, str, str]]:
+    (found,) = [item for item in registered if item.name == nsg]
+    return {
+        rule["name"]: (
+            rule["sourceAddressPrefix"],
+            rule["destinationAddressPrefix"],
+            rule["protocol"],
+            rule["destinationPortRange"],
+        )
+        for rule in found.inputs["securityRules"]
+        if rule["direction"] == "Outbound" and rule["access"] == "Allow"
+    }
+
+
+def test_azures_host_is_reached_before_the_virtual_network_it_counts_to_is_denied() -> None:
+    for nsg, own in (("network-postgres-nsg", "10.20.0.4"), ("network-barman-nsg", "10.20.1.4")):
+        way = (f"{own}/32", "168.63.129.16/32", "*", "*")
+        assert outbound(dev()[0], nsg)["ToAzurePlatform"] == way
+        assert rules(nsg)["ToAzurePlatform"]["priority"] < rules(nsg)["DenyVnetElse"]["priority"]
+
+
+def test_who_takes_alerts_at_a_private_address_is_reached_there_and_nowhere_else() -> None:
+    registered, _ = run(
+        "dev",
+        encrypted=("alertWebhook", "deadManUrl"),
+        **ALERTING | {"smtpHost": "10.40.0.25", "smtpPort": 25},
+        alertWebhook="https://10.40.0.26/hook?key=k",
+        deadManUrl="http://10.40.0.27:8080/ping",
+    )
+    before, after = (outbound(each, "network-barman-nsg") for each in (dev()[0], registered))
+    assert {name: way for name, way in after.items() if name not in before} == {
+        "ToMailRelay": ("10.20.1.4/32", "10.40.0.25/32", "Tcp", "25"),
+        "ToAlertWebhook": ("10.20.1.4/32", "10.40.0.26/32", "Tcp", "443"),
+        "ToDeadMan": ("10.20.1.4/32", "10.40.0.27/32", "Tcp", "8080"),
+    }
+    nsg = "network-postgres-nsg"
+    assert outbound(registered, nsg) == outbound(dev()[0], nsg)
 
 
 @pytest.mark.parametrize("nsg", ["network-postgres-nsg", "network-barman-nsg"])
@@ -269,9 +335,9 @@ def test_first_boot_is_a_cloud_config_with_the_pinned_host_key() -> None:
 def test_a_retiring_vm_size_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     run("dev")
     output = caplog.text
-    assert "Standard_DS3_v2 on 2028-05-01" in output
-    assert "Standard_D4s_v5" in output
-    assert "Standard_D2s_v3" not in output
+    assert "retires Standard_DS3_v2 on 2028-05-01; plan to move to Standard_D4ds_v5" in output
+    assert "retires Standard_D2s_v3 on 2029-11-15; plan to move to Standard_D2ds_v5" in output
+    assert "a new subscription cannot deploy v2 and v3 sizes" in output
 
 
 @pytest.mark.parametrize("level", ["async", "sync", "sync-with-fallback"])

@@ -1,11 +1,12 @@
 """Strictness common to all property models: nothing unknown, nothing converted."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[\w.()-]+$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
+Zone = Literal["1", "2", "3"]
 
 
 class Strict(BaseModel):

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from lab.azure.models.base import Name, Resource, Strict, Text
+from lab.azure.models.base import Name, Resource, Strict, Text, Zone
 
 StorageType = Literal[
     "Standard_LRS", "StandardSSD_LRS", "StandardSSD_ZRS", "Premium_LRS", "Premium_ZRS"
@@ -32,6 +32,7 @@ class Disk(Resource):
     sku: DiskSku | None = None
     networkAccessPolicy: Literal["AllowAll", "AllowPrivate", "DenyAll"] | None = None
     publicNetworkAccess: Literal["Enabled", "Disabled"] | None = None
+    zones: list[Zone] | None = None
 
 
 class HardwareProfile(Strict):
@@ -182,3 +183,4 @@ class VirtualMachine(Resource):
     securityProfile: SecurityProfile | None = None
     storageProfile: StorageProfile
     diagnosticsProfile: DiagnosticsProfile | None = None
+    zones: list[Zone] | None = None

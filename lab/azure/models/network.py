@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from lab.azure.models.base import Name, Resource, Strict, Text
+from lab.azure.models.base import Name, Resource, Strict, Text, Zone
 
 
 class AddressSpace(Strict):
@@ -97,6 +97,7 @@ class PublicIPAddress(Resource):
     publicIPAddressVersion: Literal["IPv4"] | None = None
     sku: PublicIPAddressSku
     idleTimeoutInMinutes: int | None = None
+    zones: list[Zone] | None = None
 
 
 class NatGatewaySku(Strict):
@@ -112,6 +113,7 @@ class NatGateway(Resource):
     sku: NatGatewaySku
     publicIpAddresses: list[SubResource] | None = None
     idleTimeoutInMinutes: int | None = None
+    zones: list[Zone] | None = None
 
 
 class SubnetReference(SubnetDefaults):
