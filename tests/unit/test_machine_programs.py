@@ -282,6 +282,41 @@ def test_the_gate_to_postgres_stops_everything_else(command: str) -> None:
     assert not gate("postgres-ssh-gate").allowed(shlex.split(command))
 
 
+@pytest.mark.parametrize(
+    ("command", "runs"),
+    [
+        (f"cat {DATA}/PG_VERSION", True),
+        (f"test -e {DATA}", True),
+        ("true", True),
+        ("touch /data/clones/x", False),
+        ("rm -fr /data/clones/x", False),
+        ("mkdir -p /data/clones/x", False),
+        ("rsync --server -sKtprcRe.iLsfxCIvu", False),
+        # It reads, but what, nobody sees.
+        ("rsync --server --sender -sLtpre.iLsfxCIvu", False),
+    ],
+)
+def test_the_gate_to_postgres_lets_nothing_write_that_the_kernel_does_not_confine(
+    command: str, runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, started, logged = gate("postgres-ssh-gate"), [], []
+
+    def no_landlock() -> None:
+        raise OSError(38, "landlock")
+
+    monkeypatch.setattr(program, "confine", no_landlock)
+    monkeypatch.setattr(program.os, "execv", lambda path, words: started.append(path))
+    monkeypatch.setattr(program.syslog, "syslog", lambda level, line: logged.append(line))
+    monkeypatch.setenv("SSH_ORIGINAL_COMMAND", command)
+    if runs:
+        program.main()
+    else:
+        with pytest.raises(SystemExit, match="no Landlock to keep it inside /data/clones"):
+            program.main()
+    assert bool(started) is runs
+    assert logged[0].startswith("allowed: " if runs else "refused: ")
+
+
 def test_the_loader_runs_a_program_from_standard_input_alone(tmp_path: Path) -> None:
     loader = re.search(r"-c '(.*)'$", RUN, re.DOTALL)
     assert loader
