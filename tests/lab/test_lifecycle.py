@@ -187,19 +187,30 @@ def test_a_new_system_disk_finds_the_cluster_on_the_data_disk(interrupted: Stack
         "postgres-lab",
         f"systemctl stop postgresql@{version}-main && rm -r /etc/postgresql/{version}/main",
     )
-    (urn,) = (urn for urn in resources(interrupted) if urn.endswith("::postgres-configure"))
-    interrupted.pulumi(
-        "up",
-        "--yes",
-        "--skip-preview",
-        "--non-interactive",
-        "--target",
-        urn,
-        "--replace",
-        urn,
-        "--target-dependents",
-    )
+    configure_anew(interrupted, "postgres")
     assert interrupted.sql(identity) == before
+
+
+def test_barman_takes_over_a_disk_on_which_another_number_owns_everything(
+    interrupted: Stack,
+) -> None:
+    """What a replaced VM may have, whose packages were installed in another order."""
+    strangers = "find /data/barman ! -user barman -o ! -group barman"
+    backups = interrupted.barman("list-backups", "pg")
+    interrupted.on("barman-lab", "systemctl stop barman-receiver-watch && pkill pg_receivewal")
+    interrupted.on("barman-lab", "chown -R 4242:4242 /data/barman")
+    assert interrupted.on("barman-lab", f"{strangers} | wc -l") != "0"
+    configure_anew(interrupted, "barman")
+    assert interrupted.on("barman-lab", strangers) == ""
+    assert interrupted.barman("list-backups", "pg") == backups
+    interrupted.until_content()
+
+
+def configure_anew(stack: Stack, role: str) -> None:
+    """Run the machine's program, and what depends on it, as on a new machine."""
+    (urn,) = (urn for urn in resources(stack) if urn.endswith(f"::{role}-configure"))
+    words = ("--yes", "--skip-preview", "--non-interactive")
+    stack.pulumi("up", *words, "--target", urn, "--replace", urn, "--target-dependents")
 
 
 def test_without_the_exact_words_nothing_is_torn_down(interrupted: Stack) -> None:

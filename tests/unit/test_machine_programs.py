@@ -150,6 +150,23 @@ def test_files_are_written_once(programs: Any, tmp_path: Path) -> None:
     assert list(Path(path).parent.iterdir()) == [Path(path)]
 
 
+def test_a_directory_of_another_machine_s_user_is_taken_over_whole_and_once(
+    programs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converge, owner = programs["converge"], getpass.getuser()
+    ran: list[tuple[str, ...]] = []
+    host = converge.Host()
+    monkeypatch.setattr(host, "run", lambda *argv: ran.append(argv))
+    host.directory(str(tmp_path), owner, 0o700)
+    assert ran == []
+    ours = converge._numbers(owner)
+    monkeypatch.setattr(converge, "_owner", lambda path: ours if ran else (4242, 4242))
+    for _ in range(2):
+        host.directory(str(tmp_path), owner, 0o700)
+    assert ran == [("chown", "-R", f"{owner}:", str(tmp_path))]
+    assert host.changed[-1].endswith(f"and all that is in it to {owner}")
+
+
 def test_a_failing_command_says_what_it_said(programs: Any) -> None:
     host = programs["converge"].Host()
     with pytest.raises(programs["converge"].ConvergeError, match="exit code 3:\nreason"):
