@@ -259,7 +259,9 @@ class Machine(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Azure refuses new customData or keys on an existing VM; what may change after
-                # the first boot is configured over SSH instead.
+                # the first boot is configured over SSH instead. A VM that is replaced gets the
+                # current ones: the engine ignores changes of what goes on existing, and checks a
+                # replacement's inputs without (pulumi/pkg, resource/deploy/step_generator.go).
                 ignore_changes=["osProfile"],
             ),
         )

@@ -367,7 +367,7 @@ def test_a_mark_recreates_its_own_secrets_and_no_others(
 
 
 def test_the_operator_s_next_key_is_let_in_before_it_is_used_and_stays_the_same() -> None:
-    keys = {}
+    keys, first_boot = {}, {}
     for stage, rotations in (
         ("before", {}),
         ("both", {"sshNext": MARK}),
@@ -381,9 +381,20 @@ def test_the_operator_s_next_key_is_let_in_before_it_is_used_and_stays_the_same(
         assert files[0] == files[1]
         assert files[0]["path"] == "/home/dbadmin/.ssh/authorized_keys"
         keys[stage] = (outputs["sshPrivateKey"], files[0]["content"].splitlines())
+        first_boot[stage] = {
+            vm.inputs["osProfile"]["linuxConfiguration"]["ssh"]["publicKeys"][0]["keyData"]
+            for vm in registered
+            if vm.type == VM
+        }
     assert len(keys["before"][1]) == len(keys["after"][1]) == 1
     assert keys["both"][1] == [*keys["before"][1], *keys["after"][1]]
     assert keys["both"][0] == keys["before"][0] != keys["after"][0]
+    # A VM that is made meanwhile lets in whom this update's connections are by.
+    assert first_boot == {
+        "before": set(keys["before"][1]),
+        "both": set(keys["before"][1]),
+        "after": set(keys["after"][1]),
+    }
 
 
 def test_a_rotated_certificate_is_issued_at_its_mark() -> None:
