@@ -225,6 +225,22 @@ def test_a_preview_runs_nothing(provider: StandIn) -> None:
     assert whole["connection"] == Secret(UNKNOWN)
 
 
+def test_secrets_are_marked_where_the_official_plugin_marks_them(provider: StandIn) -> None:
+    """Schema of pulumi-command 1.2.1, and infer/apply_secrets.go of pulumi-go-provider 1.3.0."""
+    host = {"host": "a", "privateKey": "k", "password": "p", "privateKeyPassword": "q"}
+    inputs = settled(provider, connection=Secret({**host, "proxy": host}), create="true")
+    marked = {"privateKey": Secret("k"), "password": Secret("p"), "privateKeyPassword": Secret("q")}
+    defaults = {"user": "root", "port": 22, "dialErrorLimit": 10, "perDialTimeout": 15}
+    filled = {"host": "a", **defaults, **marked}
+    assert inputs["connection"] == Secret({**filled, "proxy": filled})
+
+
+def test_a_state_whose_secrets_are_marked_otherwise_is_no_change(provider: StandIn) -> None:
+    inputs = settled(provider, connection={"host": "a", "privateKey": "k"}, create="true")
+    state = {**inputs, "connection": Secret(plain(inputs["connection"]))}
+    assert provider.diff(call(COMMAND), state, state, inputs).changes == {}
+
+
 def test_what_the_official_plugin_does_not_know_is_refused(provider: StandIn) -> None:
     _, failures = provider.check(call(COMMAND), {}, {"connection": {"host": "a", "sudo": True}})
     assert [f.path for f in failures] == ["connection.sudo"]
