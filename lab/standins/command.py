@@ -21,7 +21,8 @@ _DEFAULTS = {"user": "root", "port": 22, "dialErrorLimit": 10, "perDialTimeout":
 
 
 class Proxy(Inputs):
-    """How to reach one host. The stand-in knows no SSH agent."""
+    """How to reach one host. An SSH agent is connected to, as by the official plugin, and never
+    asked for a key."""
 
     host: str
     user: str | None = None
@@ -29,6 +30,7 @@ class Proxy(Inputs):
     password: str | None = None
     privateKey: str | None = None
     privateKeyPassword: str | None = None
+    agentSocketPath: str | None = None
     hostKey: str | None = None
     dialErrorLimit: int | None = None
     perDialTimeout: int | None = None

@@ -309,6 +309,15 @@ def test_a_parameter_that_postgres_refuses_is_taken_back(stack: Stack) -> None:
 
 
 @pytest.mark.provider
+def test_an_ssh_agent_that_is_gone_does_not_stop_an_update(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "ssh-gone" / "agent.1"))
+    stack.ops("apply")
+    assert not (tmp_path / "ssh-gone" / "agent.1").exists()
+
+
+@pytest.mark.provider
 def test_a_misspelt_setting_is_refused_before_anything_is_touched(stack: Stack) -> None:
     stack.pulumi("config", "set", "postgres-barman:retentoin", "RECOVERY WINDOW OF 1 DAYS")
     try:
