@@ -14,7 +14,7 @@ from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
 from components import disk_size
 from components.identities import Identities, Identity
 from components.network import Network
-from components.remote import Endpoint, connection, fact, run_program
+from components.remote import Endpoint, Way, fact, run_program, way
 from host.desired import machine
 from host.desired.names import OPERATOR
 from settings.images import Image
@@ -73,7 +73,7 @@ class Machine(pulumi.ComponentResource):
     vm_id: pulumi.Output[str]
     resource_id: pulumi.Output[str]
     endpoint: Endpoint
-    connection: remote.ConnectionArgs
+    way: Way
     first_booted: pulumi.Output[str]
     operators: remote.Command
     ready: remote.Command
@@ -97,21 +97,22 @@ class Machine(pulumi.ComponentResource):
             else str(args.private_address),
             host_key=args.host_identity.public,
         )
-        self.connection = connection(self.endpoint, args.operator, args.jump)
+        self.way = way(args.host_name, self.endpoint, args.operator, args.jump)
         first_boot = run_program(
             f"{name}-first-boot",
             program="first_boot",
             desired=machine.FirstBoot(),
-            over=self.connection,
+            over=self.way,
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[vm]),
+            first_boot=True,
         )
         self.first_booted = fact(first_boot, "ended")
         self.operators = run_program(
             f"{name}-operators",
             program="operators",
             desired=pulumi.Output.all(*self._operator_keys()).apply(machine.operators),
-            over=self.connection,
+            over=self.way,
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[first_boot]),
         )
@@ -119,7 +120,7 @@ class Machine(pulumi.ComponentResource):
             f"{name}-file-system",
             program="data_disk",
             desired=machine.data_disk(args.data_disk_gib),
-            over=self.connection,
+            over=self.way,
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[first_boot]),
         )

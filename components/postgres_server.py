@@ -82,7 +82,7 @@ class PostgresServer(pulumi.ComponentResource):
             desired=_credentials(args, self.machine.first_booted).apply(
                 lambda known: postgres.configuration(args.facts, known)
             ),
-            over=self.machine.connection,
+            over=self.machine.way,
             machines=[self.machine.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.ready]),
         )

@@ -213,6 +213,23 @@ def configure_anew(stack: Stack, role: str) -> None:
     stack.pulumi("up", *words, "--target", urn, "--replace", urn, "--target-dependents")
 
 
+def test_a_machine_that_is_off_is_named_within_two_minutes(interrupted: Stack) -> None:
+    interrupted.lab_command("power-off", "postgres-lab")
+    interrupted.set("fallbackAfterSeconds", "31")
+    began = time.monotonic()
+    try:
+        refused = interrupted.up(check=False)
+        took = time.monotonic() - began
+    finally:
+        interrupted.lab_command("power-on", "postgres-lab")
+    assert refused.returncode != 0
+    assert "postgres-lab was not reached over SSH" in refused.stdout + refused.stderr
+    # The engine's own start and end besides.
+    assert took < 140
+    interrupted.up()
+    interrupted.until_content()
+
+
 def test_without_the_exact_words_nothing_is_torn_down(interrupted: Stack) -> None:
     refused = interrupted.ops("teardown", "--words", "yes, delete lab", check=False)
     assert refused.returncode == 2

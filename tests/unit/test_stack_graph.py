@@ -242,6 +242,14 @@ def test_every_connection_pins_its_host_key_and_postgres_is_reached_through_barm
             assert connection["proxy"]["hostKey"] == outputs["barman"]["hostKey"]
 
 
+def test_how_long_a_machine_is_waited_for_is_decided_in_one_place() -> None:
+    for name, command in resources(COMMAND).items():
+        assert command.on_error == (f"{name}-reached",)
+        connection = command.inputs["connection"]
+        for host in (connection, connection.get("proxy") or connection):
+            assert host["dialErrorLimit"] == 0
+
+
 def test_secrets_travel_on_standard_input_alone() -> None:
     configure = resources(COMMAND)["postgres-configure"]
     assert "secret-of-identities-password-app" in configure.inputs["stdin"]
