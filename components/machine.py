@@ -10,7 +10,7 @@ import pulumi
 from pulumi_azure_native import authorization, compute, network
 from pulumi_command import remote
 
-from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
+from cloud_init.first_boot import DATA_DISK_LUN, PREPARE, FirstBoot, render
 from components import disk_size
 from components.identities import Identities, Identity
 from components.network import Network
@@ -101,7 +101,7 @@ class Machine(pulumi.ComponentResource):
         first_boot = run_program(
             f"{name}-first-boot",
             program="first_boot",
-            desired=machine.FirstBoot(),
+            desired=machine.FirstBoot(args.packages, PREPARE),
             over=self.way,
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[vm]),

@@ -3,6 +3,7 @@
 import getpass
 import importlib.machinery
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from host.domain import scram
 from host.payload import RUN, payload
+from host.programs import converge
 
 HOST = Path(__file__).resolve().parents[2] / "host"
 
@@ -185,6 +187,81 @@ def test_each_kind_of_file_system_is_grown_by_its_own_tool(programs: Any) -> Non
     assert growing("ext4", "/dev/sdc", "/data") == ["resize2fs", "/dev/sdc"]
     with pytest.raises(programs["converge"].ConvergeError, match="btrfs"):
         growing("btrfs", "/dev/sdc", "/data")
+
+
+PACKAGES_FAILED = (
+    "('package_update_upgrade_install', ProcessExecutionError('E: Could not get lock'))"
+)
+DISK_FAILED = (
+    "('scripts_user', RuntimeError('Runparts: 1 failures (runcmd) in 1 attempted commands'))"
+)
+OTHER_FAILED = "('write_files', OSError(28, 'No space left on device'))"
+
+
+class FirstBooted:
+    """A machine whose cloud-init ended with these errors."""
+
+    def __init__(self, errors: list[str]) -> None:
+        self.errors, self.apt_works = errors, True
+        self.ran: list[tuple[str, ...]] = []
+
+    def run(self, *argv: str, **_: Any) -> subprocess.CompletedProcess[str]:
+        self.ran.append(argv)
+        said = json.dumps({"errors": self.errors})
+        return subprocess.CompletedProcess(argv, 1 if self.errors else 0, said, "")
+
+    def packages(self, names: list[str]) -> None:
+        if not self.apt_works:
+            raise converge.ConvergeError("apt-get failed")
+        self.ran.append(("install", *names))
+
+    def note(self, change: str) -> None: ...
+
+    def require_mount(self, path: str) -> None: ...
+
+
+FIRST_BOOT = {"mount_point": "/nonexistent", "packages": ["xfsprogs"], "prepare_disk": ["prepare"]}
+
+
+@pytest.fixture
+def first_boot(programs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The program, which leaves this machine's own files alone."""
+    module = programs["first_boot"]
+    monkeypatch.setattr(module, "DISABLED", tmp_path / "cloud-init.disabled")
+    monkeypatch.setattr(module, "LOG", tmp_path / "log")
+    monkeypatch.setattr(module, "remove_copies", lambda root: None)
+    return module
+
+
+@pytest.mark.parametrize("errors", [[], [PACKAGES_FAILED], [PACKAGES_FAILED, DISK_FAILED]])
+def test_what_the_first_boot_could_not_install_is_installed(
+    first_boot: Any, errors: list[str]
+) -> None:
+    host = FirstBooted(errors)
+    host.apt_works = False
+    with pytest.raises(converge.ConvergeError, match="apt-get failed"):
+        first_boot.end_first_boot(host, FIRST_BOOT)
+    assert not first_boot.DISABLED.exists()
+    host.apt_works = True
+    first_boot.end_first_boot(host, FIRST_BOOT)
+    assert host.ran[-2:] == [("install", "xfsprogs"), ("prepare",)]
+    assert first_boot.DISABLED.exists()
+
+
+@pytest.mark.parametrize("errors", [[OTHER_FAILED], [PACKAGES_FAILED, OTHER_FAILED], ["?"]])
+def test_a_first_boot_that_failed_in_anything_else_is_an_error(
+    first_boot: Any, errors: list[str]
+) -> None:
+    host = FirstBooted(errors)
+    with pytest.raises(converge.ConvergeError, match="first boot failed"):
+        first_boot.end_first_boot(host, FIRST_BOOT)
+    assert len(host.ran) == 1
+    assert not first_boot.DISABLED.exists()
+
+
+def test_older_releases_spell_their_modules_otherwise(first_boot: Any) -> None:
+    assert first_boot.repeatable([DISK_FAILED.replace("_", "-")])
+    assert not first_boot.repeatable([])
 
 
 def test_cloud_inits_copies_are_removed_and_nothing_else(programs: Any, tmp_path: Path) -> None:
