@@ -23,7 +23,7 @@ from settings.parameters import derive, encryption
 @dataclass(frozen=True)
 class PostgresServerArgs:
     """`machine` describes the VM, `facts` what is on it. Its certificate is issued at its machine's
-    first boot, or at `certificate_mark` when that is later, and again when it has expired.
+    first boot, or at `certificate_mark` when that is later, and again 30 days before its end.
     """
 
     machine: MachineArgs

@@ -411,7 +411,7 @@ def test_a_rotated_certificate_is_issued_at_its_mark() -> None:
     pem = next(item["content"] for item in files if item["path"].endswith("server.pem"))
     shown = x509.load_pem_x509_certificate(pem[pem.index("-----BEGIN CERTIFICATE") :].encode())
     issued = shown.not_valid_before_utc + certificates.LEEWAY
-    # Some day that certificate will have expired, and this be the next one.
+    # Some day that certificate will be at its end, and this be the next one.
     now = datetime.now(UTC)
     assert issued.strftime(certificates.MOMENT) == certificates.server_issue(MARK, now)
     assert outputs["caCertificate"] == dev()[1]["caCertificate"]
