@@ -1,7 +1,10 @@
 """PostgreSQL and its Barman on Azure: settings -> components -> outputs."""
 
+import os
+
 import pulumi
 
+from components import ssh_agent
 from components.alerts import Alerts, AlertsArgs
 from components.barman_server import BarmanServer, BarmanServerArgs
 from components.identities import Identities, IdentitiesArgs
@@ -13,6 +16,10 @@ from components.postgres_server import PostgresServer, PostgresServerArgs
 from components.streaming_backup import StreamingBackup, StreamingBackupArgs
 from components.teardown_guard import TeardownGuard
 from settings.load import load_settings
+
+# A preview connects to no machine.
+if not pulumi.runtime.is_dry_run():
+    ssh_agent.stand_in_for_a_dead_one(os.environ.get("SSH_AUTH_SOCK"))
 
 settings = load_settings()
 naming = Naming(pulumi.get_project(), pulumi.get_stack())

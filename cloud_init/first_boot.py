@@ -11,6 +11,7 @@ import yaml
 
 PREPARE_DATA_DISK = "/usr/local/sbin/prepare-data-disk"
 DATA_DISK_LUN = 0
+PREPARE = (PREPARE_DATA_DISK, str(DATA_DISK_LUN))
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def render(first_boot: FirstBoot) -> str:
                 "permissions": "0755",
             },
         ],
-        "runcmd": [[PREPARE_DATA_DISK, str(DATA_DISK_LUN)]],
+        "runcmd": [list(PREPARE)],
     }
     return "#cloud-config\n" + yaml.dump(document, Dumper=_BlockText, sort_keys=False, width=100)
 

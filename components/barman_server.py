@@ -81,7 +81,7 @@ class BarmanServer(pulumi.ComponentResource):
             desired=_credentials(args.identities, self.authority).apply(
                 lambda known: barman.configuration(args.facts, known)
             ),
-            over=self.machine.connection,
+            over=self.machine.way,
             machines=[self.machine.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.ready]),
         )

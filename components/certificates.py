@@ -18,6 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 MOMENT = "%Y%m%dT%H%M%SZ"
 AUTHORITY_LIFE = timedelta(days=3652)
 SERVER_LIFE = timedelta(days=397)
+# How long before its end an update issues the server's again.
+RENEWAL = timedelta(days=30)
 # Certificates are valid a little before their issue: clocks differ.
 LEEWAY = timedelta(days=1)
 
@@ -27,15 +29,15 @@ _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 def server_issue(begun: str, now: datetime) -> str:
-    """The moment of issue (a MOMENT) of a server's certificate that was first issued at `begun`: as
-    many lives later as have expired by `now`.
+    """The moment of issue (a MOMENT) of a server's certificate that was first issued at `begun`:
+    the latest by `now` of those that follow each other with RENEWAL in common.
 
-    Nobody may have updated the stack for longer than a certificate lives; then Barman would refuse
-    the server in the middle of the update.
+    So at each moment every update issues the same, with at least RENEWAL left, however long nobody
+    has updated the stack.
     """
-    at = _moment(begun)
-    ended = max(0, (now - at) // SERVER_LIFE)
-    return (at + ended * SERVER_LIFE).strftime(MOMENT)
+    at, interval = _moment(begun), SERVER_LIFE - RENEWAL
+    renewed = max(0, (now - at) // interval)
+    return (at + renewed * interval).strftime(MOMENT)
 
 
 def authority_certificate(seed: bytes, name: str, issued: str) -> str:

@@ -10,11 +10,11 @@ import pulumi
 from pulumi_azure_native import authorization, compute, network
 from pulumi_command import remote
 
-from cloud_init.first_boot import DATA_DISK_LUN, FirstBoot, render
+from cloud_init.first_boot import DATA_DISK_LUN, PREPARE, FirstBoot, render
 from components import disk_size, vm_change, zone
 from components.identities import Identities, Identity
 from components.network import Network
-from components.remote import Endpoint, connection, fact, run_program
+from components.remote import Endpoint, Way, fact, run_program, way
 from host.desired import machine
 from host.desired.names import OPERATOR
 from settings.images import Image
@@ -77,7 +77,7 @@ class Machine(pulumi.ComponentResource):
     vm_id: pulumi.Output[str]
     resource_id: pulumi.Output[str]
     endpoint: Endpoint
-    connection: remote.ConnectionArgs
+    way: Way
     first_booted: pulumi.Output[str]
     operators: remote.Command
     ready: remote.Command
@@ -102,21 +102,22 @@ class Machine(pulumi.ComponentResource):
             else str(args.private_address),
             host_key=args.host_identity.public,
         )
-        self.connection = connection(self.endpoint, args.operator, args.jump)
+        self.way = way(args.host_name, self.endpoint, args.operator, args.jump)
         first_boot = run_program(
             f"{name}-first-boot",
             program="first_boot",
-            desired=machine.FirstBoot(),
-            over=self.connection,
+            desired=machine.FirstBoot(args.packages, PREPARE),
+            over=self.way,
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[vm]),
+            first_boot=True,
         )
         self.first_booted = fact(first_boot, "ended")
         self.operators = run_program(
             f"{name}-operators",
             program="operators",
             desired=pulumi.Output.all(*self._operator_keys()).apply(machine.operators),
-            over=self.connection,
+            over=self.way,
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[first_boot]),
         )
@@ -124,7 +125,7 @@ class Machine(pulumi.ComponentResource):
             f"{name}-file-system",
             program="data_disk",
             desired=machine.data_disk(args.data_disk_gib),
-            over=self.connection,
+            over=self.way,
             machines=[self.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[first_boot]),
         )
@@ -278,7 +279,9 @@ class Machine(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Azure refuses new customData or keys on an existing VM; what may change after
-                # the first boot is configured over SSH instead.
+                # the first boot is configured over SSH instead. A VM that is replaced gets the
+                # current ones: the engine ignores changes of what goes on existing, and checks a
+                # replacement's inputs without (pulumi/pkg, resource/deploy/step_generator.go).
                 ignore_changes=["osProfile"],
                 hooks=pulumi.ResourceHookBinding(
                     before_update=[

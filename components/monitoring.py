@@ -33,7 +33,7 @@ class Monitoring(pulumi.ComponentResource):
             f"{name}-postgres",
             program="monitoring",
             desired=postgres.monitoring(args.postgres.facts),
-            over=args.postgres.machine.connection,
+            over=args.postgres.machine.way,
             machines=[args.postgres.machine.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[args.postgres.configured]),
         )
@@ -41,7 +41,7 @@ class Monitoring(pulumi.ComponentResource):
             f"{name}-barman",
             program="monitoring",
             desired=barman.monitoring(args.barman.facts),
-            over=args.barman.machine.connection,
+            over=args.barman.machine.way,
             machines=[args.barman.machine.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[args.barman.configured]),
         )

@@ -23,7 +23,7 @@ from settings.parameters import chosen, derive, encryption
 @dataclass(frozen=True)
 class PostgresServerArgs:
     """`machine` describes the VM, `facts` what is on it. Its certificate is issued at its machine's
-    first boot, or at `certificate_mark` when that is later, and again when it has expired.
+    first boot, or at `certificate_mark` when that is later, and again 30 days before its end.
     """
 
     machine: MachineArgs
@@ -83,7 +83,7 @@ class PostgresServer(pulumi.ComponentResource):
             desired=_credentials(args, self.machine.first_booted).apply(
                 lambda known: postgres.configuration(args.facts, known)
             ),
-            over=self.machine.connection,
+            over=self.machine.way,
             machines=[self.machine.vm_id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.machine.ready]),
         )

@@ -1,6 +1,9 @@
 """Running a program of host/ on a machine, with its desired state on standard input."""
 
+import asyncio
 import json
+import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +17,14 @@ from host.desired.names import OPERATOR
 from host.payload import RUN, payload
 
 SSH_PORT = 22
-# The plugin waits at most 3 s between two tries: enough for a slow VM's first boot.
-DIAL_ERROR_LIMIT = 200
-PER_DIAL_TIMEOUT_S = 15
+# One try: how many there are is decided here, by what is waited for. The plugin counts tries, each
+# of which may take no time or all of its own.
+DIAL_ERROR_LIMIT = 0
+PER_DIAL_TIMEOUT_S = 10
+# The plugin's words for a connection that did not come about, and for a command that failed, which
+# its output follows (pulumi-command, provider/pkg/provider/remote).
+_UNREACHED = re.compile(r"after \d+ failed attempts: (.*)", re.DOTALL)
+_RAN = 'running "'
 
 
 @dataclass(frozen=True)
@@ -27,14 +35,34 @@ class Endpoint:
     host_key: pulumi.Input[str]
 
 
-def connection(
-    target: Endpoint, operator: Identity, jump: Endpoint | None = None
-) -> remote.ConnectionArgs:
+@dataclass(frozen=True)
+class Way:
+    """The operator's way to the machine of this name."""
+
+    machine: str
+    connection: remote.ConnectionArgs
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a machine may be out of reach, and how long not to try again, in seconds. The engine
+    lets a command be tried 100 times (pulumi/pkg, resource/deploy/retries.go)."""
+
+    limit_s: float
+    pause_s: float
+
+
+FIRST_BOOT = Patience(1200, 15)
+# Enough for the restart that a new VM size brings. A try takes at most 15 s more.
+UP_BEFORE = Patience(80, 5)
+
+
+def way(machine: str, target: Endpoint, operator: Identity, jump: Endpoint | None = None) -> Way:
     """The operator's SSH connection to `target`, through `jump` if given."""
     proxy = (
         None if jump is None else remote.ProxyConnectionArgs(**_login(jump, operator))  # type: ignore[arg-type]
     )
-    return remote.ConnectionArgs(**_login(target, operator), proxy=proxy)  # type: ignore[arg-type]
+    return Way(machine, remote.ConnectionArgs(**_login(target, operator), proxy=proxy))  # type: ignore[arg-type]
 
 
 def _login(endpoint: Endpoint, operator: Identity) -> dict[str, Any]:
@@ -54,28 +82,66 @@ def run_program(
     *,
     program: str,
     desired: pulumi.Input[Desired],
-    over: remote.ConnectionArgs,
+    over: Way,
     machines: Sequence[pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
+    first_boot: bool = False,
 ) -> remote.Command:
     """Run `program` on create and whenever its source or `desired` changes.
 
-    `machines` are VM ids: a replaced machine is configured from the start.
+    `machines` are VM ids: a replaced machine is configured from the start. With `first_boot` the
+    program is the first one to run there, and on create the machine may still be booting.
     """
     stdin = pulumi.Output.from_input(desired).apply(
         lambda state: payload(program, state.document())
     )
     return remote.Command(
         name,
-        connection=over,
+        connection=over.connection,
         create=RUN,
         update=RUN,
         stdin=pulumi.Output.secret(stdin),
         triggers=list(machines),
         # sshd would refuse the variables: they would need AcceptEnv.
         add_previous_output_in_env=False,
-        opts=opts,
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(
+                hooks=pulumi.ResourceHookBinding(
+                    on_error=[_until_reached(name, over.machine, first_boot)]
+                )
+            ),
+        ),
     )
+
+
+def _until_reached(name: str, machine: str, first_boot: bool) -> pulumi.ErrorHook:
+    """Has a command tried again until its machine is reached or patience ends."""
+    failed_at: list[float] = []
+
+    async def again(failure: pulumi.ErrorHookArgs) -> bool:
+        reason = unreached(failure.errors[0])
+        if reason is None:
+            return False
+        booting = first_boot and failure.failed_operation == "create"
+        patience = FIRST_BOOT if booting else UP_BEFORE
+        failed_at.append(time.monotonic())
+        if failed_at[-1] - failed_at[0] >= patience.limit_s:
+            raise ConnectionError(
+                f"{machine} was not reached over SSH for {patience.limit_s:.0f} s: {reason}. "
+                "This program was not run there. Type: python -m ops status, and see "
+                "docs/runbooks/a-machine-does-not-answer.md; then: pulumi up"
+            )
+        await asyncio.sleep(patience.pause_s)
+        return True
+
+    return pulumi.ErrorHook(f"{name}-reached", again)
+
+
+def unreached(error: str) -> str | None:
+    """Why a command could not be begun; None where it was."""
+    found = _UNREACHED.search(error.partition(_RAN)[0])
+    return found[1].strip() if found else None
 
 
 def fact(command: remote.Command, name: str) -> pulumi.Output[str]:

@@ -32,7 +32,7 @@ class StreamingBackup(pulumi.ComponentResource):
             f"{name}-join",
             program="streaming_backup",
             desired=barman.streaming_backup(args.barman.facts),
-            over=args.barman.machine.connection,
+            over=args.barman.machine.way,
             machines=[args.postgres.machine.vm_id, args.barman.machine.vm_id],
             opts=pulumi.ResourceOptions(
                 parent=self, depends_on=[args.postgres.configured, args.barman.configured]

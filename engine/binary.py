@@ -25,7 +25,8 @@ from engine import build
 from engine.errors import BuildError, NoEngineError
 
 ENGINE_VERSION = "3.259.0"
-OLDEST_ENGINE = (3, 200, 0)
+# From here on the program hears of every error of a plugin (pulumi/pulumi#23347).
+OLDEST_ENGINE = (3, 244, 0)
 PROGRAMS = ("pulumi", "pulumi-language-python", "pulumi-language-python-exec")
 
 _RELEASE = "https://get.pulumi.com/releases/sdk/pulumi-v{version}-linux-{arch}.tar.gz"
@@ -46,7 +47,7 @@ def ensure(root: Path, echo: Echo) -> Path:
         return found
     if platform.system() != "Linux":
         raise NoEngineError(
-            "No pulumi 3.200 or newer on PATH. Install it from https://www.pulumi.com/docs/install/"
+            "No pulumi 3.244 or newer on PATH. Install it from https://www.pulumi.com/docs/install/"
         )
     if cached := in_cache(root):
         return cached
@@ -205,5 +206,5 @@ def _build(tools: Path, work: Path, into: Path, echo: Echo) -> None:
         raise NoEngineError(
             f"The Pulumi engine could not be built: {failure}\n"
             "Nothing was changed. Either fix that and type `make up` again, or install pulumi\n"
-            "3.200 or newer on PATH: https://www.pulumi.com/docs/install/"
+            "3.244 or newer on PATH: https://www.pulumi.com/docs/install/"
         ) from failure

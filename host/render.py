@@ -209,11 +209,11 @@ def authorized_key(public_key: str, source: str, command: str) -> str:
     return f'from="{source}",restrict,command="{command}" {public_key}\n'
 
 
-def sshd_hardening_conf(operator: str, service_user: str, jump_to: str | None = None) -> str:
-    """sshd drop-in: two users, by key alone, forwarding nothing; with `jump_to`, the operator may
-    go on to that address's SSH port."""
+def sshd_hardening_conf(operator: str, service_user: str, open_to: Sequence[str] = ()) -> str:
+    """sshd drop-in: two users, by key alone, forwarding nothing, but the operator to the addresses
+    and ports (address:port) of `open_to`."""
     users = [operator, service_user]
-    return _render("sshd-hardening.conf", operator=operator, users=users, jump_to=jump_to)
+    return _render("sshd-hardening.conf", operator=operator, users=users, open_to=open_to)
 
 
 def program_file(name: str) -> str:

@@ -1,8 +1,8 @@
 """What a stack would create, worked out offline: no account, no root, no lab, no trace.
 
-The engine runs in a throw-away home with the lab's stand-in providers, so that the plan of the
-Azure stack can be read, and tested, on any machine. The policy pack has its say as in a pull
-request.
+The engine runs in a throw-away home with the lab's azure-native and, unless this checkout's lab has
+the official ones, its stand-ins for the other plugins, so that the plan of the Azure stack can be
+read, and tested, on any machine. The policy pack has its say as in a pull request.
 """
 
 import json
@@ -24,7 +24,7 @@ def plan(root: Path, engine: Path, stack: str) -> int:
     with tempfile.TemporaryDirectory(prefix="plan-") as scratch:
         workspace = Workspace(Path(scratch) / "workspace")
         workspace.prepare()
-        plugins.install(workspace.home)
+        plugins.install(workspace.home, Workspace(root / ".lab").home)
         pack = Path(scratch) / "policy"
         plugins.install_policy_pack(workspace.home, root / "policy", pack)
         # The JSON of a preview has no policy violations (pulumi/pkg, backend/display/json.go): they

@@ -46,15 +46,20 @@ STAND_INS = (
 )
 
 
-def install(home: Path) -> None:
+def install(home: Path, other_home: Path | None = None) -> None:
     """Make `home` hold the lab's azure-native, and `command` and `random`.
 
-    Of the latter the official plugins are kept or downloaded where possible; whether they can be
-    is found out once a day, in at most a few seconds. Needs `pulumi` on PATH only to download.
+    Of the latter the official plugins are kept, taken from `other_home` or downloaded where
+    possible; whether they can be downloaded is found out once a day, in at most a few seconds.
+    Needs `pulumi` on PATH only to download.
     """
     _write(AZURE, home)
     for plugin in STAND_INS:
-        if not _is_official(plugin, home) and not _download(plugin, home):
+        if _is_official(plugin, home):
+            continue
+        if other_home and _is_official(plugin, other_home):
+            _share(plugin, other_home, home)
+        elif not _download(plugin, home):
             _write(plugin, home)
 
 
@@ -85,6 +90,13 @@ def _is_official(plugin: Plugin, home: Path) -> bool:
         return False
     with executable.open("rb") as start:
         return _MARK.encode() not in start.read(512)
+
+
+def _share(plugin: Plugin, from_home: Path, home: Path) -> None:
+    """The engine overlooks a folder that is a link itself (sdk, workspace/plugins.go)."""
+    folder = plugin.executable(home).parent
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(plugin.executable(from_home.resolve()).parent, folder, copy_function=os.symlink)
 
 
 def _write(plugin: Plugin, home: Path) -> None:

@@ -93,7 +93,11 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
         mount_point=MOUNT_POINT,
         packages=facts.packages,
         server=SERVER,
-        hardening=files.hardening(render.sshd_hardening_conf(OPERATOR, "barman", postgres)),
+        hardening=files.hardening(
+            render.sshd_hardening_conf(
+                OPERATOR, "barman", open_to=(f"{postgres}:22", *services.operators_addresses())
+            )
+        ),
         directories=(
             Directory(BARMAN_HOME, owner="barman", mode=0o700),
             files.ssh_directory("barman", HOME),

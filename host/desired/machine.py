@@ -13,8 +13,11 @@ AUTHORIZED_KEYS = f"{HOME}/.ssh/authorized_keys"
 
 @dataclass(frozen=True)
 class FirstBoot(Desired):
-    """For host/programs/first_boot.py: the disk that the first boot shall have mounted."""
+    """For host/programs/first_boot.py: the disk that the first boot shall have mounted, by the
+    command `prepare_disk`, and the packages it shall have installed."""
 
+    packages: tuple[str, ...]
+    prepare_disk: tuple[str, ...]
     mount_point: str = MOUNT_POINT
 
 

@@ -39,6 +39,11 @@ _COLLECTORS = (
 )
 
 
+def operators_addresses() -> tuple[str, ...]:
+    """Where on the Barman machine an operator's browser finds Prometheus and Alertmanager."""
+    return tuple(f"127.0.0.1:{PORTS[name]}" for name in ("prometheus", "alertmanager"))
+
+
 def barman_units() -> dict[str, str]:
     """Debian's units on the Barman machine -> drop-in."""
     return {

@@ -1,7 +1,6 @@
 """Brings a machine to a desired state: acts only where something differs, and says what it did."""
 
 import fcntl
-import grp
 import json
 import os
 import pwd
@@ -43,11 +42,17 @@ class Host:
         print(f"changed: {change}", file=sys.stderr, flush=True)
 
     def directory(self, path: str, owner: str, mode: int) -> None:
-        """A directory with this owner and mode; parents that are missing belong to root."""
+        """A directory with this owner and mode; parents that are missing belong to root. One of
+        another user's becomes the owner's with all that is in it: on a disk that outlived its
+        machine, the new one may number its users otherwise."""
         target = Path(path)
         if not target.is_dir():
             target.mkdir(parents=True)
             self.note(f"created {path}")
+        elif _owner(target) != _numbers(owner):
+            # It gets to a directory after what is in it: broken off, it is done again.
+            self.run("chown", "-R", f"{owner}:", path)
+            self.note(f"changed owner of {path} and all that is in it to {owner}")
         self._access(target, owner, mode)
 
     def file(self, path: str, content: str, owner: str = "root", mode: int = 0o644) -> bool:
@@ -211,17 +216,25 @@ class Host:
             )
 
     def _access(self, path: Path, owner: str, mode: int, *, quiet: bool = False) -> None:
-        user = pwd.getpwnam(owner)
-        group = grp.getgrgid(user.pw_gid)
-        state = path.stat()
-        if (state.st_uid, state.st_gid) != (user.pw_uid, group.gr_gid):
-            os.chown(path, user.pw_uid, group.gr_gid)
+        if _owner(path) != _numbers(owner):
+            os.chown(path, *_numbers(owner))
             if not quiet:
                 self.note(f"changed owner of {path} to {owner}")
-        if state.st_mode & 0o7777 != mode:
+        if path.stat().st_mode & 0o7777 != mode:
             path.chmod(mode)
             if not quiet:
                 self.note(f"set mode {mode:04o} on {path}")
+
+
+def _owner(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_uid, state.st_gid
+
+
+def _numbers(user: str) -> tuple[int, int]:
+    """A user's number, and that of the user's own group."""
+    known = pwd.getpwnam(user)
+    return known.pw_uid, known.pw_gid
 
 
 def _replace(target: Path, data: bytes, prepare: Callable[[Path], None] = lambda _: None) -> None:

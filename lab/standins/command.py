@@ -14,11 +14,15 @@ from lab.standins.strict import Inputs, StandIn, Values
 
 Logging = Literal["stdout", "stderr", "stdoutAndStderr", "none"]
 
+# Marked as in the official plugin's schema, and inside `connection`, which is secret as a whole:
+# it compares marks, too, and would run every command again that a state has with others.
+_SECRET = ("password", "privateKey", "privateKeyPassword")
 _DEFAULTS = {"user": "root", "port": 22, "dialErrorLimit": 10, "perDialTimeout": 15}
 
 
 class Proxy(Inputs):
-    """How to reach one host. The stand-in knows no SSH agent."""
+    """How to reach one host. An SSH agent is connected to, as by the official plugin, and never
+    asked for a key."""
 
     host: str
     user: str | None = None
@@ -26,6 +30,7 @@ class Proxy(Inputs):
     password: str | None = None
     privateKey: str | None = None
     privateKeyPassword: str | None = None
+    agentSocketPath: str | None = None
     hostKey: str | None = None
     dialErrorLimit: int | None = None
     perDialTimeout: int | None = None
@@ -54,11 +59,7 @@ class Command:
     model = CommandInputs
 
     def settle(self, inputs: Values) -> tuple[Values, list[Failure]]:
-        connection = plain(inputs["connection"])
-        if not isinstance(connection, Unknown):
-            connection = {**_DEFAULTS, **connection}
-            if isinstance(connection.get("proxy"), dict):
-                connection["proxy"] = {**_DEFAULTS, **connection["proxy"]}
+        connection = _settled(plain(inputs["connection"]))
         return {**inputs, "connection": Secret(connection)}, []
 
     def diff(self, state: Values, news: Values) -> Diff:
@@ -96,6 +97,19 @@ class Command:
         if output.status != 0:
             raise failure(command, output)
         return {**inputs, "stdout": _text(output.stdout), "stderr": _text(output.stderr)}
+
+
+def _settled(host: Any) -> Any:
+    """A connection, or its proxy, with defaults filled in and secrets marked."""
+    if isinstance(host, Unknown):
+        return host
+    filled = {**_DEFAULTS, **host}
+    for name in _SECRET:
+        if name in filled:
+            filled[name] = Secret(filled[name])
+    if "proxy" in filled:
+        filled["proxy"] = _settled(filled["proxy"])
+    return filled
 
 
 def _environment(inputs: Values, before: Values) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import socket
 import threading
 from base64 import b64decode
@@ -106,6 +107,8 @@ def _dial(connection: Mapping[str, Any], retry: Retry, stack: ExitStack) -> "Tra
     endpoint = (connection["host"], int(connection["port"]))
     limit = connection["dialErrorLimit"]
     proxy = connection.get("proxy")
+    for host in (connection, proxy or {}):
+        _require_agent(host.get("agentSocketPath", os.environ.get("SSH_AUTH_SOCK") or None))
     if proxy is None:
         direct = retry.until(
             "Dial", limit, lambda: _handshake(_connect(connection, endpoint), connection)
@@ -129,6 +132,17 @@ def _dial(connection: Mapping[str, Any], retry: Retry, stack: ExitStack) -> "Tra
     except DialError as error:
         raise DialError(f"proxy: {error}") from error
     return stack.enter_context(closing(through))
+
+
+def _require_agent(path: str | None) -> None:
+    """The official plugin does without an agent only where none is named."""
+    if path is None:
+        return
+    with socket.socket(socket.AF_UNIX) as agent:
+        try:
+            agent.connect(path)
+        except OSError as error:
+            raise ProviderError(f"dial unix {path}: connect: {error.strerror}") from error
 
 
 def _connect(connection: Mapping[str, Any], endpoint: tuple[str, int]) -> socket.socket:

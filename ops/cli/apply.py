@@ -22,6 +22,8 @@ def apply(stack: Stack = None) -> None:
     name = engine.name(stack)
     with site_of(stack) as site:
         preflight.refuse_if_busy(site)
+        # To Pulumi every program is new then, the first boot's too: it would wait as for one.
+        site.postgres.run(["true"])
     code = engine.of(name).up("--non-interactive", "--replace", PROGRAMS)
     if code:
         raise OperatorError(

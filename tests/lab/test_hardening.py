@@ -62,6 +62,22 @@ def test_sshd_has_every_setting_in_force(stack: Stack, name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "forwarding", "to"),
+    [
+        ("postgres-lab", "no", "any"),
+        ("barman-lab", "local", "10.20.0.4:22 127.0.0.1:9090 127.0.0.1:9093"),
+    ],
+)
+def test_what_the_operator_may_reach_through_a_machine(
+    stack: Stack, name: str, forwarding: str, to: str
+) -> None:
+    said = stack.on(name, "sshd -T -C user=dbadmin,host=x,addr=10.0.0.1").splitlines()
+    assert f"allowtcpforwarding {forwarding}" in said
+    assert f"permitopen {to}" in said
+    assert {"allowstreamlocalforwarding no", "allowagentforwarding no"} <= set(said)
+
+
 @pytest.mark.parametrize("name", MACHINES)
 def test_the_kernel_takes_every_setting(stack: Stack, name: str) -> None:
     """A lab machine shares its host's kernel and may not change it, so systemd-sysctl stands by.

@@ -38,9 +38,19 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterato
             first.kill()
             stack.kill_engines()
             first.wait()
+        hold_apt(stack, "barman-lab", seconds=90)
         yield stack
     finally:
         stack.lab_command("down", "--yes-delete-data", check=False)
+
+
+def hold_apt(stack: Stack, name: str, seconds: int) -> None:
+    """Something else installs packages meanwhile: longer than cloud-init waits for it."""
+    lock = (
+        "import fcntl, time; held = open('/var/lib/dpkg/lock-frontend', 'w'); "
+        f"fcntl.lockf(held, fcntl.LOCK_EX); time.sleep({seconds})"
+    )
+    stack.on(name, f'setsid python3 -c "{lock}" </dev/null >/dev/null 2>&1 &')
 
 
 def both_run(lab: Lab) -> bool:
@@ -73,6 +83,15 @@ def test_up_goes_on_after_it_was_killed(interrupted: Stack) -> None:
     interrupted.lab_command("up")
     assert "FAILED" not in interrupted.barman("check", "pg")
     interrupted.pulumi("preview", "--expect-no-changes", "--non-interactive")
+
+
+def test_a_first_boot_that_could_not_install_its_packages_is_completed(interrupted: Stack) -> None:
+    errors = "grep -o package_update_upgrade_install /run/cloud-init/result.json | head -1"
+    assert interrupted.on("barman-lab", errors) == "package_update_upgrade_install"
+    assert interrupted.on(
+        "barman-lab", "ls /etc/cloud/cloud-init.disabled; findmnt -no TARGET /data"
+    )
+    assert interrupted.on("barman-lab", "ls -A /var/lib/cloud/instances 2>/dev/null; true") == ""
 
 
 def test_down_asks_before_it_deletes_a_data_disk(interrupted: Stack) -> None:
@@ -187,19 +206,47 @@ def test_a_new_system_disk_finds_the_cluster_on_the_data_disk(interrupted: Stack
         "postgres-lab",
         f"systemctl stop postgresql@{version}-main && rm -r /etc/postgresql/{version}/main",
     )
-    (urn,) = (urn for urn in resources(interrupted) if urn.endswith("::postgres-configure"))
-    interrupted.pulumi(
-        "up",
-        "--yes",
-        "--skip-preview",
-        "--non-interactive",
-        "--target",
-        urn,
-        "--replace",
-        urn,
-        "--target-dependents",
-    )
+    configure_anew(interrupted, "postgres")
     assert interrupted.sql(identity) == before
+
+
+def test_barman_takes_over_a_disk_on_which_another_number_owns_everything(
+    interrupted: Stack,
+) -> None:
+    """What a replaced VM may have, whose packages were installed in another order."""
+    strangers = "find /data/barman ! -user barman -o ! -group barman"
+    backups = interrupted.barman("list-backups", "pg")
+    interrupted.on("barman-lab", "systemctl stop barman-receiver-watch && pkill pg_receivewal")
+    interrupted.on("barman-lab", "chown -R 4242:4242 /data/barman")
+    assert interrupted.on("barman-lab", f"{strangers} | wc -l") != "0"
+    configure_anew(interrupted, "barman")
+    assert interrupted.on("barman-lab", strangers) == ""
+    assert interrupted.barman("list-backups", "pg") == backups
+    interrupted.until_content()
+
+
+def configure_anew(stack: Stack, role: str) -> None:
+    """Run the machine's program, and what depends on it, as on a new machine."""
+    (urn,) = (urn for urn in resources(stack) if urn.endswith(f"::{role}-configure"))
+    words = ("--yes", "--skip-preview", "--non-interactive")
+    stack.pulumi("up", *words, "--target", urn, "--replace", urn, "--target-dependents")
+
+
+def test_a_machine_that_is_off_is_named_within_two_minutes(interrupted: Stack) -> None:
+    interrupted.lab_command("power-off", "postgres-lab")
+    interrupted.set("fallbackAfterSeconds", "31")
+    began = time.monotonic()
+    try:
+        refused = interrupted.up(check=False)
+        took = time.monotonic() - began
+    finally:
+        interrupted.lab_command("power-on", "postgres-lab")
+    assert refused.returncode != 0
+    assert "postgres-lab was not reached over SSH" in refused.stdout + refused.stderr
+    # The engine's own start and end besides.
+    assert took < 140
+    interrupted.up()
+    interrupted.until_content()
 
 
 def test_without_the_exact_words_nothing_is_torn_down(interrupted: Stack) -> None:

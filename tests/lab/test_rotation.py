@@ -1,5 +1,6 @@
 """New secrets for old under write load: no commit fails, the old ones are refused."""
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -119,6 +120,26 @@ def test_a_rotation_that_is_killed_is_finished_by_the_next(site: Site) -> None:
         assert site.stack.pulumi("config", "get", "--path", "rotations.password").stdout == marks
         end(site, ledger)
     site.stack.assert_protected()
+
+
+@pytest.mark.deep
+@pytest.mark.machines
+def test_a_machine_that_is_replaced_has_the_newest_key_and_takes_its_disk_over(site: Site) -> None:
+    site.stack.ops("rotate", "ssh", "--yes")
+    site.stack.read_outputs_again()
+    backups = set(site.stack.barman("list-backups", "--minimal", "pg").split())
+    booted = site.on_barman("cat /proc/1/stat | cut -d ' ' -f 22")
+    state = json.loads(site.stack.pulumi("stack", "export").stdout)
+    urns = [resource["urn"] for resource in state["deployment"]["resources"]]
+    (vm,) = (urn for urn in urns if urn.endswith("::barman-machine-vm"))
+    words = ("--yes", "--skip-preview", "--non-interactive")
+    site.stack.pulumi("up", *words, "--replace", vm)
+    assert site.on_barman("cat /proc/1/stat | cut -d ' ' -f 22") != booted
+    assert backups <= set(site.stack.barman("list-backups", "--minimal", "pg").split())
+    strangers = "find /data/barman ! -user barman -o ! -group barman"
+    assert site.on_barman(strangers) == ""
+    site.stack.pulumi("preview", "--expect-no-changes", "--non-interactive")
+    site.stack.until_content()
 
 
 @pytest.mark.deep

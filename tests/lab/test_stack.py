@@ -205,7 +205,9 @@ def test_barman_s_roles_are_of_no_use_from_anywhere_else(
 
 
 @pytest.mark.network
-def test_the_jump_host_leads_to_postgres_s_ssh_port_only(stack: Stack, tmp_path: Path) -> None:
+def test_the_jump_host_leads_to_postgres_s_ssh_port_and_its_own_monitoring_only(
+    stack: Stack, tmp_path: Path
+) -> None:
     outputs = stack.outputs
     key = tmp_path / "key"
     key.touch(0o600)
@@ -217,14 +219,19 @@ def test_the_jump_host_leads_to_postgres_s_ssh_port_only(stack: Stack, tmp_path:
     login = f"{barman['sshUser']}@{barman['sshAddress']}"
 
     def through(target: str) -> str:
-        command = f"echo | timeout 5 ssh {options} -W {target} {login}"
+        asking = r"printf 'GET /-/ready HTTP/1.0\r\n\r\n'; sleep 1"
+        command = f"({asking}) | timeout 5 ssh {options} -W {target} {login}"
         return subprocess.run(
             ["bash", "-c", command], capture_output=True, text=True, check=False
         ).stdout
 
     assert through(f"{postgres['privateAddress']}:22").startswith("SSH-2.0")
+    for port in (9090, 9093):
+        assert "200 OK" in through(f"127.0.0.1:{port}"), port
     assert through(f"{postgres['privateAddress']}:5432") == ""
-    assert through("127.0.0.1:22") == ""
+    assert through(f"{postgres['privateAddress']}:9187") == ""
+    for port in (22, 9100, 9780):
+        assert through(f"127.0.0.1:{port}") == "", port
 
 
 @pytest.mark.secrets
@@ -299,6 +306,15 @@ def test_a_parameter_that_postgres_refuses_is_taken_back(stack: Stack) -> None:
         stack.pulumi("config", "rm", "--path", "postgres-barman:postgresParameters.work_mem")
         # To Pulumi nothing has changed.
         stack.ops("apply")
+
+
+@pytest.mark.provider
+def test_an_ssh_agent_that_is_gone_does_not_stop_an_update(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "ssh-gone" / "agent.1"))
+    stack.ops("apply")
+    assert not (tmp_path / "ssh-gone" / "agent.1").exists()
 
 
 @pytest.mark.provider

@@ -31,6 +31,7 @@ class Registered:
     secret: frozenset[str]
     depends_on: tuple[str, ...] = ()
     before_update: tuple[str, ...] = ()
+    on_error: tuple[str, ...] = ()
 
 
 class Recorder(mocks.MockMonitor):
@@ -55,6 +56,7 @@ class Recorder(mocks.MockMonitor):
                 secret=frozenset(secret),
                 depends_on=tuple(urn.rpartition("::")[2] for urn in request.dependencies),
                 before_update=tuple(request.hooks.before_update),
+                on_error=tuple(request.hooks.on_error),
             )
         )
         return response

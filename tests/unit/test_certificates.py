@@ -75,17 +75,19 @@ def test_how_long_they_are_valid() -> None:
 
 
 @given(moments, st.timedeltas(timedelta(0), timedelta(days=4000)))
-def test_an_update_never_brings_a_server_s_certificate_that_has_ended(
+def test_an_update_never_brings_a_server_s_certificate_that_ends_within_30_days(
     begun: str, age: timedelta
 ) -> None:
     now = datetime.strptime(begun, certificates.MOMENT).replace(tzinfo=UTC) + age
     issued = certificates.server_issue(begun, now)
     found = certificate(server(issued=issued))
     assert found.not_valid_before_utc <= now < found.not_valid_after_utc
-    # As long as it is valid, no update touches it.
-    last = found.not_valid_after_utc - timedelta(seconds=1)
-    assert certificates.server_issue(begun, last) == issued
-    assert (issued == begun) is (age < timedelta(days=397))
+    # No update touches it until 30 days before its end, and from then on each does.
+    renewal = found.not_valid_after_utc - timedelta(days=30)
+    assert now < renewal
+    assert certificates.server_issue(begun, renewal - timedelta(seconds=1)) == issued
+    assert certificates.server_issue(begun, renewal) == renewal.strftime(certificates.MOMENT)
+    assert (issued == begun) is (age < timedelta(days=367))
 
 
 def test_a_clock_behind_the_first_boot_issues_it_as_of_the_first_boot() -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cloud_init import packages
+from cloud_init.first_boot import PREPARE
 from host.desired import barman, machine, postgres
 from host.desired.barman import BarmanCredentials, BarmanFacts
 from host.desired.files import Desired, domain_digest
@@ -94,14 +95,14 @@ OPERATORS = machine.operators(["<public key of the operator>"])
 # By page, then by the program of host/programs that is given each part, in this order.
 PAGES: dict[str, dict[str, Desired]] = {
     "postgres.yaml": {
-        "first_boot": machine.FirstBoot(),
+        "first_boot": machine.FirstBoot(packages.postgres("17"), PREPARE),
         "operators": OPERATORS,
         "data_disk": machine.data_disk(1100),
         "postgres": postgres.configuration(POSTGRES, POSTGRES_CREDENTIALS),
         "monitoring": postgres.monitoring(POSTGRES),
     },
     "barman.yaml": {
-        "first_boot": machine.FirstBoot(),
+        "first_boot": machine.FirstBoot(packages.barman("17"), PREPARE),
         "operators": OPERATORS,
         "data_disk": machine.data_disk(250),
         "barman": barman.configuration(BARMAN, BARMAN_CREDENTIALS),

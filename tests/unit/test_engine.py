@@ -56,13 +56,13 @@ def test_a_new_engine_on_path_is_used_as_it_is(
     bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_build, "build", no_build)
-    home = programs(tmp_path / "path", "v3.201.4")
+    home = programs(tmp_path / "path", "v3.244.1")
     assert binary.ensure(bare, silent) == home
 
 
 @pytest.mark.parametrize(
     ("version", "without"),
-    [("v3.199.9", ""), ("v3.260.0", "pulumi-language-python"), ("nonsense", "")],
+    [("v3.243.9", ""), ("v3.260.0", "pulumi-language-python"), ("nonsense", "")],
 )
 def test_an_old_or_incomplete_engine_on_path_is_passed_over(
     bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, without: str

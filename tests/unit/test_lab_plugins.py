@@ -56,6 +56,22 @@ def test_an_official_plugin_stays(away: Path, tmp_path: Path) -> None:
     assert not Path(f"{official.parent}.partial").exists()
 
 
+def test_an_official_plugin_of_another_home_is_used_and_stays_there(
+    away: Path, tmp_path: Path
+) -> None:
+    lab, plan = tmp_path / "lab", tmp_path / "plan"
+    plugins.install(lab)
+    command, random = (plugin.executable(lab) for plugin in STAND_INS)
+    command.write_bytes(b"\x7fELF")
+    plugins.install(plan, lab)
+    shared, written = (plugin.executable(plan) for plugin in STAND_INS)
+    assert shared.read_bytes() == b"\x7fELF"
+    assert shared.parent.is_dir() and not shared.parent.is_symlink()
+    assert written.read_text() == random.read_text()
+    plugins.install(plan, lab)
+    assert command.read_bytes() == shared.read_bytes() == b"\x7fELF"
+
+
 def test_a_download_goes_first(away: Path, tmp_path: Path) -> None:
     folder = '"$PULUMI_HOME/plugins/resource-$4-$5"'
     _pulumi(

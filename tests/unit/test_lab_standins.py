@@ -6,11 +6,13 @@ import string
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import paramiko
 import pytest
 
+from components.ssh_agent import stand_in_for_a_dead_one
 from lab.rpc.provider import Call, Failure, Log, ProviderError
 from lab.rpc.values import UNKNOWN, Secret, plain
 from lab.standins.command import Command
@@ -223,6 +225,33 @@ def test_a_preview_runs_nothing(provider: StandIn) -> None:
     assert planned["stdout"] is UNKNOWN
     whole = settled(provider, connection=UNKNOWN, create="false")
     assert whole["connection"] == Secret(UNKNOWN)
+
+
+def test_a_dead_agent_ends_it_though_there_is_a_key(
+    provider: StandIn, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = settled(provider, connection=connection(server), create="true")
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent.1"))
+    with pytest.raises(ProviderError, match="dial unix"):
+        provider.create(call(COMMAND), inputs)
+    stand_in_for_a_dead_one(str(tmp_path / "agent.1"))
+    provider.create(call(COMMAND), inputs)
+
+
+def test_secrets_are_marked_where_the_official_plugin_marks_them(provider: StandIn) -> None:
+    """Schema of pulumi-command 1.2.1, and infer/apply_secrets.go of pulumi-go-provider 1.3.0."""
+    host = {"host": "a", "privateKey": "k", "password": "p", "privateKeyPassword": "q"}
+    inputs = settled(provider, connection=Secret({**host, "proxy": host}), create="true")
+    marked = {"privateKey": Secret("k"), "password": Secret("p"), "privateKeyPassword": Secret("q")}
+    defaults = {"user": "root", "port": 22, "dialErrorLimit": 10, "perDialTimeout": 15}
+    filled = {"host": "a", **defaults, **marked}
+    assert inputs["connection"] == Secret({**filled, "proxy": filled})
+
+
+def test_a_state_whose_secrets_are_marked_otherwise_is_no_change(provider: StandIn) -> None:
+    inputs = settled(provider, connection={"host": "a", "privateKey": "k"}, create="true")
+    state = {**inputs, "connection": Secret(plain(inputs["connection"]))}
+    assert provider.diff(call(COMMAND), state, state, inputs).changes == {}
 
 
 def test_what_the_official_plugin_does_not_know_is_refused(provider: StandIn) -> None:

@@ -3,6 +3,7 @@
 import getpass
 import importlib.machinery
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from host import render
 from host.domain import scram
 from host.payload import RUN, payload
+from host.programs import converge
 
 HOST = Path(__file__).resolve().parents[2] / "host"
 
@@ -151,6 +153,23 @@ def test_files_are_written_once(programs: Any, tmp_path: Path) -> None:
     assert list(Path(path).parent.iterdir()) == [Path(path)]
 
 
+def test_a_directory_of_another_machine_s_user_is_taken_over_whole_and_once(
+    programs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converge, owner = programs["converge"], getpass.getuser()
+    ran: list[tuple[str, ...]] = []
+    host = converge.Host()
+    monkeypatch.setattr(host, "run", lambda *argv: ran.append(argv))
+    host.directory(str(tmp_path), owner, 0o700)
+    assert ran == []
+    ours = converge._numbers(owner)
+    monkeypatch.setattr(converge, "_owner", lambda path: ours if ran else (4242, 4242))
+    for _ in range(2):
+        host.directory(str(tmp_path), owner, 0o700)
+    assert ran == [("chown", "-R", f"{owner}:", str(tmp_path))]
+    assert host.changed[-1].endswith(f"and all that is in it to {owner}")
+
+
 def test_a_failing_command_says_what_it_said(programs: Any) -> None:
     host = programs["converge"].Host()
     with pytest.raises(programs["converge"].ConvergeError, match="exit code 3:\nreason"):
@@ -217,6 +236,81 @@ def test_a_disk_that_never_shows_its_size_ends_with_the_command_to_type(
     for words in ("200 GiB", "sees 100", "nothing was changed", "az vm deallocate -g", "pulumi up"):
         assert words in str(failure.value)
     assert "xfs_growfs" not in commands
+
+
+PACKAGES_FAILED = (
+    "('package_update_upgrade_install', ProcessExecutionError('E: Could not get lock'))"
+)
+DISK_FAILED = (
+    "('scripts_user', RuntimeError('Runparts: 1 failures (runcmd) in 1 attempted commands'))"
+)
+OTHER_FAILED = "('write_files', OSError(28, 'No space left on device'))"
+
+
+class FirstBooted:
+    """A machine whose cloud-init ended with these errors."""
+
+    def __init__(self, errors: list[str]) -> None:
+        self.errors, self.apt_works = errors, True
+        self.ran: list[tuple[str, ...]] = []
+
+    def run(self, *argv: str, **_: Any) -> subprocess.CompletedProcess[str]:
+        self.ran.append(argv)
+        said = json.dumps({"errors": self.errors})
+        return subprocess.CompletedProcess(argv, 1 if self.errors else 0, said, "")
+
+    def packages(self, names: list[str]) -> None:
+        if not self.apt_works:
+            raise converge.ConvergeError("apt-get failed")
+        self.ran.append(("install", *names))
+
+    def note(self, change: str) -> None: ...
+
+    def require_mount(self, path: str) -> None: ...
+
+
+FIRST_BOOT = {"mount_point": "/nonexistent", "packages": ["xfsprogs"], "prepare_disk": ["prepare"]}
+
+
+@pytest.fixture
+def first_boot(programs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The program, which leaves this machine's own files alone."""
+    module = programs["first_boot"]
+    monkeypatch.setattr(module, "DISABLED", tmp_path / "cloud-init.disabled")
+    monkeypatch.setattr(module, "LOG", tmp_path / "log")
+    monkeypatch.setattr(module, "remove_copies", lambda root: None)
+    return module
+
+
+@pytest.mark.parametrize("errors", [[], [PACKAGES_FAILED], [PACKAGES_FAILED, DISK_FAILED]])
+def test_what_the_first_boot_could_not_install_is_installed(
+    first_boot: Any, errors: list[str]
+) -> None:
+    host = FirstBooted(errors)
+    host.apt_works = False
+    with pytest.raises(converge.ConvergeError, match="apt-get failed"):
+        first_boot.end_first_boot(host, FIRST_BOOT)
+    assert not first_boot.DISABLED.exists()
+    host.apt_works = True
+    first_boot.end_first_boot(host, FIRST_BOOT)
+    assert host.ran[-2:] == [("install", "xfsprogs"), ("prepare",)]
+    assert first_boot.DISABLED.exists()
+
+
+@pytest.mark.parametrize("errors", [[OTHER_FAILED], [PACKAGES_FAILED, OTHER_FAILED], ["?"]])
+def test_a_first_boot_that_failed_in_anything_else_is_an_error(
+    first_boot: Any, errors: list[str]
+) -> None:
+    host = FirstBooted(errors)
+    with pytest.raises(converge.ConvergeError, match="first boot failed"):
+        first_boot.end_first_boot(host, FIRST_BOOT)
+    assert len(host.ran) == 1
+    assert not first_boot.DISABLED.exists()
+
+
+def test_older_releases_spell_their_modules_otherwise(first_boot: Any) -> None:
+    assert first_boot.repeatable([DISK_FAILED.replace("_", "-")])
+    assert not first_boot.repeatable([])
 
 
 def test_cloud_inits_copies_are_removed_and_nothing_else(programs: Any, tmp_path: Path) -> None:
@@ -329,6 +423,41 @@ def test_the_gate_to_postgres_lets_a_restore_through(command: str) -> None:
 )
 def test_the_gate_to_postgres_stops_everything_else(command: str) -> None:
     assert not gate("postgres-ssh-gate").allowed(shlex.split(command))
+
+
+@pytest.mark.parametrize(
+    ("command", "runs"),
+    [
+        (f"cat {DATA}/PG_VERSION", True),
+        (f"test -e {DATA}", True),
+        ("true", True),
+        ("touch /data/clones/x", False),
+        ("rm -fr /data/clones/x", False),
+        ("mkdir -p /data/clones/x", False),
+        ("rsync --server -sKtprcRe.iLsfxCIvu", False),
+        # It reads, but what, nobody sees.
+        ("rsync --server --sender -sLtpre.iLsfxCIvu", False),
+    ],
+)
+def test_the_gate_to_postgres_lets_nothing_write_that_the_kernel_does_not_confine(
+    command: str, runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, started, logged = gate("postgres-ssh-gate"), [], []
+
+    def no_landlock() -> None:
+        raise OSError(38, "landlock")
+
+    monkeypatch.setattr(program, "confine", no_landlock)
+    monkeypatch.setattr(program.os, "execv", lambda path, words: started.append(path))
+    monkeypatch.setattr(program.syslog, "syslog", lambda level, line: logged.append(line))
+    monkeypatch.setenv("SSH_ORIGINAL_COMMAND", command)
+    if runs:
+        program.main()
+    else:
+        with pytest.raises(SystemExit, match="no Landlock to keep it inside /data/clones"):
+            program.main()
+    assert bool(started) is runs
+    assert logged[0].startswith("allowed: " if runs else "refused: ")
 
 
 def test_the_loader_runs_a_program_from_standard_input_alone(tmp_path: Path) -> None:

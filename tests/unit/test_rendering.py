@@ -41,7 +41,9 @@ DOCUMENTS = {
     "barman-server.conf": lambda: server_conf(),
     "barman-server-uncompressed.conf": lambda: server_conf(compression="none"),
     "barman-cron": lambda: render.barman_cron("pg", "0 4 * * *"),
-    "sshd-barman.conf": lambda: render.sshd_hardening_conf("dbadmin", "barman", "10.20.0.4"),
+    "sshd-barman.conf": lambda: render.sshd_hardening_conf(
+        "dbadmin", "barman", ("10.20.0.4:22", "127.0.0.1:9090", "127.0.0.1:9093")
+    ),
     "sshd-postgres.conf": lambda: render.sshd_hardening_conf("dbadmin", "postgres"),
     "barman-receiver-watch.service": lambda: render.receiver_watch_unit("10.20.0.4"),
     "backup-verify.service": lambda: render.backup_verify_unit("/data/barman", "pg"),

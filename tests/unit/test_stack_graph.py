@@ -308,6 +308,14 @@ def test_every_connection_pins_its_host_key_and_postgres_is_reached_through_barm
             assert connection["proxy"]["hostKey"] == outputs["barman"]["hostKey"]
 
 
+def test_how_long_a_machine_is_waited_for_is_decided_in_one_place() -> None:
+    for name, command in resources(COMMAND).items():
+        assert command.on_error == (f"{name}-reached",)
+        connection = command.inputs["connection"]
+        for host in (connection, connection.get("proxy") or connection):
+            assert host["dialErrorLimit"] == 0
+
+
 def test_secrets_travel_on_standard_input_alone() -> None:
     configure = resources(COMMAND)["postgres-configure"]
     assert "secret-of-identities-password-app" in configure.inputs["stdin"]
@@ -434,7 +442,7 @@ def test_a_mark_recreates_its_own_secrets_and_no_others(
 
 
 def test_the_operator_s_next_key_is_let_in_before_it_is_used_and_stays_the_same() -> None:
-    keys = {}
+    keys, first_boot = {}, {}
     for stage, rotations in (
         ("before", {}),
         ("both", {"sshNext": MARK}),
@@ -448,9 +456,20 @@ def test_the_operator_s_next_key_is_let_in_before_it_is_used_and_stays_the_same(
         assert files[0] == files[1]
         assert files[0]["path"] == "/home/dbadmin/.ssh/authorized_keys"
         keys[stage] = (outputs["sshPrivateKey"], files[0]["content"].splitlines())
+        first_boot[stage] = {
+            vm.inputs["osProfile"]["linuxConfiguration"]["ssh"]["publicKeys"][0]["keyData"]
+            for vm in registered
+            if vm.type == VM
+        }
     assert len(keys["before"][1]) == len(keys["after"][1]) == 1
     assert keys["both"][1] == [*keys["before"][1], *keys["after"][1]]
     assert keys["both"][0] == keys["before"][0] != keys["after"][0]
+    # A VM that is made meanwhile lets in whom this update's connections are by.
+    assert first_boot == {
+        "before": set(keys["before"][1]),
+        "both": set(keys["before"][1]),
+        "after": set(keys["after"][1]),
+    }
 
 
 def test_a_rotated_certificate_is_issued_at_its_mark() -> None:
@@ -459,7 +478,7 @@ def test_a_rotated_certificate_is_issued_at_its_mark() -> None:
     pem = next(item["content"] for item in files if item["path"].endswith("server.pem"))
     shown = x509.load_pem_x509_certificate(pem[pem.index("-----BEGIN CERTIFICATE") :].encode())
     issued = shown.not_valid_before_utc + certificates.LEEWAY
-    # Some day that certificate will have expired, and this be the next one.
+    # Some day that certificate will be at its end, and this be the next one.
     now = datetime.now(UTC)
     assert issued.strftime(certificates.MOMENT) == certificates.server_issue(MARK, now)
     assert outputs["caCertificate"] == dev()[1]["caCertificate"]
