@@ -13,6 +13,7 @@ SERVICE_USER = {"postgres-lab": "postgres", "barman-lab": "barman"}
 MACHINES = tuple(SERVICE_USER)
 # What `sshd -T` says is in force on both machines.
 SSHD = {
+    "hostkey": "/etc/ssh/ssh_host_ed25519_key",
     "permitrootlogin": "no",
     "authenticationmethods": "publickey",
     "passwordauthentication": "no",
@@ -60,6 +61,13 @@ def test_sshd_has_every_setting_in_force(stack: Stack, name: str) -> None:
         "allowusers dbadmin",
         f"allowusers {user}",
     ]
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_an_upgrade_of_sshd_makes_no_other_host_key(stack: Stack, name: str) -> None:
+    """Clients pin the one there is, and might be shown another."""
+    stack.on(name, "DEBIAN_FRONTEND=noninteractive dpkg-reconfigure openssh-server")
+    assert stack.on(name, "ls /etc/ssh/ssh_host_*_key") == "/etc/ssh/ssh_host_ed25519_key"
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -189,6 +189,61 @@ def test_cloud_inits_copies_are_removed_and_nothing_else(programs: Any, tmp_path
     programs["first_boot"].remove_copies(tmp_path)
 
 
+class FirstBootHost:
+    """Waits once for each thing; `find` is what appears then."""
+
+    def __init__(self, find: Path) -> None:
+        self.find = find
+        self.changed: list[str] = []
+
+    def note(self, change: str) -> None:
+        self.changed.append(change)
+
+    def require_mount(self, _: str) -> None: ...
+
+    def run(self, *argv: str, **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(argv, 0, "", "")
+
+    def wait(self, what: str, ready: Any, timeout_s: float) -> None:
+        assert not ready() and "walinuxagent" in what
+        assert (self.find.parent / "ovf-env.xml").exists()
+        self.find.touch()
+        assert ready()
+
+
+@pytest.fixture
+def first_boot(programs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The program on a machine that is a directory, and its host."""
+    module = programs["first_boot"]
+    agent = tmp_path / "var/lib/waagent"
+    agent.mkdir(parents=True)
+    (agent / "ovf-env.xml").touch()
+    removed = module.remove_copies
+    monkeypatch.setattr(module, "AGENT", agent)
+    monkeypatch.setattr(module, "PROVISIONED", agent / "provisioned")
+    monkeypatch.setattr(module, "DISABLED", tmp_path / "cloud-init.disabled")
+    monkeypatch.setattr(module, "remove_copies", lambda _: removed(tmp_path))
+    return module, FirstBootHost(agent / "provisioned")
+
+
+def test_azures_agent_has_what_it_needs_until_it_has_finished(first_boot: Any) -> None:
+    module, host = first_boot
+    module.end_first_boot(host, {"mount_point": "/data"})
+    assert [path.name for path in module.AGENT.iterdir()] == ["provisioned"]
+    assert len(host.changed) == 1
+
+
+def test_an_agent_that_was_never_told_does_not_look_for_ever(first_boot: Any) -> None:
+    """Of a machine whose first boot ended before it had found the host key."""
+    module, host = first_boot
+    module.DISABLED.touch()
+    (module.AGENT / "ovf-env.xml").unlink()
+    module.end_first_boot(host, {"mount_point": "/data"})
+    assert module.PROVISIONED.read_text() == ""
+    module.end_first_boot(host, {"mount_point": "/data"})
+    assert len(host.changed) == 1
+
+
 WAL = "000000010000000000000003"
 
 
