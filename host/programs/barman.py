@@ -3,6 +3,7 @@
 Starts nothing: streaming needs the PostgreSQL machine and is begun by streaming_backup.
 """
 
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
     harden(host, desired["hardening"])
     host.packages(desired["packages"])
     for directory in desired["directories"]:
+        _own_again(host, directory["path"], directory["owner"])
         host.directory(directory["path"], directory["owner"], directory["mode"])
     # Read whenever Barman or one of these programs starts, and by systemd when it is told to.
     host.files(desired["files"])
@@ -38,3 +40,10 @@ def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
         serve_own(host, service)
     host.run("barman", "show-servers", desired["server"], user="barman")
     return {"version": host.run("barman", "--version").stdout.split()[0]}
+
+
+def _own_again(host: Host, path: str, owner: str) -> None:
+    """A disk that outlived its machine: the new machine may number its users otherwise."""
+    if Path(path).is_dir() and Path(path).stat().st_uid != pwd.getpwnam(owner).pw_uid:
+        host.run("chown", "-R", f"{owner}:", path)
+        host.note(f"changed owner of what is in {path} to {owner}")

@@ -244,6 +244,48 @@ def test_an_agent_that_was_never_told_does_not_look_for_ever(first_boot: Any) ->
     assert len(host.changed) == 1
 
 
+def test_a_disk_that_outlived_its_machine_belongs_to_the_new_ones_users(
+    programs: Any, tmp_path: Path
+) -> None:
+    """Numbers of users depend on the order of installation."""
+    ran: list[tuple[str, ...]] = []
+
+    class Noting(programs["converge"].Host):
+        def run(self, *argv: str, **_: Any) -> Any:
+            ran.append(argv)
+
+    me, another = getpass.getuser(), "nobody" if getpass.getuser() != "nobody" else "daemon"
+    host = Noting()
+    programs["barman"]._own_again(host, str(tmp_path), me)
+    programs["barman"]._own_again(host, str(tmp_path / "missing"), another)
+    assert ran == [] and host.changed == []
+    programs["barman"]._own_again(host, str(tmp_path), another)
+    assert ran == [("chown", "-R", f"{another}:", str(tmp_path))]
+
+
+def test_so_does_a_tablespace_on_it(
+    programs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    class Noting(programs["converge"].Host):
+        def run(self, *argv: str, **_: Any) -> Any:
+            ran.append(argv)
+
+        def directory(self, path: str, owner: str, mode: int) -> None: ...
+
+    data, space = tmp_path / "postgresql/17/main", tmp_path / "fast"
+    (data / "pg_tblspc").mkdir(parents=True)
+    (data / "PG_VERSION").touch()
+    (data / "pg_tblspc" / "16400").symlink_to(space)
+    monkeypatch.setattr(programs["postgres"].Postgres, "_lend_configuration", lambda _: None)
+    desired = {"version": "17", "data_directory": str(data), "initdb_options": []}
+    postgres = programs["postgres"].Postgres(Noting(), desired)
+    postgres.config = tmp_path / "etc"
+    postgres._cluster()
+    assert ran[0] == ("chown", "-R", "postgres:postgres", f"{tmp_path}/postgresql", str(space))
+
+
 WAL = "000000010000000000000003"
 
 
