@@ -12,6 +12,14 @@ import yaml
 PREPARE_DATA_DISK = "/usr/local/sbin/prepare-data-disk"
 DATA_DISK_LUN = 0
 PREPARE = (PREPARE_DATA_DISK, str(DATA_DISK_LUN))
+# Azure's agent reports a machine as failed whose host key it does not find, and looks for RSA's
+# unless told otherwise. It reads this once, when it starts: after cloud-init's network stage.
+TELL_AGENT = [
+    "sed",
+    "-i",
+    "s/^Provisioning.SshHostKeyPairType=.*/Provisioning.SshHostKeyPairType=ed25519/",
+    "/etc/waagent.conf",
+]
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class FirstBoot:
 def render(first_boot: FirstBoot) -> str:
     """The customData document, before base64."""
     document = {
+        "bootcmd": [TELL_AGENT],
         "ssh_deletekeys": True,
         # The one host key that every client of this machine pins.
         "ssh_keys": {
@@ -49,6 +58,14 @@ def render(first_boot: FirstBoot) -> str:
                 # came between its start and that restart would be dropped.
                 "path": "/etc/ssh/sshd_config.d/50-cloud-init.conf",
                 "content": "PasswordAuthentication no\n",
+                "permissions": "0600",
+            },
+            {
+                # An upgrade of sshd makes every host key that it is configured with and lacks; with
+                # the default, a client might be shown another one than it pins. `pulumi up` puts
+                # the whole file here.
+                "path": "/etc/ssh/sshd_config.d/10-hardening.conf",
+                "content": "HostKey /etc/ssh/ssh_host_ed25519_key\n",
                 "permissions": "0600",
             },
             {

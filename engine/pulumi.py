@@ -70,6 +70,13 @@ class Pulumi:
         """What an update would do."""
         return self.ask("preview", *self._from_settings(), *options)
 
+    def import_file(self, file: Path) -> int:
+        """Take over into the state what an import file names, without a question; its exit code."""
+        return self.show(
+            *("import", "--file", str(file), "--yes", "--skip-preview", "--generate-code=false"),
+            *self._from_settings(),
+        )
+
     def unprotect(self) -> subprocess.CompletedProcess[str]:
         """Make every resource one that may be deleted."""
         return self.ask("state", "unprotect", "--all", "--yes")

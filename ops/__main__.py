@@ -7,7 +7,7 @@ import traceback
 import typer
 from rich.console import Console
 
-from ops.cli import apply, foresight, inspect, recovery, report, rotate, teardown
+from ops.cli import adopt, apply, foresight, inspect, recovery, report, rotate, teardown
 from ops.errors import OperatorError, OpsError
 
 # The exit code of `status` for unprotected or unreachable, and of whatever could not be done.
@@ -25,6 +25,7 @@ app.add_typer(foresight.app)
 app.add_typer(recovery.app)
 app.add_typer(rotate.app)
 app.add_typer(apply.app)
+app.add_typer(adopt.app)
 app.add_typer(teardown.app)
 
 

@@ -23,6 +23,7 @@ FIRST_BOOT_TIMEOUT_S = 1800
 # read "('scripts_user', RuntimeError(…", in older releases "('scripts-user', …".
 REPEATABLE = frozenset({"package_update_upgrade_install", "scripts_user"})
 MODULE = re.compile(r"\('([a-z_-]+)', ")
+AGENT_TIMEOUT_S = 300
 DISABLED = Path("/etc/cloud/cloud-init.disabled")
 # user-data*, vendor-data*, cloud-config and obj.pkl live per instance; a seed, the merged
 # configuration of this boot and the copy of Azure's provisioning media hold customData once more.
@@ -34,6 +35,10 @@ FILES = (
     "var/lib/waagent/ovf-env.xml",
 )
 LOG = Path("/var/log/cloud-init-output.log")
+AGENT = Path("/var/lib/waagent")
+# Azure's agent writes it when it has found ovf-env.xml and the host key; without it, it looks for
+# both at every boot.
+PROVISIONED = AGENT / "provisioned"
 
 
 def main(desired: dict[str, Any]) -> int:
@@ -53,9 +58,19 @@ def end_first_boot(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
         if not os.path.ismount(desired["mount_point"]):
             host.run(*desired["prepare_disk"])
             host.note(f"mounted the data disk at {desired['mount_point']}")
+        host.wait(
+            "Azure's agent to find the SSH host key (see journalctl -u walinuxagent)",
+            PROVISIONED.exists,
+            AGENT_TIMEOUT_S,
+        )
         remove_copies(Path("/"))
         DISABLED.touch()
         host.note("first boot ended, cloud-init's copies of customData removed")
+    elif AGENT.exists() and not PROVISIONED.exists():
+        # A machine of a version that did not wait for it. The agent fills in an empty one, and
+        # reports the machine as ready when it starts next.
+        PROVISIONED.touch()
+        host.note(f"wrote {PROVISIONED}")
     host.require_mount(desired["mount_point"])
     ended = datetime.fromtimestamp(DISABLED.stat().st_mtime, UTC)
     return {"ended": f"{ended:%Y%m%dT%H%M%SZ}"}

@@ -104,7 +104,9 @@ class Postgres:
             )
         if not (self.config / "postgresql.conf").exists():
             if has_data:
-                # A disk that outlived its machine.
+                # A disk that outlived its machine: the new machine may number postgres otherwise.
+                for space in (self.data / "pg_tblspc").iterdir():
+                    self.host.run("chown", "-R", "postgres:", str(space.resolve()))
                 self._lend_configuration()
             options = [] if has_data else ["--", *self.desired["initdb_options"]]
             self.host.run("pg_createcluster", self.version, CLUSTER, "-d", str(self.data), *options)

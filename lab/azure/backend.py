@@ -46,6 +46,10 @@ class Backend(Protocol):
 
     def start(self, name: str) -> None: ...
 
+    def await_provisioned(self, name: str) -> None:
+        """Wait for the report of a new machine's agent."""
+        ...
+
     def power_off(self, name: str) -> None: ...
 
     def delete_machine(self, name: str) -> None: ...
@@ -114,6 +118,21 @@ class LabBackend:
     def start(self, name: str) -> None:
         with _as_azure("VMStartFailed"):
             machine.start(self._lab, name)
+
+    def await_provisioned(self, name: str) -> None:
+        try:
+            machine.await_provisioned(self._lab, name)
+        except LabError as failure:
+            raise AzureError(
+                "OSProvisioningClientError",
+                f"OS provisioning for VM '{name}' failed. Error details: {failure}",
+            ) from failure
+        except TimeoutError as timeout:
+            raise AzureError(
+                "OSProvisioningTimedOut",
+                f"OS Provisioning for VM '{name}' did not finish in the allotted time. The VM may "
+                "still finish provisioning successfully. Please check provisioning state later.",
+            ) from timeout
 
     def power_off(self, name: str) -> None:
         with _as_azure("VMStopFailed"):

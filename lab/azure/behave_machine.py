@@ -124,6 +124,8 @@ class Machines(Behaviour):
             world.backend.provision(specification(world, new, inputs))
             say("starting the machine")
             world.backend.start(name)
+            say("waiting for its agent's report")
+            world.backend.await_provisioned(name)
             return
         resized = new.inputs["hardwareProfile"] != old.inputs["hardwareProfile"]
         plugged = _attached(new) != _attached(old)

@@ -37,7 +37,8 @@ apt-get install -q -y --no-install-recommends "$@"
 update-ca-certificates
 rm /usr/sbin/policy-rc.d
 
-systemctl enable systemd-networkd.service systemd-resolved.service
+systemctl enable systemd-networkd.service systemd-resolved.service walinuxagent.service
+mkdir -m 700 /var/lib/waagent
 # Consoles nobody sits at.
 systemctl mask console-getty.service getty.target
 echo LANG=C.UTF-8 > /etc/default/locale

@@ -25,6 +25,7 @@ __all__ = ["DataDisk", "Interface", "MachineSpec"]
 _BOOT = Path(__file__).with_name("boot.sh")
 _POWER_OFF = signal.SIGRTMIN + 4  # systemd's signal for an orderly power-off
 _INIT_SECONDS = 20
+_AGENT_SECONDS = 300
 
 
 def provision(lab: Lab, spec: MachineSpec) -> None:
@@ -91,6 +92,18 @@ def start(lab: Lab, name: str) -> None:
             channels = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             subprocess.run(detached, **channels, cwd=directory, check=True)
     _wait_for_init(lab, name)
+
+
+def await_provisioned(lab: Lab, name: str) -> None:
+    """Wait until the agent of a new machine reports it as ready. Raises LabError with its reason if
+    it reports a failure, TimeoutError if nothing is to be expected any more."""
+    upper, deadline = _directory(lab, name) / "upper", time.monotonic() + _AGENT_SECONDS
+    while (report := provisioning.agent_report(upper)) != "Ready":
+        if report:
+            raise LabError(report)
+        if time.monotonic() > deadline or not is_running(lab, name):
+            raise TimeoutError(f"machine {name} has not finished its first boot")
+        time.sleep(0.1)
 
 
 def power_off(lab: Lab, name: str, timeout: float = 60) -> None:

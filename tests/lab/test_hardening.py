@@ -13,6 +13,7 @@ SERVICE_USER = {"postgres-lab": "postgres", "barman-lab": "barman"}
 MACHINES = tuple(SERVICE_USER)
 # What `sshd -T` says is in force on both machines.
 SSHD = {
+    "hostkey": "/etc/ssh/ssh_host_ed25519_key",
     "permitrootlogin": "no",
     "authenticationmethods": "publickey",
     "passwordauthentication": "no",
@@ -76,6 +77,13 @@ def test_what_the_operator_may_reach_through_a_machine(
     assert f"allowtcpforwarding {forwarding}" in said
     assert f"permitopen {to}" in said
     assert {"allowstreamlocalforwarding no", "allowagentforwarding no"} <= set(said)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_an_upgrade_of_sshd_makes_no_other_host_key(stack: Stack, name: str) -> None:
+    """Clients pin the one there is, and might be shown another."""
+    stack.on(name, "DEBIAN_FRONTEND=noninteractive dpkg-reconfigure openssh-server")
+    assert stack.on(name, "ls /etc/ssh/ssh_host_*_key") == "/etc/ssh/ssh_host_ed25519_key"
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -4,11 +4,16 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from engine.environment import Workspace
+from engine.project import forget_state
 from lab import teardown
-from lab.machines import machine
+from lab.azure.arm_id import SUBSCRIPTION
+from lab.machines import disks, machine
 from lab.names import Lab
 from tests.support.checkout import copy_checkout
 from tests.support.site import with_client
@@ -247,6 +252,82 @@ def test_a_machine_that_is_off_is_named_within_two_minutes(interrupted: Stack) -
     assert took < 140
     interrupted.up()
     interrupted.until_content()
+
+
+def test_a_disk_that_was_enlarged_elsewhere_keeps_its_size(interrupted: Stack) -> None:
+    disks.grow(interrupted.lab.directory / "disks" / "barman-lab-data.img", 330)
+    interrupted.pulumi("refresh", "--yes", "--skip-preview", "--non-interactive")
+    refused = interrupted.pulumi("preview", "--non-interactive", check=False)
+    assert refused.returncode != 0
+    assert "pulumi config set barmanDiskGb 330" in refused.stdout + refused.stderr
+    interrupted.set("barmanDiskGb", "330")
+    interrupted.up()
+    assert data_disk_gib(interrupted, "barman-lab") > 0.98 * 330
+
+
+def test_a_stack_with_another_name_is_refused_and_gets_its_own_back(interrupted: Stack) -> None:
+    before = resources(interrupted)
+    interrupted.pulumi("stack", "rename", "other")
+    try:
+        refused = interrupted.pulumi(
+            "preview", "--stack", "other", "--non-interactive", check=False
+        )
+    finally:
+        interrupted.pulumi("stack", "rename", "lab", "--stack", "other")
+    assert refused.returncode != 0
+    assert "unable to replace resource" in refused.stdout + refused.stderr
+    assert resources(interrupted) == before
+    interrupted.pulumi("preview", "--expect-no-changes", "--non-interactive")
+
+
+def test_a_lost_state(interrupted: Stack) -> None:
+    """Found again in its copy; then lost for good, its machines deleted as the page has it."""
+    stack, workspace = interrupted, Workspace(interrupted.root / ".lab")
+    stack.sql("CREATE TABLE kept AS SELECT 4711 AS number", "app")
+    identity = "SELECT system_identifier FROM pg_control_system()"
+    cluster, backups = stack.sql(identity), set(stack.backups())
+    boots = {name: stack.on(name, "uptime -s") for name in machine.names(stack.lab)}
+    old = stack.outputs
+    stack.pulumi("stack", "export", "--file", "state.json")
+    forget_state(workspace, "lab")
+
+    def lose_again() -> None:
+        assert {name: stack.on(name, "uptime -s") for name in boots} == boots
+        assert stack.outputs == old
+        forget_state(workspace, "lab")
+        for name in boots:
+            machine.power_off(stack.lab, name)
+            machine.delete(stack.lab, name)
+        # A new machine may number its users otherwise.
+        for disk in teardown.data_disks(stack.lab):
+            disown(disk)
+
+    subscription = {
+        "00000000-0000-0000-0000-000000000000": SUBSCRIPTION,
+        "--create dev": "--create lab",
+    }
+    (*_, said) = stack.follow("state-is-lost", subscription, after={4: lose_again})
+    assert "PROTECTED" in said
+    assert stack.sql(identity) == cluster
+    assert stack.sql("SELECT number FROM kept", "app") == "4711"
+    assert backups <= set(stack.backups())
+    assert stack.outputs["caCertificate"] != old["caCertificate"]
+    assert stack.outputs["barman"]["sshAddress"] == old["barman"]["sshAddress"]
+    stack.pulumi("preview", "--expect-no-changes", "--non-interactive")
+    stack.until_content()
+
+
+def disown(disk: Path) -> None:
+    """Give every file of users on a data disk to a user that no machine knows."""
+    device = disks.attach(disk)
+    with TemporaryDirectory() as place:
+        subprocess.run(["mount", device, place], check=True)
+        try:
+            argv = ["find", place, "-uid", "+99", "-exec", "chown", "--no-dereference", "4999:4999"]
+            subprocess.run([*argv, "{}", "+"], check=True)
+        finally:
+            subprocess.run(["umount", place], check=True)
+    disks.detach(disk)
 
 
 def test_without_the_exact_words_nothing_is_torn_down(interrupted: Stack) -> None:

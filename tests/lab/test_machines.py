@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from cloud_init.first_boot import TELL_AGENT
 from lab.machines import cgroup, disks, image, machine
 from lab.machines.machine import DataDisk, Interface, MachineSpec
 from lab.names import Lab
 from lab.net import fabric
 from lab.net.topology import Nic, SecurityRule, Subnet, Topology, VirtualNetwork
+from lab.shell import LabError
 
 pytestmark = [
     pytest.mark.provider,
@@ -107,6 +109,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     host_private, host_public = key(root / "host")
     _, admin = key(root / "admin")
     first_boot = {
+        "bootcmd": [TELL_AGENT],
         "ssh_keys": {"ed25519_private": host_private, "ed25519_public": host_public},
         "runcmd": [["sh", "-ec", FIRST_BOOT]],
     }
@@ -142,6 +145,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
 
 def test_first_boot(trial: Trial) -> None:
     machine.start(trial.lab, NAME)
+    machine.await_provisioned(trial.lab, NAME)
     trial.answers(20)
     machine.execute(trial.lab, NAME, ["cloud-init", "status", "--wait"])
     assert trial.settled() == "running"
@@ -239,3 +243,13 @@ def test_made_again_it_finds_its_disk(trial: Trial) -> None:
     trial.answers(20)
     machine.execute(trial.lab, NAME, ["cloud-init", "status", "--wait"])
     assert trial.run("cat /data/kept") == "kept"
+
+
+def test_a_machine_whose_agent_does_not_find_its_host_key_fails(trial: Trial) -> None:
+    machine.delete(trial.lab, NAME)
+    data = trial.spec.custom_data.replace(b"bootcmd", b"x-bootcmd")
+    untold = {**vars(trial.spec), "instance_id": "three", "custom_data": data}
+    machine.provision(trial.lab, MachineSpec(**untold))
+    machine.start(trial.lab, NAME)
+    with pytest.raises(LabError, match=r"ssh host key was not found at .*ssh_host_rsa_key\.pub"):
+        machine.await_provisioned(trial.lab, NAME)

@@ -61,6 +61,9 @@ class FakeBackend:
         self._did("start", name)
         self.running.add(name)
 
+    def await_provisioned(self, name: str) -> None:
+        self._did("await_provisioned", name)
+
     def power_off(self, name: str) -> None:
         self._did("power_off", name)
         self.running.discard(name)

@@ -374,7 +374,7 @@ def test_public_addresses_are_given_out_once(azure: Azure) -> None:
         put(azure, "PublicIPAddress", other("PublicIPAddress", publicIpAddressName="d"))
 
 
-@pytest.mark.parametrize("step", ["provision", "start"])
+@pytest.mark.parametrize("step", ["provision", "start", "await_provisioned"])
 def test_a_machine_that_fails_is_cleaned_up(
     azure: Azure, store: Store, backend: FakeBackend, step: str
 ) -> None:

@@ -37,7 +37,7 @@ FLOORS = (
     ("watch",),
     ("onmachine",),
     ("recover",),
-    ("teardown", "rotate", "report"),
+    ("teardown", "adopt", "rotate", "report"),
     ("cli",),
     ("__main__",),
 )

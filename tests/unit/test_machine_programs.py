@@ -266,6 +266,8 @@ class FirstBooted:
 
     def note(self, change: str) -> None: ...
 
+    def wait(self, *_: Any) -> None: ...
+
     def require_mount(self, path: str) -> None: ...
 
 
@@ -330,6 +332,89 @@ def test_cloud_inits_copies_are_removed_and_nothing_else(programs: Any, tmp_path
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir()}
     assert left == set(kept)
     programs["first_boot"].remove_copies(tmp_path)
+
+
+class AgentsHost:
+    """Waits once for each thing; `find` is what appears then."""
+
+    def __init__(self, find: Path) -> None:
+        self.find = find
+        self.changed: list[str] = []
+
+    def note(self, change: str) -> None:
+        self.changed.append(change)
+
+    def packages(self, names: list[str]) -> None: ...
+
+    def require_mount(self, _: str) -> None: ...
+
+    def run(self, *argv: str, **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(argv, 0, "", "")
+
+    def wait(self, what: str, ready: Any, timeout_s: float) -> None:
+        assert not ready() and "walinuxagent" in what
+        assert (self.find.parent / "ovf-env.xml").exists()
+        self.find.touch()
+        assert ready()
+
+
+AGENTS = {"mount_point": "/", "packages": []}
+
+
+@pytest.fixture
+def agents(programs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The program on a machine that is a directory, and its host."""
+    module = programs["first_boot"]
+    agent = tmp_path / "var/lib/waagent"
+    agent.mkdir(parents=True)
+    (agent / "ovf-env.xml").touch()
+    removed = module.remove_copies
+    monkeypatch.setattr(module, "AGENT", agent)
+    monkeypatch.setattr(module, "PROVISIONED", agent / "provisioned")
+    monkeypatch.setattr(module, "DISABLED", tmp_path / "cloud-init.disabled")
+    monkeypatch.setattr(module, "remove_copies", lambda _: removed(tmp_path))
+    return module, AgentsHost(agent / "provisioned")
+
+
+def test_azures_agent_has_what_it_needs_until_it_has_finished(agents: Any) -> None:
+    module, host = agents
+    module.end_first_boot(host, AGENTS)
+    assert [path.name for path in module.AGENT.iterdir()] == ["provisioned"]
+    assert len(host.changed) == 1
+
+
+def test_an_agent_that_was_never_told_does_not_look_for_ever(agents: Any) -> None:
+    """Of a machine whose first boot ended before it had found the host key."""
+    module, host = agents
+    module.DISABLED.touch()
+    (module.AGENT / "ovf-env.xml").unlink()
+    module.end_first_boot(host, AGENTS)
+    assert module.PROVISIONED.read_text() == ""
+    module.end_first_boot(host, AGENTS)
+    assert len(host.changed) == 1
+
+
+def test_a_tablespace_on_a_disk_that_outlived_its_machine_is_taken_over(
+    programs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    class Noting(programs["converge"].Host):
+        def run(self, *argv: str, **_: Any) -> Any:
+            ran.append(argv)
+
+        def directory(self, path: str, owner: str, mode: int) -> None: ...
+
+    data, space = tmp_path / "postgresql/17/main", tmp_path / "fast"
+    (data / "pg_tblspc").mkdir(parents=True)
+    (data / "PG_VERSION").touch()
+    (data / "pg_tblspc" / "16400").symlink_to(space)
+    monkeypatch.setattr(programs["postgres"].Postgres, "_lend_configuration", lambda _: None)
+    desired = {"version": "17", "data_directory": str(data), "initdb_options": []}
+    postgres = programs["postgres"].Postgres(Noting(), desired)
+    postgres.config = tmp_path / "etc"
+    postgres._cluster()
+    assert ran[0] == ("chown", "-R", "postgres:", str(space))
 
 
 WAL = "000000010000000000000003"

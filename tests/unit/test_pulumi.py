@@ -55,6 +55,16 @@ def test_what_the_operator_watches_may_go_elsewhere(pulumi: Pulumi, tmp_path: Pa
     assert {"up", "--yes", "--config-file", "--refresh", "--stack"} <= set(given)
 
 
+def test_what_is_imported_is_named_by_the_file_alone(
+    pulumi: Pulumi, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert pulumi.import_file(tmp_path / "import.json") == 0
+    given = json.loads(capfd.readouterr().out)
+    assert given[given.index("--file") + 1] == str(tmp_path / "import.json")
+    # The program's own code is not to be written anew.
+    assert {"--yes", "--generate-code=false", "--stack", "--config-file"} <= set(given)
+
+
 def test_an_interrupt_is_the_engines_and_afterwards_ours_again(
     pulumi: Pulumi, tmp_path: Path
 ) -> None:
