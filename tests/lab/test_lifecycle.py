@@ -287,6 +287,7 @@ def test_a_lost_state(interrupted: Stack) -> None:
     identity = "SELECT system_identifier FROM pg_control_system()"
     cluster, backups = stack.sql(identity), set(stack.backups())
     boots = {name: stack.on(name, "uptime -s") for name in machine.names(stack.lab)}
+    stack.read_outputs_again()
     old = stack.outputs
     stack.pulumi("stack", "export", "--file", "state.json")
     forget_state(workspace, "lab")
