@@ -237,6 +237,7 @@ def configure_anew(stack: Stack, role: str) -> None:
     stack.pulumi("up", *words, "--target", urn, "--replace", urn, "--target-dependents")
 
 
+@pytest.mark.deep
 def test_a_machine_that_is_off_is_named_within_two_minutes(interrupted: Stack) -> None:
     interrupted.lab_command("power-off", "postgres-lab")
     interrupted.set("fallbackAfterSeconds", "31")
@@ -280,6 +281,7 @@ def test_a_stack_with_another_name_is_refused_and_gets_its_own_back(interrupted:
     interrupted.pulumi("preview", "--expect-no-changes", "--non-interactive")
 
 
+@pytest.mark.deep
 def test_a_lost_state(interrupted: Stack) -> None:
     """Found again in its copy; then lost for good, its machines deleted as the page has it."""
     stack, workspace = interrupted, Workspace(interrupted.root / ".lab")
