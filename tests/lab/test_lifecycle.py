@@ -43,19 +43,9 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterato
             first.kill()
             stack.kill_engines()
             first.wait()
-        hold_apt(stack, "barman-lab", seconds=90)
         yield stack
     finally:
         stack.lab_command("down", "--yes-delete-data", check=False)
-
-
-def hold_apt(stack: Stack, name: str, seconds: int) -> None:
-    """Something else installs packages meanwhile: longer than cloud-init waits for it."""
-    lock = (
-        "import fcntl, time; held = open('/var/lib/dpkg/lock-frontend', 'w'); "
-        f"fcntl.lockf(held, fcntl.LOCK_EX); time.sleep({seconds})"
-    )
-    stack.on(name, f'setsid python3 -c "{lock}" </dev/null >/dev/null 2>&1 &')
 
 
 def both_run(lab: Lab) -> bool:
@@ -88,15 +78,6 @@ def test_up_goes_on_after_it_was_killed(interrupted: Stack) -> None:
     interrupted.lab_command("up")
     assert "FAILED" not in interrupted.barman("check", "pg")
     interrupted.pulumi("preview", "--expect-no-changes", "--non-interactive")
-
-
-def test_a_first_boot_that_could_not_install_its_packages_is_completed(interrupted: Stack) -> None:
-    errors = "grep -o package_update_upgrade_install /run/cloud-init/result.json | head -1"
-    assert interrupted.on("barman-lab", errors) == "package_update_upgrade_install"
-    assert interrupted.on(
-        "barman-lab", "ls /etc/cloud/cloud-init.disabled; findmnt -no TARGET /data"
-    )
-    assert interrupted.on("barman-lab", "ls -A /var/lib/cloud/instances 2>/dev/null; true") == ""
 
 
 def test_down_asks_before_it_deletes_a_data_disk(interrupted: Stack) -> None:
