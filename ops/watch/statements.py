@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from ops.errors import NOTHING_CHANGED, OperatorError
@@ -92,18 +92,14 @@ def show(found: Statements, console: Console) -> None:
     if not found.statements:
         console.print(f"No statement has been counted since {moment(found.since)}.")
         return
-    table = Table("share", "total", "calls", "mean", "rows", "read", "temp", "statement")
+    console.print(f"Statements by their time, since {moment(found.since)}:")
     for each in found.statements:
-        query = each.query[:SHOWN_CHARACTERS]
-        table.add_row(
-            f"{100 * (each.share or 0):.0f} %",
-            f"{each.total_s:.1f} s",
-            f"{each.calls:,}",
-            f"{each.mean_ms:.1f} ms",
-            f"{each.rows:,}",
-            size(each.read_bytes),
-            size(each.temporary_bytes),
-            Text(f"{each.database or '(dropped)'}, {each.role or '(dropped)'}: {query}"),
+        cost = (
+            f"{100 * (each.share or 0):3.0f} %  {each.total_s:.1f} s: {each.calls:,} calls of "
+            f"{each.mean_ms:.1f} ms, {each.rows:,} rows, {size(each.read_bytes)} read, "
+            f"{size(each.temporary_bytes)} in temporary files"
         )
-    console.print(f"Since {moment(found.since)}, statements by their time:")
-    console.print(table)
+        console.print(Text(f"\n{cost}", style="bold"))
+        where = f"{each.database or '(dropped)'}, {each.role or '(dropped)'}"
+        query = Text(f"{where}: {each.query[:SHOWN_CHARACTERS]}")
+        console.print(Padding(query, (0, 0, 0, 7)))

@@ -13,9 +13,9 @@ from tests.unit.ops.report_states import AT
 
 
 def shown(found: statements.Statements) -> str:
-    console = Console(width=200, record=True)
+    console = Console(width=80, record=True)
     statements.show(found, console)
-    return console.export_text()
+    return " ".join(console.export_text().split())
 
 
 def statement(query: str) -> statements.Statement:
@@ -36,7 +36,7 @@ def statement(query: str) -> statements.Statement:
 
 def test_the_dearest_is_shown_with_what_it_costs() -> None:
     text = shown(statements.Statements(since=AT, statements=[statement("SELECT [red]x[/]")]))
-    for words in ("42 %", "12,345", "7.3 ms", "1.0 GiB", "app, app: SELECT [red]x[/]"):
+    for words in ("42 %", "12,345 calls of 7.3 ms", "1.0 GiB read", "app, app: SELECT [red]x[/]"):
         assert words in text
 
 
