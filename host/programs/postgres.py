@@ -27,6 +27,7 @@ from host.restored_copy import trial
 from host.restored_copy.server import Failed
 
 CLUSTER = "main"
+GUARD = "durability-guard"
 # Written once a cluster exists: an empty data directory beside it means lost data, not a new disk.
 INITIALISED = ".cluster-initialised"
 PORT = 5432
@@ -111,6 +112,9 @@ class Postgres:
             options = [] if has_data else ["--", *self.desired["initdb_options"]]
             self.host.run("pg_createcluster", self.version, CLUSTER, "-d", str(self.data), *options)
             self.host.note(f"{'adopted' if has_data else 'initialised'} the cluster at {self.data}")
+            # One that runs goes on writing into the folder that was there before (its unit's
+            # ReadWritePaths). 5: there is none yet.
+            self.host.run("systemctl", "try-restart", GUARD, accept=(0, 5))
         if not marker.exists():
             marker.touch()
 

@@ -194,6 +194,7 @@ def test_a_new_system_disk_finds_the_cluster_on_the_data_disk(interrupted: Stack
     )
     configure_anew(interrupted, "postgres")
     assert interrupted.sql(identity) == before
+    interrupted.until_content()
 
 
 def test_barman_takes_over_a_disk_on_which_another_number_owns_everything(
