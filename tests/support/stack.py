@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ class Stack:
             text = command.text
             for example, value in (values or {}).items():
                 text = text.replace(example, value)
-            done = self._type(command.machine, text)
+            done = self.type(replace(command, text=text))
             expected = (codes or {}).get(number, 0)
             assert done.returncode == expected, f"{text}\n{done.stdout}\n{done.stderr}"
             said.append(done.stdout + done.stderr)
@@ -166,9 +166,11 @@ class Stack:
                 act()
         return said
 
-    def _type(self, machine_role: str, text: str) -> subprocess.CompletedProcess[str]:
-        if machine_role:
-            name = self.outputs[machine_role]["name"]
+    def type(self, command: pages.Command) -> subprocess.CompletedProcess[str]:
+        """Type one command of a page where the page says, yes to its question."""
+        text = command.text
+        if command.machine:
+            name = self.outputs[command.machine]["name"]
             argv = ["bash", "-c", f"cd / && set -o pipefail && {text}"]
             return machine.execute(self.lab, name, argv, check=False, timeout=300)
         if text.startswith(("pulumi up", "pulumi refresh")):
