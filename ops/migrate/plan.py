@@ -36,28 +36,12 @@ def make(site: Site, address: Address, password: str) -> MigrationPlan:
         each["size_bytes"] for each in source.server["databases"] if each["name"] in source.contents
     )
     found = Facts(
-        address,
-        source.server,
-        source.contents,
-        source.shut,
-        source.closed,
-        here,
-        facts.occupied(lambda sql, name: _query(site, sql, name), there_too),
-        site.postgres.name,
-        (
-            # Beside the data, what Barman has not taken yet of the WAL that they make.
-            Room(
-                machine=site.postgres.name,
-                needed_bytes=sizes + here["kept_wal_bytes"],
-                free_bytes=space.free_bytes(site.postgres),
-            ),
-            # The full backup at the end.
-            Room(
-                machine=site.barman.name,
-                needed_bytes=sizes,
-                free_bytes=space.free_bytes(site.barman),
-            ),
-        ),
+        **vars(source),
+        address=address,
+        here=here,
+        occupied=facts.occupied(lambda sql, name: _query(site, sql, name), there_too),
+        machine=site.postgres.name,
+        room=_room(site, sizes, here["kept_wal_bytes"]),
     )
     return judged(found, datetime.now(UTC))
 
@@ -114,6 +98,16 @@ def _here(site: Site) -> dict[str, Any]:
     state, _, _ = postgres.state(site.postgres, site.outputs.backup.slot)
     postgres.require_running(state)
     return _query(site, questions.HERE)
+
+
+def _room(site: Site, sizes: int, kept_wal: int) -> tuple[Room, ...]:
+    """For the data, beside what Barman has not taken yet of the WAL that they make; on Barman's
+    machine for the full backup at the end."""
+    needed = ((site.postgres, sizes + kept_wal), (site.barman, sizes))
+    return tuple(
+        Room(machine=each.name, needed_bytes=size, free_bytes=space.free_bytes(each))
+        for each, size in needed
+    )
 
 
 def _database(listed: Mapping[str, Any], found: Facts) -> Database:

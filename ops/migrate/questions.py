@@ -16,12 +16,16 @@ SETTINGS = (
     *("standard_conforming_strings", "statement_timeout", "xmloption"),
 )
 _NAMES = ", ".join(f"'{name.lower()}'" for name in SETTINGS)
+# As server_version_num has it. What an earlier one lacks is not asked around.
+OLDEST = 110000
 # Sooner it may still end by itself.
 LONG_S = 300
 # reset_val: as a new session has them, not this one.
 _REPORTED = f"""
   (SELECT json_object_agg(name, reset_val) FROM pg_settings WHERE lower(name) IN ({_NAMES}))
 """  # noqa: S608 - constants
+
+NUMBER = "SELECT to_json(current_setting('server_version_num')::int)"
 
 SERVER = f"""
 SELECT json_build_object(
@@ -50,7 +54,7 @@ SELECT json_build_object(
       'replication', r.rolreplication, 'bypass_rls', r.rolbypassrls,
       'entra', EXISTS (SELECT FROM pg_shseclabel l WHERE l.objoid = r.oid
         AND l.classoid = 'pg_authid'::regclass AND l.provider = 'pgaadauth'),
-      'member_of', (SELECT coalesce(json_agg(g.rolname ORDER BY g.rolname), '[]')
+      'member_of', (SELECT coalesce(json_agg(DISTINCT g.rolname), '[]')
         FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid)
     ) ORDER BY r.rolname) FROM pg_roles r),
   'slots', (SELECT coalesce(json_agg(json_build_object('name', slot_name, 'type', slot_type,

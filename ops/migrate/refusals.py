@@ -10,7 +10,6 @@ from ops.migrate.facts import DEFAULT, Facts
 from ops.migrate.model import Finding
 from ops.screen import size
 
-OLDEST = 11
 # What the stack itself needs; a role of the source would change them.
 _RESERVED = (BARMAN_ROLE, STREAMING_ROLE, MONITORING_ROLE)
 _READ_ALL_SINCE = 140000
@@ -20,7 +19,7 @@ _SHOWN = 5
 def find(facts: Facts) -> list[Finding]:
     """All of them: whoever settles one should know of the others."""
     return [
-        *_versions(facts),
+        *_version(facts),
         *_databases(facts),
         *_roles(facts),
         *_rights(facts),
@@ -37,18 +36,13 @@ def some(names: Iterable[str]) -> str:
     return ", ".join(listed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _versions(facts: Facts) -> Iterable[Finding]:
+def _version(facts: Facts) -> Iterable[Finding]:
     there, here = facts.server["number"] // 10000, facts.here["number"] // 10000
     if there > here:
         yield Finding(
             text=f"The source is PostgreSQL {there}, this server {here}: an older version cannot "
             "read what a newer one wrote.",
             next_command="move to a stack whose image brings that version (the setting image)",
-        )
-    if there < OLDEST:
-        yield Finding(
-            text=f"The source is PostgreSQL {there}; from {OLDEST} on it is understood here.",
-            next_command="upgrade the source first",
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from ops.errors import OperatorError
 from ops.migrate import facts as asking
 from ops.migrate import questions
 from ops.migrate.facts import Facts
@@ -64,7 +65,6 @@ REFUSED: list[tuple[Facts, str, str]] = [
         "The source is PostgreSQL 18, this server 17",
         "the setting image",
     ),
-    (facts(server=server(number=100023)), "PostgreSQL 10; from 11 on", "upgrade the source first"),
     (facts(shut=("secret",)), "may not connect to the database secret", "GRANT CONNECT"),
     (
         facts(occupied=frozenset({"shop"})),
@@ -322,6 +322,8 @@ def test_an_empty_default_database_and_the_services_stay() -> None:
     asked: list[str] = []
 
     def ask(sql: str, name: str) -> Any:
+        if sql == questions.NUMBER:
+            return 150013
         if sql == questions.SERVER:
             return server(databases=listed)
         asked.append(name)
@@ -331,6 +333,19 @@ def test_an_empty_default_database_and_the_services_stay() -> None:
     assert list(found.contents) == ["shop"]
     assert (found.shut, found.closed) == (("theirs",), ("closed",))
     assert "azure_sys" not in asked
+
+
+@pytest.mark.parametrize(("number", "named"), [(100023, "10"), (90624, "9.6")])
+def test_a_source_that_is_too_old_is_not_asked_any_further(number: int, named: str) -> None:
+    def ask(sql: str, _: str) -> Any:
+        assert sql == questions.NUMBER
+        return number
+
+    with pytest.raises(OperatorError) as refused:
+        asking.of_source(ask, ADDRESS.database)
+    assert f"The source is PostgreSQL {named}; what is older than 11" in str(refused.value)
+    assert "nothing was changed" in str(refused.value)
+    assert "Next: upgrade the source first" in str(refused.value)
 
 
 def test_generated_columns_are_asked_for_where_there_are_any() -> None:
