@@ -164,7 +164,7 @@ def _of_databases(facts: Facts) -> Iterable[Finding]:
 
         yield from _of_text(database, content, finding)
         if content["large_objects"]:
-            yield finding(f"{content['large_objects']} large objects can be copied, not followed.")
+            yield finding(f"Large objects can be copied, not followed: {content['large_objects']}.")
         for key, text, next_command in _MEANINGS:
             if content[key] and not (key == "text_partitions" and not order_changes(database)):
                 yield finding(text.format(some(content[key])), next_command)
@@ -182,9 +182,7 @@ def _of_text(
         )
     if order_changes(database):
         indexes = content["text_indexes"]
-        of_indexes = (
-            f" {len(indexes)} indexes are in the new order: {some(indexes)}." if indexes else ""
-        )
+        of_indexes = f" Indexes in the new order: {some(indexes)}." if indexes else ""
         yield finding(
             f"Text sorts by {database['collate']} there and by code points here (Z before a, ä "
             f"after z): ORDER BY, <, BETWEEN, min and max without a COLLATE change.{of_indexes}",

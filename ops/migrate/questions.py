@@ -105,16 +105,21 @@ _ORDINARY = "relkind IN ('r', 'p')"
 _COLUMNS = "own JOIN pg_attribute a ON attrelid = own.oid AND attnum > 0 AND NOT attisdropped"
 _COLUMN = "format('%s.%I', own.name, attname)"
 _INDEXES = "own JOIN pg_index i ON indexrelid = own.oid"
+# What this user cannot read.
+_UNREADABLE = f"""own WHERE {_ORDINARY} AND NOT (has_schema_privilege(relnamespace, 'USAGE')
+    AND has_table_privilege(oid, 'SELECT'))
+  OR relkind = 'S' AND NOT (has_schema_privilege(relnamespace, 'USAGE')
+    AND has_sequence_privilege(oid, 'SELECT'))"""
+_UNREADABLE_LARGE_OBJECTS = """pg_largeobject_metadata
+  WHERE NOT pg_has_role(lomowner, 'MEMBER') AND NOT EXISTS (
+    SELECT FROM aclexplode(lomacl) g WHERE g.privilege_type = 'SELECT'
+      AND (g.grantee = 0 OR pg_has_role(g.grantee, 'MEMBER')))"""
 _COUNTS = {
     "tables": "own WHERE relkind = 'r'",
     "sequences": "own WHERE relkind = 'S'",
     "views": "own WHERE relkind = 'v'",
     "large_objects": "pg_largeobject_metadata",
-    # Those that this user cannot read.
-    "unreadable_large_objects": """pg_largeobject_metadata
-      WHERE NOT pg_has_role(lomowner, 'MEMBER') AND NOT EXISTS (
-        SELECT FROM aclexplode(lomacl) g WHERE g.privilege_type = 'SELECT'
-          AND (g.grantee = 0 OR pg_has_role(g.grantee, 'MEMBER')))""",
+    "unreadable_large_objects": _UNREADABLE_LARGE_OBJECTS,
 }
 # Where the names come from, and how they are written where it is not as the relation's.
 _LISTS = {
@@ -163,14 +168,13 @@ _LISTS = {
         "name",
     ),
     "schemas": (f"pg_namespace WHERE nspname ~ '{service.SCHEMAS}'", "nspname"),
-    # What this user cannot read, or reads without some of its rows.
-    "unreadable": (
-        f"""own WHERE {_ORDINARY} AND NOT (has_schema_privilege(relnamespace, 'USAGE')
-            AND has_table_privilege(oid, 'SELECT'))
-          OR relkind = 'S' AND NOT (has_schema_privilege(relnamespace, 'USAGE')
-            AND has_sequence_privilege(oid, 'SELECT'))""",
-        "name",
+    "unreadable": (_UNREADABLE, "name"),
+    "owners_of_unreadable": (
+        f"""(SELECT relowner AS owner FROM {_UNREADABLE}
+            UNION SELECT lomowner FROM {_UNREADABLE_LARGE_OBJECTS}) o""",  # noqa: S608 - constants
+        "quote_ident(pg_get_userbyid(owner))",
     ),
+    # What it reads without some of the rows.
     "hidden": ("own WHERE relrowsecurity AND row_security_active(oid)", "name"),
 }
 _GENERATED_SINCE = 120000

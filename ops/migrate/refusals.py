@@ -12,7 +12,6 @@ from ops.screen import size
 
 # What the stack itself needs; a role of the source would change them.
 _RESERVED = (BARMAN_ROLE, STREAMING_ROLE, MONITORING_ROLE)
-_READ_ALL_SINCE = 140000
 _SHOWN = 5
 
 
@@ -97,18 +96,16 @@ def _roles(facts: Facts) -> Iterable[Finding]:
 
 def _rights(facts: Facts) -> Iterable[Finding]:
     user = identifier(facts.address.user)
-    read_all = facts.server["number"] >= _READ_ALL_SINCE
     for name, found in facts.contents.items():
-        if found["unreadable"]:
-            grant = (
-                f"GRANT pg_read_all_data TO {user};"
-                if read_all
-                else (f"GRANT their owner TO {user};")
-            )
+        unread = list(found["unreadable"])
+        if number := found["unreadable_large_objects"]:
+            unread.append(f"large objects ({number})")
+        if unread:
             yield Finding(
-                text=f"{facts.address.user} cannot read {some(found['unreadable'])}.",
+                text=f"{facts.address.user} cannot read {some(unread)}.",
                 database=name,
-                next_command=f"{grant}   (at the source)",
+                next_command=f"GRANT {', '.join(found['owners_of_unreadable'])} TO {user};   (at "
+                "the source: the owners)",
             )
         if found["hidden"]:
             yield Finding(
@@ -117,13 +114,6 @@ def _rights(facts: Facts) -> Iterable[Finding]:
                 database=name,
                 next_command=f"ALTER ROLE {user} BYPASSRLS;   (at the source; else NO FORCE ROW "
                 "LEVEL SECURITY, and membership in the owner)",
-            )
-        if found["unreadable_large_objects"]:
-            yield Finding(
-                text=f"{facts.address.user} cannot read {found['unreadable_large_objects']} large "
-                "objects.",
-                database=name,
-                next_command=f"GRANT their owner TO {user};   (at the source)",
             )
 
 

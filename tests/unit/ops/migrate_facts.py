@@ -13,6 +13,7 @@ LISTS = (
     *("identity_columns", "generated_columns", "triggers", "event_triggers", "publications"),
     *("subscriptions", "row_security", "invalid_indexes", "text_indexes", "text_partitions"),
     *("superuser_objects", "schemas", "unreadable", "hidden", "extensions", "collations"),
+    "owners_of_unreadable",
 )
 
 
