@@ -54,6 +54,8 @@ class Database(_Model):
     ctype: str
     provider: str
     """c is the C library, i is ICU, b is PostgreSQL itself."""
+    locale: str
+    """What its text is ordered by, as the provider calls it."""
     exists_here: bool = False
     order_changes: bool = False
     """Whether text sorts otherwise here, where PostgreSQL's own C.UTF-8 orders by code points."""

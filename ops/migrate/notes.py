@@ -184,7 +184,7 @@ def _of_text(
         indexes = content["text_indexes"]
         of_indexes = f" Indexes in the new order: {some(indexes)}." if indexes else ""
         yield finding(
-            f"Text sorts by {database['collate']} there and by code points here (Z before a, ä "
+            f"Text sorts by {database['locale']} there and by code points here (Z before a, ä "
             f"after z): ORDER BY, <, BETWEEN, min and max without a COLLATE change.{of_indexes}",
             'ORDER BY … COLLATE "de-x-icu", say, where people read it',
         )

@@ -113,11 +113,8 @@ def _room(site: Site, sizes: int, kept_wal: int) -> tuple[Room, ...]:
 def _database(listed: Mapping[str, Any], found: Facts) -> Database:
     content = found.contents[listed["name"]]
     offered, version = found.here["extensions"], found.version_here
-    answers = {name: value for name, value in content.items() if name in Database.model_fields}
-    answers |= {
-        name: listed[name]
-        for name in ("name", "owner", "size_bytes", "encoding", "collate", "ctype", "provider")
-    }
+    known = {**content, **listed}
+    answers = {name: value for name, value in known.items() if name in Database.model_fields}
     answers["extensions"] = [_extension(each, offered, version) for each in content["extensions"]]
     answers["collations"] = [
         Collation(

@@ -44,6 +44,8 @@ SELECT json_build_object(
       'name', d.datname, 'owner', pg_get_userbyid(d.datdba),
       'encoding', pg_encoding_to_char(d.encoding), 'collate', d.datcollate, 'ctype', d.datctype,
       'provider', coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
+      'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale',
+        d.datcollate),
       'open', d.datallowconn AND d.datconnlimit <> -2,
       'connect', has_database_privilege(d.oid, 'CONNECT'),
       'size_bytes', CASE WHEN has_database_privilege(d.oid, 'CONNECT')

@@ -52,7 +52,7 @@ def _line(console: Console, text: str, style: str = "") -> None:
 def _databases(plan: MigrationPlan, console: Console) -> None:
     table = Table("database", "owner", "size", "tables", "order", "extensions", "what it has")
     for each in plan.databases:
-        order = f"{each.collate}, changes" if each.order_changes else each.collate
+        order = f"{each.locale}, changes" if each.order_changes else each.locale
         names = (
             f"{extension.name} {extension.version}{'' if extension.here else ' (lacking)'}"
             for extension in each.extensions

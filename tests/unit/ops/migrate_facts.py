@@ -31,6 +31,7 @@ def database(name: str, **changed: Any) -> dict[str, Any]:
         "collate": "en_US.UTF-8",
         "ctype": "en_US.UTF-8",
         "provider": "c",
+        "locale": changed.get("collate", "en_US.UTF-8"),
         "open": True,
         "connect": True,
         "size_bytes": GIB,
