@@ -273,9 +273,9 @@ def test_a_name_taken_here(planner: Planner, managed: ManagedService, stack: Sta
 
 
 def test_too_little_room_here(planner: Planner, managed: ManagedService, site: Site) -> None:
-    with site.filled(POSTGRES, 2**30):
+    with site.filled(POSTGRES, 5 * 2**30):
         ((reason, then),) = planner.refused(managed.conninfo())
-    assert f"/data of {POSTGRES} has 1.0 GiB free and needs" in reason
+    assert f"/data of {POSTGRES} has 5.0 GiB free and needs" in reason
     assert then == "pulumi config set postgresDiskGb …, then pulumi up"
 
 
