@@ -7,7 +7,7 @@ import traceback
 import typer
 from rich.console import Console
 
-from ops.cli import adopt, apply, foresight, inspect, recovery, report, rotate, teardown
+from ops.cli import adopt, apply, foresight, inspect, migrate, recovery, report, rotate, teardown
 from ops.errors import OperatorError, OpsError
 
 # The exit code of `status` for unprotected or unreachable, and of whatever could not be done.
@@ -23,6 +23,7 @@ app.add_typer(inspect.app)
 app.add_typer(report.app)
 app.add_typer(foresight.app)
 app.add_typer(recovery.app)
+app.add_typer(migrate.app)
 app.add_typer(rotate.app)
 app.add_typer(apply.app)
 app.add_typer(adopt.app)

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from ops.archive.verification import Verification
 from ops.archive.window import BackupList, Window
+from ops.migrate.model import MigrationPlan
 from ops.model import Status
 from ops.rotate.report import RotationReport
 from ops.watch.alerts import Alerts
@@ -25,6 +26,7 @@ DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops alerts --json": Alerts,
     "ops top --json": Statements,
     "ops rotate KIND --json": RotationReport,
+    "ops migrate plan SOURCE --json": MigrationPlan,
 }
 
 HEAD = """\

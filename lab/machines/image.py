@@ -21,7 +21,8 @@ from lab.machines.spec import Hardware
 from lab.names import Lab
 from lab.shell import LabError, require_host, run
 
-RELEASES = ("trixie", "forky")
+# The stack's machines are of the first two. The third is older: servers that data moves away from.
+RELEASES = ("trixie", "forky", "bookworm")
 PACKAGES = [
     "systemd",
     "systemd-sysv",

@@ -25,7 +25,7 @@ class DataDisk(NamedTuple):
 
 @dataclass(frozen=True)
 class MachineSpec:
-    """`custom_data` is the decoded customData; `image_release` is `trixie` or `forky`.
+    """`custom_data` is the decoded customData; `image_release` is one of image.RELEASES.
 
     `instance_id` must differ between a machine and one made again under its name, or the second
     one's cloud-init would believe it has run already.

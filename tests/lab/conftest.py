@@ -13,6 +13,7 @@ from settings.images import IMAGES
 from tests.support.alerts import Inbox, watched
 from tests.support.application import Application
 from tests.support.checkout import copy_checkout
+from tests.support.managed_service import ManagedService, managed_service
 from tests.support.site import Site, with_client
 from tests.support.stack import Stack, standing
 from tests.support.untidy import make_untidy
@@ -40,6 +41,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Stac
         pytest.fail("the end-to-end tests need root; type: sudo make test-lab")
     with standing(copy_checkout(tmp_path_factory.mktemp("checkout"), image=image)) as made:
         make_untidy(made)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagedService]:
+    """Another server, which a team wants to leave."""
+    if os.geteuid() != 0:
+        pytest.fail("the end-to-end tests need root; type: sudo make test-lab")
+    with managed_service(tmp_path_factory.mktemp("managed")) as made:
         yield made
 
 

@@ -37,7 +37,7 @@ FLOORS = (
     ("watch",),
     ("onmachine",),
     ("recover",),
-    ("teardown", "adopt", "rotate", "report"),
+    ("teardown", "adopt", "rotate", "report", "migrate"),
     ("cli",),
     ("__main__",),
 )

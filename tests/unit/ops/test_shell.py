@@ -160,6 +160,22 @@ def test_a_login_has_its_password_in_a_file_that_is_gone_afterwards(
     assert not secret.exists()
 
 
+@pytest.mark.parametrize("code", [0, 2])
+def test_another_server_is_asked_with_a_password_that_is_only_in_a_file(
+    here: Here, tmp_path: Path, code: int
+) -> None:
+    secret = tmp_path / "secret"
+    here.program("mktemp", f'[ "$*" = "-p /run/postgresql" ] && : >{secret} && echo {secret}')
+    here.program("psql", f'echo "$@"; cat "$PGPASSFILE" -; exit {code}')
+    line, sql = "*:*:*:*:hunter2 \\\\ \n", "SELECT 1;\nSELECT 2;\n"
+    done = run(here, "ask-elsewhere", "host=db user='me'", stdin=line + sql, accept=(code,))
+    words, *rest = done.stdout.splitlines()
+    assert words == "-X -w -A -t -q -v ON_ERROR_STOP=1 -d host=db user='me'"
+    assert "\n".join(rest) + "\n" == line + sql
+    assert "hunter2" not in done.command
+    assert not secret.exists()
+
+
 OLD, NEW = "00000001", "00000002"
 
 

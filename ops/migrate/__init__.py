@@ -1,0 +1,1 @@
+"""Moving in: off another PostgreSQL and onto this one."""

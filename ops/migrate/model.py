@@ -1,0 +1,187 @@
+"""What `migrate plan --json` says: what is at the source, and what stands in its way here."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ops.migrate.service import Service
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Finding(_Model):
+    """One thing to know, and what to do about it."""
+
+    text: str
+    database: str | None = None
+    next_command: str | None = None
+
+
+class Extension(_Model):
+    """One that a database at the source uses."""
+
+    name: str
+    version: str
+    here: str | None = None
+    """The version that this server offers; null when it lacks it."""
+    package: str | None = None
+    """The Debian package that brings it, where one is needed and known."""
+    left_behind: bool = False
+    """Whether it is the service's own and of no use elsewhere."""
+
+
+class Collation(_Model):
+    """One that columns or indexes name."""
+
+    name: str
+    provider: str
+    """c is the C library, i is ICU, b is PostgreSQL itself."""
+    locale: str | None
+    here: bool = True
+    """Whether this server has it, or what it is made of."""
+
+
+class Database(_Model):
+    """One database that would come along. Names of what is in it are as SQL writes them."""
+
+    name: str
+    owner: str
+    size_bytes: int
+    encoding: str
+    collate: str
+    ctype: str
+    provider: str
+    """c is the C library, i is ICU, b is PostgreSQL itself."""
+    locale: str
+    """What its text is ordered by, as the provider calls it."""
+    exists_here: bool = False
+    order_changes: bool = False
+    """Whether text sorts otherwise here, where PostgreSQL's own C.UTF-8 orders by code points."""
+    tables: int
+    sequences: int
+    views: int
+    extensions: list[Extension]
+    collations: list[Collation]
+    text_indexes: list[str]
+    """B-tree indexes in the order of the database's own collation."""
+    text_partitions: list[str]
+    """Tables partitioned by ranges of text in that order."""
+    large_objects: int
+    without_key: list[str]
+    """Tables whose UPDATE and DELETE cannot be followed."""
+    unlogged: list[str]
+    partitioned: list[str]
+    foreign_tables: list[str]
+    materialized_views: list[str]
+    generated_columns: list[str]
+    identity_columns: list[str]
+    triggers: list[str]
+    event_triggers: list[str]
+    publications: list[str]
+    subscriptions: list[str]
+    row_security: list[str]
+    invalid_indexes: list[str]
+    superuser_objects: list[str]
+    """What a superuser there owns; here it would belong to ours."""
+
+
+class Role(_Model):
+    """One role that would come along."""
+
+    name: str
+    login: bool
+    exists_here: bool = False
+    """Whether this server has a role of that name; it keeps its password."""
+    lost: list[str] = Field(default_factory=list)
+    """What of it cannot come along, a phrase each."""
+
+
+class Setting(_Model):
+    """A parameter that applications notice, and that is not the same here."""
+
+    name: str
+    source: str
+    here: str | None
+    """null: unknown here."""
+
+
+class Slot(_Model):
+    """A replication slot at the source. It stays there, and keeps WAL there."""
+
+    name: str
+    type: str
+    database: str | None
+    active: bool
+
+
+class Blocker(_Model):
+    """What a copy or a new slot at the source would wait for, or keep from being cleaned up."""
+
+    kind: str
+    """transaction or prepared."""
+    name: str
+    """The process id, or the name that it was prepared under."""
+    database: str | None
+    role: str | None
+    age_s: float
+
+
+class LeftBehind(_Model):
+    """What the service has added for itself."""
+
+    kind: str
+    """database, role, schema or extension."""
+    name: str
+    database: str | None = None
+
+
+class Room(_Model):
+    """What the data need at /data of one machine."""
+
+    machine: str
+    needed_bytes: int
+    free_bytes: int
+
+
+class Source(_Model):
+    """The server to move from."""
+
+    host: str
+    port: int
+    user: str
+    service: Service
+    version: str
+    tls: str | None
+    """The protocol's version of this very connection; null without TLS."""
+    in_recovery: bool
+    wal_level: str
+    replication: bool
+    """Whether the user may replicate."""
+    free_slots: int
+    """Replication slots that could still be made."""
+
+
+class MigrationPlan(_Model):
+    """What would be moved, and whether it can be. Nothing was changed for it."""
+
+    at: datetime
+    possible: bool
+    """False: what `refusals` name has to be settled first."""
+    refusals: list[Finding]
+    for_following: list[Finding]
+    """What to change at the source before it can be followed; a copy alone does not need it."""
+    warnings: list[Finding]
+    source: Source
+    server: str
+    """The name of the PostgreSQL machine that would copy."""
+    version: str
+    """Its PostgreSQL's."""
+    databases: list[Database]
+    roles: list[Role]
+    settings: list[Setting]
+    slots: list[Slot]
+    blockers: list[Blocker]
+    left_behind: list[LeftBehind]
+    room: list[Room]
