@@ -8,7 +8,7 @@ import pytest
 from tests.support import managed_data
 from tests.support.managed_service import ADMIN, PASSWORD, ManagedService
 
-pytestmark = pytest.mark.migration
+pytestmark = [pytest.mark.migration, pytest.mark.deep]
 
 
 def connect(

@@ -15,7 +15,7 @@ from tests.support.managed_service import ADMIN, PASSWORD, ManagedService
 from tests.support.site import Site
 from tests.support.stack import POSTGRES, Stack
 
-pytestmark = pytest.mark.migration
+pytestmark = [pytest.mark.migration, pytest.mark.deep]
 
 ONLY_ASKED = "The source was only asked; nothing was changed there or here."
 AUTHORITY = "/usr/local/share/ca-certificates/service.crt"

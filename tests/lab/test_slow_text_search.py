@@ -11,7 +11,7 @@ from tests.support import pages
 from tests.support.site import Site
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.monitoring
+pytestmark = [pytest.mark.monitoring, pytest.mark.deep]
 
 INDEX = "notes_body_trgm"
 COMMANDS = pages.commands("slow-text-search")
