@@ -22,9 +22,7 @@ def refusal(old_gib: int, new_gib: int, setting: str, vm: Vm) -> str | None:
         )
     if not old_gib <= ONLINE_LIMIT_GIB < new_gib:
         return None
-    by_hand = vm.deallocated(
-        f"az disk update -g {vm.resource_group} -n {vm.name}-data --size-gb {new_gib}"
-    )
+    by_hand = vm.deallocated(f"az disk update {vm.named}-data --size-gb {new_gib}")
     return (
         f"{setting} = {new_gib}: Azure does not grow a disk beyond {ONLINE_LIMIT_GIB} GiB while "
         f"its VM runs; the machine stops for some minutes. Nothing was changed. Type: {by_hand}"

@@ -18,11 +18,15 @@ class Vm:
     resource_group: str
     name: str
 
+    @property
+    def named(self) -> str:
+        """The options by which az finds it."""
+        return f"-g {self.resource_group} -n {self.name}"
+
     def deallocated(self, *commands: str) -> str:
         """What to type for `commands` to run while the VM is deallocated, and for Pulumi to know
         of it afterwards."""
-        around = f"-g {self.resource_group} -n {self.name}"
-        steps = [f"az vm deallocate {around}", *commands, f"az vm start {around}"]
+        steps = [f"az vm deallocate {self.named}", *commands, f"az vm start {self.named}"]
         return f"{' && '.join(steps)}   then: pulumi refresh && pulumi up"
 
 
@@ -42,15 +46,14 @@ def resize_refusal(old: str, new: str, setting: str) -> str | None:
 
 def resize_warning(new: str, setting: str, vm: Vm) -> str:
     """What a resize does, and what to type where Azure does not do it by itself."""
-    around = f"-g {vm.resource_group} -n {vm.name}"
     by_hand = vm.deallocated(
         # The page of each v5 size says that it is required.
-        f"az network nic update {around}-nic --accelerated-networking true",
-        f"az vm resize {around} --size {new}",
+        f"az network nic update {vm.named}-nic --accelerated-networking true",
+        f"az vm resize {vm.named} --size {new}",
     )
     return (
         f"{setting}: {vm.name} restarts for {new}. For a size that az vm list-vm-resize-options "
-        f"{around} -o table does not list it must be deallocated, for some minutes; then type, "
+        f"{vm.named} -o table does not list it must be deallocated, for some minutes; then type, "
         f"instead of pulumi up: {by_hand}"
     )
 
@@ -59,8 +62,7 @@ def encryption_refusal(encrypted: bool, vm: Vm) -> str:
     """Why encryption at host cannot become `encrypted` here, and how it can."""
     value = str(encrypted).lower()
     by_hand = vm.deallocated(
-        f"az vm update -g {vm.resource_group} -n {vm.name} "
-        f"--set securityProfile.encryptionAtHost={value}"
+        f"az vm update {vm.named} --set securityProfile.encryptionAtHost={value}"
     )
     return (
         f"encryptionAtHost = {value}: Azure changes it only while {vm.name} is deallocated, for "

@@ -61,10 +61,16 @@ def show_status(status: Status, console: Console) -> None:
     )
 
 
-def _facts(status: Status) -> Table:
+def facts() -> Table:
+    """An empty table of facts: what each is of, and the fact."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
+    return table
+
+
+def _facts(status: Status) -> Table:
+    table = facts()
     table.add_row("machines", _machine(status.postgres_machine))
     table.add_row("", _machine(status.barman_machine))
     table.add_row("postgresql", _postgres(status))

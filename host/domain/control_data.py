@@ -13,6 +13,12 @@ _PARAMETERS = {
 }
 
 
+def fields(text: str) -> dict[str, str]:
+    """All of pg_controldata's output, by its own names."""
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name: value.strip() for name, _, value in pairs}
+
+
 def minimums(text: str) -> dict[str, str]:
     """The settings that replay insists on, from pg_controldata's output. Those of the newest WAL
     that was replayed: they may rise on the way."""

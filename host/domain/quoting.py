@@ -11,6 +11,11 @@ def conf_value(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+def conninfo_value(value: str) -> str:
+    """A value in libpq's connection string."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def sql_literal(value: str) -> str:
     """A string constant in SQL; standard_conforming_strings is on, so a backslash is itself."""
     return "'" + value.replace("'", "''") + "'"

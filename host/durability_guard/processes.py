@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from host.domain.processes import ROLE
+from host.domain.processes import ROLE, entries
 
 PROC = Path("/proc")
 _SENDER = re.compile(rf"walsender {ROLE} .*streaming [0-9A-F]+/[0-9A-F]+$")
@@ -70,9 +70,7 @@ def cancel(waits: Iterable[Wait]) -> None:
 
 
 def _children(parent: int, proc: Path) -> Iterator[tuple[int, str]]:
-    for entry in proc.iterdir():
-        if not entry.name.isdigit():
-            continue
+    for entry in entries(proc):
         with suppress(OSError):
             # The second field is a name in brackets, which may hold anything.
             state = (entry / "stat").read_text().rpartition(")")[2].split()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from host.domain.quoting import conninfo_value
 from ops.errors import NOTHING_CHANGED, OperatorError
 
 EXAMPLE = "python -m ops migrate plan 'host=NAME user=USER dbname=postgres sslmode=require'"
@@ -46,7 +47,7 @@ class Address:
         }
         if self.sslmode == "verify-full":
             values["sslrootcert"] = "system"
-        return " ".join(f"{name}={_quoted(value)}" for name, value in values.items())
+        return " ".join(f"{name}={conninfo_value(value)}" for name, value in values.items())
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -106,10 +107,6 @@ def _of_words(text: str) -> dict[str, str]:
         given[name] = re.sub(r"\\(.)", r"\1", plain if quoted is None else quoted)
         at = word.end()
     return given
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _refuse(happened: str, next_command: str = EXAMPLE) -> NoReturn:

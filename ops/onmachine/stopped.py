@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from host.domain.processes import entries
+
 
 def main(data_directory: str) -> None:
     print(json.dumps({"users": users(Path(data_directory), Path("/proc"))}))
@@ -15,9 +17,7 @@ def users(data: Path, proc: Path) -> list[str]:
     A directory that was deleted or replaced under them keeps its name with ` (deleted)`.
     """
     found = []
-    for entry in proc.iterdir():
-        if not entry.name.isdigit():
-            continue
+    for entry in entries(proc):
         try:
             where = os.readlink(entry / "cwd")  # noqa: PTH115
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from ops.archive.targets import Kind
 from ops.model import PostgresStatus
@@ -13,7 +12,7 @@ from ops.recover import preflight
 from ops.recover.preflight import Preflight
 from ops.runbook.journal import Journal
 from ops.runbook.steps import Step
-from ops.screen import moment, size
+from ops.screen import facts, moment, size
 
 
 def show_plan(
@@ -26,7 +25,7 @@ def show_plan(
     """Print it. `options` are the run's."""
     serving = bool(options.get("while_serving"))
     plan, outputs = found.plan, site.outputs
-    table = _facts()
+    table = facts()
     table.add_row("machine", f"{outputs.postgres.name} ({outputs.postgres.private_address})")
     table.add_row("target", f"{plan.target.describe()}, on timeline {plan.timeline}")
     table.add_row("from", f"backup {plan.backup_id}, {size(plan.backup_size)}: {found.soundness}")
@@ -77,7 +76,7 @@ def show_undo(
     """The same for going back to what `last`, a run, has set aside; `saved` is when the old server
     wrote its last checkpoint."""
     outputs = site.outputs
-    table = _facts()
+    table = facts()
     table.add_row("machine", f"{outputs.postgres.name} ({outputs.postgres.private_address})")
     table.add_row("undoes", f"{last.kind} {last.id}")
     table.add_row("target", f"the server as it was before that, stopped at {saved}")
@@ -89,13 +88,6 @@ def show_undo(
         table.add_row("connected", client)
     console.print(table)
     _number(steps, console)
-
-
-def _facts() -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
-    return table
 
 
 def _number(steps: list[Step], console: Console) -> None:

@@ -1,5 +1,6 @@
 """Back to the data directory from before the last recovery, on a timeline of its own."""
 
+from host.domain import control_data
 from host.domain.wal import DEFAULT_SEGMENT_SIZE
 from host.restored_copy.files import AUTO_CONF
 from ops.errors import NOTHING_CHANGED, OperatorError
@@ -104,8 +105,6 @@ def leave_timeline(run: Run) -> str:
 
 
 def _control(site: Site, data: str) -> dict[str, str]:
-    """What pg_controldata says of a data directory, by its own names."""
+    """What pg_controldata says of a data directory."""
     program = f"{Cluster(site.outputs).binaries}/pg_controldata"
-    said = site.postgres.run([program, "-D", data]).stdout
-    pairs = (line.partition(":") for line in said.splitlines())
-    return {name: value.strip() for name, _, value in pairs}
+    return control_data.fields(site.postgres.run([program, "-D", data]).stdout)

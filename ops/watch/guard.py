@@ -3,6 +3,7 @@
 import json
 from typing import NamedTuple
 
+from host.durability_guard.decision import UNSEEN
 from ops.reach.ssh import Machine
 
 UNIT = "durability-guard"
@@ -17,7 +18,8 @@ try:
         "level": seen["level"],
         "fallback_after_s": seen["fallback_after_s"],
         "ago_s": time.monotonic() - seen["look"]["now"],
-        "blind": seen["problem"] if seen["look"]["server"] in ("mute", "blind") else None,
+        "server": seen["look"]["server"],
+        "problem": seen["problem"],
     }))
 except (OSError, ValueError, KeyError):
     print("null")
@@ -38,5 +40,6 @@ def read(machine: Machine) -> Guard:
     said = machine.run(["python3", "-I", "-"], stdin=_READ, timeout_s=20).stdout
     seen = json.loads(said)
     if seen and 0 <= seen["ago_s"] <= SILENT_S:
-        return Guard(seen["level"], seen["fallback_after_s"], seen["blind"])
+        blind = seen["problem"] if seen["server"] in UNSEEN else None
+        return Guard(seen["level"], seen["fallback_after_s"], blind)
     return Guard()

@@ -17,7 +17,7 @@ MOST = 10
 # On the screen; --json has more of it.
 SHOWN_CHARACTERS = 300
 # Constants have been replaced by PostgreSQL; utility statements, which may hold a password, are not
-# counted (settings/parameters.py). 8 kB: the size of a block.
+# counted (settings/parameters.py).
 _ASK = f"""
 WITH counted AS (
   SELECT s.*, sum(total_exec_time) OVER () AS everything FROM pg_stat_statements s

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from host.durability_guard.decision import Level
 from ops.model import MachineStatus, PostgresStatus, Reason, Status, Verdict
 from ops.reach.barman import FAILED_BACKUPS
 from ops.watch import hazards, in_force
@@ -16,8 +17,6 @@ ALL_TAKEN = ("too many clients", "remaining connection slots", "too many connect
 ON_ITS_WAY = ("is starting up", "is shutting down", "in recovery mode", "not yet accepting")
 # More than this and the receiver is falling behind, not just between two messages.
 LAG_BYTES = 256 * 2**20
-# The level at which commits wait for a time, and then go on.
-FALLBACK = "sync-with-fallback"
 # What Barman leaves when a backup is killed, or its machine.
 CUT_OFF = ("EMPTY", "STARTED")
 # A new backup is read again within an hour of its end; a large one takes some more.
@@ -189,7 +188,7 @@ def _guard(status: Status) -> list[Reason]:
 
 def _patience(status: Status) -> list[Reason]:
     wanted, there = status.fallback_after_s, status.guard_fallback_after_s
-    if status.durability != FALLBACK or None in (wanted, there) or wanted == there:
+    if status.durability != Level.FALLBACK or None in (wanted, there) or wanted == there:
         return []
     return [
         degraded(
