@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.common import Json, Stack, answer, site_of
-from ops.migrate import address, password, show
+from ops.cli import common
+from ops.cli.common import Abort, Json, Resume, Stack, Yes, answer, console, site_of
+from ops.errors import NOTHING_CHANGED, OperatorError
+from ops.migrate import address, moving, password, show
 from ops.migrate import plan as planning
+from ops.migrate.procedure import COPY, procedure
+from ops.runbook import runs
 
 app = typer.Typer()
 group = typer.Typer(help="Move in: from another PostgreSQL to this one.", no_args_is_help=True)
@@ -45,3 +49,44 @@ def plan(
         found = planning.make(site, there, secret)
     answer(found, as_json, show.show)
     raise typer.Exit(0 if found.possible else 1)
+
+
+Databases = Annotated[
+    list[str] | None, typer.Option("--database", help="only this one; may be repeated")
+]
+MaybeSource = Annotated[
+    str | None, typer.Argument(help="as for plan; none with --resume and --abort")
+]
+
+
+@group.command()
+def copy(
+    source: MaybeSource = None,
+    stack: Stack = None,
+    database: Databases = None,
+    passfile: Passfile = None,
+    password_file: PasswordFile = None,
+    yes: Yes = False,
+    resume: Resume = False,
+    abort: Abort = False,
+) -> None:
+    """Copy databases from a source, with its applications stopped; compare; take a full backup.
+
+    Exit code 1: it is not possible as things are.
+    """
+    with site_of(stack) as site:
+        if resume:
+            common.conclude(site, moving.ended(runs.resume(site, COPY, console, procedure)))
+            return
+        if abort:
+            runs.abort(site, COPY, console, procedure)
+            console.print("Everything is as it was before.")
+            return
+        if source is None:
+            raise OperatorError("There is no source.", NOTHING_CHANGED, address.EXAMPLE)
+        there = address.parse(source)
+        secret = password.read(there, passfile=passfile, password_file=password_file)
+        move = moving.decide(site, there, secret, database or [], console, follow=False)
+        common.ask(f"Copy {', '.join(each.name for each in move.databases)}?", yes)
+        run = moving.begin(site, COPY, move, secret, console)
+        common.conclude(site, moving.ended(run))

@@ -50,7 +50,8 @@ class Step:
     """One step. `do` may be repeated after an interruption at any point, and returns what to say
     about it. `undo` takes back whatever part was done, and may be repeated as well.
 
-    From a step that is `final` on, the run can only go forward.
+    From a step that is `final` on, the run can only go forward. Where a step that `keeps` fails,
+    what was done stays for the operator to resume or abort.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Step:
     do: Callable[[Run], str]
     undo: Callable[[Run], None] | None = None
     final: bool = False
+    keeps: bool = False
 
 
 def forward(run: Run, steps: Sequence[Step]) -> None:
@@ -111,6 +113,12 @@ def _failed(
             f"Step {step.name} failed: {happened}",
             "The steps before it are done and stay; the database is NOT protected yet.",
             f"{advice + ', then ' if advice else ''}{resume}",
+        )
+    if step.keeps:
+        return OperatorError(
+            f"Step {step.name} failed: {happened}",
+            "What was done so far stays; the journal on the Barman machine has it.",
+            f"{advice + ', then ' if advice else ''}{run.journal.finish_command}",
         )
     run.console.print(f"      failed: {happened}", style="red", markup=False, highlight=False)
     backward(run, steps)
