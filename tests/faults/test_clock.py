@@ -142,8 +142,9 @@ def test_clock_of_barmans_machine(site: Site, report: Report, seconds: int) -> N
             else:
                 refused = site.stack.ops("backup", "--wait", check=False)
                 assert refused.returncode == 2, refused.stdout
-                nightly = "systemd-run --quiet --wait --uid=barman barman-guarded backup pg; true"
-                site.stack.on(BARMAN, nightly)
+                values = " ".join(f"{name}={value}" for name, value in VARIABLES.items())
+                nightly = f"cd /; env {values} runuser -u barman -- barman-guarded backup pg"
+                site.stack.on(BARMAN, nightly, check=False)
                 log = "journalctl -t barman-cron -n 5 --no-pager -o cat"
                 assert "barman backup pg skipped: no backup" in site.stack.on(BARMAN, log)
                 if off == 0:
