@@ -6,12 +6,15 @@ from typing import Annotated
 import typer
 
 from ops.cli import common
-from ops.cli.common import Abort, Json, Resume, Stack, Yes, answer, console, site_of
+from ops.cli.common import Json, Resume, Stack, Yes, answer, console, site_of
 from ops.errors import NOTHING_CHANGED, OperatorError
-from ops.migrate import address, moving, password, show
+from ops.migrate import address, following, moving, password, show
 from ops.migrate import plan as planning
-from ops.migrate.procedure import COPY, procedure
+from ops.migrate.address import Address
+from ops.migrate.procedure import COPY, CUTOVER, FOLLOW, procedure
+from ops.reach.ssh import Site
 from ops.runbook import runs
+from ops.runbook.steps import Run
 
 app = typer.Typer()
 group = typer.Typer(help="Move in: from another PostgreSQL to this one.", no_args_is_help=True)
@@ -54,9 +57,7 @@ def plan(
 Databases = Annotated[
     list[str] | None, typer.Option("--database", help="only this one; may be repeated")
 ]
-MaybeSource = Annotated[
-    str | None, typer.Argument(help="as for plan; none with --resume and --abort")
-]
+MaybeSource = Annotated[str | None, typer.Argument(help="as for plan; none with --resume")]
 
 
 @group.command()
@@ -68,25 +69,81 @@ def copy(
     password_file: PasswordFile = None,
     yes: Yes = False,
     resume: Resume = False,
-    abort: Abort = False,
 ) -> None:
-    """Copy databases from a source, with its applications stopped; compare; take a full backup.
-
-    Exit code 1: it is not possible as things are.
-    """
+    """Copy databases, with their applications stopped; then take a full backup."""
     with site_of(stack) as site:
         if resume:
-            common.conclude(site, moving.ended(runs.resume(site, COPY, console, procedure)))
-            return
-        if abort:
-            runs.abort(site, COPY, console, procedure)
-            console.print("Everything is as it was before.")
-            return
-        if source is None:
-            raise OperatorError("There is no source.", NOTHING_CHANGED, address.EXAMPLE)
-        there = address.parse(source)
-        secret = password.read(there, passfile=passfile, password_file=password_file)
-        move = moving.decide(site, there, secret, database or [], console, follow=False)
-        common.ask(f"Copy {', '.join(each.name for each in move.databases)}?", yes)
-        run = moving.begin(site, COPY, move, secret, console)
-        common.conclude(site, moving.ended(run))
+            run = runs.resume(site, COPY, console, procedure)
+        else:
+            there, secret = _access(source, passfile, password_file)
+            run = _begun(site, COPY, there, secret, database, yes)
+        moving.show_passwords(moving.ended(run))
+        common.conclude(site, run)
+
+
+@group.command()
+def follow(
+    source: MaybeSource = None,
+    stack: Stack = None,
+    database: Databases = None,
+    passfile: Passfile = None,
+    password_file: PasswordFile = None,
+    yes: Yes = False,
+    resume: Resume = False,
+) -> None:
+    """Copy databases while their applications go on, and follow what they write until cutover."""
+    with site_of(stack) as site:
+        if resume:
+            run = runs.resume(site, FOLLOW, console, procedure)
+        else:
+            there, secret = _access(source, passfile, password_file)
+            run = _begun(site, FOLLOW, there, secret, database, yes)
+        moving.show_passwords(run)
+        show.show_status(following.status(site), console)
+
+
+@group.command()
+def status(stack: Stack = None, as_json: Json = False) -> None:
+    """How far a move is: what is followed, and how far behind."""
+    with site_of(stack) as site:
+        answer(following.status(site), as_json, show.show_status)
+
+
+@group.command()
+def cutover(stack: Stack = None, yes: Yes = False, resume: Resume = False) -> None:
+    """End the move: close the source, wait until all is here, leave the source."""
+    with site_of(stack) as site:
+        if resume:
+            run = runs.resume(site, CUTOVER, console, procedure)
+        else:
+            moving.show_cutover(site, console)
+            common.ask("Close the source, and go on here?", yes)
+            run = moving.cut_over(site, console)
+        moving.show_passwords(moving.ended(run))
+        common.conclude(site, run)
+
+
+@group.command()
+def abort(stack: Stack = None, yes: Yes = False) -> None:
+    """Take a move back: source and server as they were before."""
+    with site_of(stack) as site:
+        common.ask("Remove what was copied, and leave the source?", yes)
+        moving.abort(site, console)
+        console.print("Everything is as it was before the move.")
+
+
+def _access(
+    source: str | None, passfile: Path | None, password_file: Path | None
+) -> tuple[Address, str]:
+    if source is None:
+        raise OperatorError("There is no source.", NOTHING_CHANGED, address.EXAMPLE)
+    there = address.parse(source)
+    return there, password.read(there, passfile=passfile, password_file=password_file)
+
+
+def _begun(
+    site: Site, kind: str, there: Address, secret: str, chosen: list[str] | None, yes: bool
+) -> Run:
+    move = moving.decide(site, there, secret, chosen or [], console, follow=kind == FOLLOW)
+    common.ask(f"Copy {', '.join(each.name for each in move.databases)}?", yes)
+    return moving.begin(site, kind, move, secret, console)

@@ -6,10 +6,10 @@ from host.domain.quoting import identifier, sql_literal
 from ops.errors import OperatorError
 from ops.migrate import complaints, credentials, moves
 from ops.migrate.move import Database, Move
-from ops.onmachine.copy_database import EMPTY, Job
-from ops.onmachine.migration import FOLDER, NAME
+from ops.onmachine.migration.job import Job
+from ops.onmachine.migration.sessions import EMPTY, FOLDER, NAME
 from ops.reach import longrun, postgres, remote_python
-from ops.reach.ssh import CommandFailed, Machine
+from ops.reach.ssh import CommandFailed, Machine, Site
 from ops.recover import rejoin
 from ops.runbook.progress import watched
 from ops.runbook.steps import Run, Step
@@ -18,7 +18,7 @@ UNIT = "migration-copy"
 # Of what Barman's slot may retain: the rest is for what applications write meanwhile.
 _WAL_SHARE = 0.5
 _UNLIMITED_WAL_BYTES = 8 << 30
-_RUN = "/run/migration"
+RUN = "/run/migration"
 
 
 def steps(move: Move) -> list[Step]:
@@ -37,7 +37,7 @@ def _copying(number: int, database: Database) -> Step:
         f"copy-{number}",
         f"Copy {database.name}",
         _with(database, copy),
-        lambda run: remove(run, database),
+        None,
         keeps=True,
     )
 
@@ -79,7 +79,7 @@ def drop_roles(run: Run) -> None:
 def copy(run: Run, database: Database) -> str:
     """Copy one database, as a unit that outlives this program."""
     machine, move = run.site.postgres, moves.under_way(run.site.postgres)
-    job = _job(run, move, database)
+    job = job_of(run.site, move, database)
     if database.replace and not run.journal.facts.get(f"kept {database.name}"):
         _keep(machine, database)
         run.remember(**{f"kept {database.name}": True})
@@ -92,8 +92,8 @@ def copy(run: Run, database: Database) -> str:
         found = remote_python.call_as_unit(
             machine,
             UNIT,
-            _RUN,
-            "ops.onmachine.copy_database",
+            RUN,
+            "ops.onmachine.migration.copy_database",
             [job.document()],
             tick,
         )
@@ -113,8 +113,9 @@ def failed(said: str, move: Move, database: Database, machine: Machine) -> Opera
     )
 
 
-def _job(run: Run, move: Move, database: Database) -> Job:
-    machine = run.site.postgres
+def job_of(site: Site, move: Move, database: Database) -> Job:
+    """What the program on the machine is told."""
+    machine = site.postgres
     limit = postgres.query(
         machine,
         "SELECT CASE setting WHEN '-1' THEN -1 ELSE pg_size_bytes(setting || unit) END "
@@ -125,12 +126,13 @@ def _job(run: Run, move: Move, database: Database) -> Job:
     return Job(
         database=database.name,
         source=move.conninfo(database.name),
+        entrance=move.conninfo(move.database),
         version=move.version,
         create=database.create,
         schemas=tuple(database.schemas),
         extensions=tuple(database.extensions),
         jobs=max(2, processors),
-        backup_slot=run.site.outputs.backup.slot,
+        backup_slot=site.outputs.backup.slot,
         wal_bytes=int(allowed * _WAL_SHARE),
         replace=database.replace,
         slot=database.slot,
@@ -158,8 +160,9 @@ def remove(run: Run, database: Database) -> None:
     """Remove a database that a copy has begun; one that was there, empty, comes back."""
     machine = run.site.postgres
     longrun.stop(machine, UNIT)
-    machine.run(["rm", "-rf", _RUN])
+    machine.run(["rm", "-rf", RUN])
     if postgres.query(machine, _there(database)) == "t" and _ours(machine, database):
+        remote_python.call(machine, "ops.onmachine.migration.subscription", [database.name])
         postgres.query(machine, f"DROP DATABASE {identifier(database.name)} WITH (FORCE)")
     if database.replace and postgres.query(machine, _there(database)) != "t":
         psql = [

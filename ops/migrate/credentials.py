@@ -1,7 +1,7 @@
 """The source's password on the PostgreSQL machine, for as long as a move goes on."""
 
 from host.domain.quoting import pgpass_field
-from ops.onmachine.migration import FOLDER, PASSFILE
+from ops.onmachine.migration.sessions import FOLDER, PASSFILE
 from ops.reach import postgres, shell
 from ops.reach.ssh import Machine
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from ops.migrate import roles, service
 from ops.migrate.address import Address
 from ops.migrate.facts import Facts
-from ops.onmachine.migration import NAME
+from ops.onmachine.migration.sessions import NAME
 
 
 class Database(BaseModel):
@@ -43,6 +43,8 @@ class Move(BaseModel):
     port: int
     user: str
     sslmode: str
+    database: str
+    """The one to begin with at the source."""
     version: int
     """The source's, as server_version_num has it."""
     databases: list[Database]
@@ -58,7 +60,7 @@ class Move(BaseModel):
 
     @property
     def address(self) -> Address:
-        return Address(self.host, self.port, "postgres", self.user, self.sslmode)
+        return Address(self.host, self.port, self.database, self.user, self.sslmode)
 
     def conninfo(self, database: str) -> str:
         """libpq's connection string for the source, as programs on the machine use it."""
@@ -79,6 +81,7 @@ def of(facts: Facts, answer: Mapping[str, Any], chosen: Sequence[str], *, follow
         port=facts.address.port,
         user=facts.address.user,
         sslmode=facts.address.sslmode,
+        database=facts.address.database,
         version=facts.server["number"],
         databases=[
             _database(each, facts, answer, known, follow=follow)

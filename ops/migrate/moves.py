@@ -4,7 +4,7 @@ import json
 
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.migrate.move import Move
-from ops.onmachine.migration import FOLDER
+from ops.onmachine.migration.sessions import FOLDER
 from ops.reach import postgres, shell
 from ops.reach.ssh import Machine
 

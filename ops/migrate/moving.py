@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from ops.errors import NOTHING_CHANGED, OperatorError
-from ops.migrate import ask, copying, credentials, move, moves, plan, roles, show
+from ops.migrate import ask, copying, credentials, following, move, moves, plan, roles, show
 from ops.migrate.address import Address
 from ops.migrate.facts import DEFAULT
 from ops.migrate.move import Move
-from ops.migrate.procedure import procedure
+from ops.migrate.procedure import ABORT, COPY, CUTOVER, FOLLOW, procedure
 from ops.reach.ssh import Site
-from ops.runbook import runs
+from ops.runbook import journal, runs
 from ops.runbook.journal import Journal
 from ops.runbook.steps import Run
+from ops.screen import size
 
 
 def decide(
@@ -34,7 +35,8 @@ def decide(
     found = plan.gather(site, address, password)
     judged = plan.judged(found, datetime.now(UTC))
     show.show(judged, console)
-    if not judged.possible or (follow and judged.for_following):
+    needed = [each for each in judged.for_following if each.required]
+    if not judged.possible or (follow and needed):
         raise OperatorError(
             "The move is not possible as things are.",
             NOTHING_CHANGED,
@@ -65,10 +67,57 @@ def begin(site: Site, kind: str, wanted: Move, password: str, console: Console) 
     return runs.begin(site, new, console, procedure)
 
 
+def cut_over(site: Site, console: Console) -> Run:
+    """Begin the cutover of what is followed, and see it through. Raises OperatorError."""
+    wanted = moves.under_way(site.postgres)
+    new = Journal.begin(CUTOVER, move=json.loads(wanted.model_dump_json()))
+    return runs.begin(site, new, console, procedure)
+
+
+def show_cutover(site: Site, console: Console) -> None:
+    """What a cutover will do, and how long writes will stop. Raises OperatorError where it would
+    not succeed."""
+    runs.refuse_if_busy(site)
+    wanted = moves.under_way(site.postgres)
+    behind = sum(each.lag_bytes or 0 for each in following.require_ready(site, wanted))
+    later = [name for each in wanted.databases for name in each.later]
+    lines = [
+        f"Writes stop at {wanted.host} in {', '.join(each.name for each in wanted.databases)}: "
+        "nobody but this move may connect there any more, and sessions end.",
+        f"Then what is {size(behind)} behind comes over"
+        + (f", and {', '.join(later)} as a whole" if later else "")
+        + f"; sequences are advanced. After {following.DRAIN_S} s without success the source is "
+        "opened again.",
+        "The source keeps its data and stays closed. Clients connect to this server from then on.",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def abort(site: Site, console: Console) -> None:
+    """Take the move back, however far it is. Raises OperatorError once clients may be here."""
+    current = journal.load(site.barman)
+    if current is not None and current.kind == ABORT:
+        runs.resume(site, ABORT, console, procedure)
+        return
+    if current is not None and current.kind == CUTOVER:
+        runs.abort(site, CUTOVER, console, procedure)
+    elif current is not None and current.kind in (COPY, FOLLOW):
+        runs.give_up(site, current.kind, console, procedure)
+    wanted = moves.under_way(site.postgres)
+    new = Journal.begin(ABORT, move=json.loads(wanted.model_dump_json()))
+    runs.begin(site, new, console, procedure)
+
+
 def ended(run: Run) -> Run:
-    """The copy is over: what it needed goes, and what is left for the operator is said."""
-    wanted = Move.model_validate(run.journal.options["move"])
+    """The move is over: what it needed goes, and what is left for the operator is said."""
     copying.finish(run)
+    return run
+
+
+def show_passwords(run: Run) -> None:
+    """Whoever logs in and cannot yet."""
+    wanted = Move.model_validate(run.journal.options["move"])
     for name in wanted.without_password:
         run.console.print(
             f"{name} logs in and has no password here. Next: sudo -u postgres psql -c "
@@ -76,4 +125,3 @@ def ended(run: Run) -> Run:
             markup=False,
             highlight=False,
         )
-    return run

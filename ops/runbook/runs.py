@@ -49,6 +49,13 @@ def abort(site: Site, kind: str, console: Console, procedure: Procedure) -> Run:
         return run
 
 
+def give_up(site: Site, kind: str, console: Console, procedure: Procedure) -> None:
+    """End the run that was interrupted as it is: another one will take back what it has done.
+    Raises OperatorError."""
+    with _taken_over(site, kind, console, procedure, "giving up") as run:
+        journal.close(site.barman, run.journal)
+
+
 def _through(run: Run, procedure: Procedure) -> Run:
     todo = procedure(run.journal.kind, run.journal.options)
     steps.forward(run, todo)

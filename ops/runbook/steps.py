@@ -144,7 +144,7 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
         raise OperatorError(
             f"{run.journal.kind} {run.journal.id} has gone too far to be aborted.",
             "Nothing was undone by this command.",
-            f"python -m ops {run.journal.kind} --resume   (afterwards: python -m ops undo)",
+            f"python -m ops {run.journal.kind} --resume{_way_back(run.journal)}",
         )
     for step in reversed(steps):
         record = run.journal.record(step.name)
@@ -159,7 +159,7 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
                 raise OperatorError(
                     f"Undoing step {step.name} failed: {_happened(error)}",
                     "The steps after it are undone, those before it are not.",
-                    f"python -m ops {run.journal.kind} --abort   (once that is fixed)",
+                    f"{run.journal.abort_command}   (once that is fixed)",
                 ) from error
             except ConnectionLost as error:
                 raise OperatorError(
@@ -170,6 +170,10 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
         run.journal.note(step.name, State.UNDONE)
         run.save()
     journals.close(run.site.barman, run.journal)
+
+
+def _way_back(journal: Journal) -> str:
+    return "   (afterwards: python -m ops undo)" if journal.plan else ""
 
 
 def summary(run: Run, steps: Sequence[Step]) -> None:

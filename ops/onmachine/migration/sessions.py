@@ -1,13 +1,15 @@
+# ruff: noqa: S608 - names and values are quoted by host/domain/quoting
 """What the programs of a move share on the PostgreSQL machine: both servers, asked through psql."""
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from host.domain import sessions
-from host.domain.quoting import conninfo_value
+from host.domain.quoting import conninfo_value, sql_literal
 
 FOLDER = "/data/migration"
 PASSFILE = f"{FOLDER}/passfile"
@@ -53,6 +55,13 @@ class Server:
             raise Failed(said(done.stderr))
         return done.stdout.strip()
 
+    def output(self, words: Sequence[str]) -> str:
+        """What a client program prints. Raises Failed."""
+        done = self.run(words)
+        if done.returncode:
+            raise Failed(said(done.stderr))
+        return done.stdout
+
     def value(self, sql: str) -> Any:
         """The one JSON value that `sql` gives. Raises Failed."""
         return json.loads(self.ask(sql))
@@ -77,3 +86,26 @@ def said(stderr: str) -> str:
     """PostgreSQL's words out of psql's, in one line."""
     lines = [line.partition("psql: ")[2] or line for line in stderr.strip().splitlines()]
     return " ".join(" ".join(lines).split())[-1500:]
+
+
+def folder(database: str) -> Path:
+    """For the files of one database's move; its name may have a slash in it."""
+    return Path(FOLDER, database.encode().hex()[:200])
+
+
+# In SQL, of a relation c: no extension has made it.
+NO_MEMBER = """NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+  AND d.objid = c.oid AND d.deptype = 'e')"""
+
+
+def not_of(schemas: Iterable[str]) -> str:
+    """In SQL: the schema is not PostgreSQL's own nor one of these."""
+    listed = "".join(f", {sql_literal(name)}" for name in schemas)
+    return f"nspname !~ '^pg_' AND nspname NOT IN ('information_schema'{listed})"
+
+
+# Nothing of anybody's is in the database.
+EMPTY = f"""
+SELECT NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+  WHERE {not_of(())} AND {NO_MEMBER})
+"""
