@@ -1,10 +1,11 @@
 """The steps of a copy. Everything is done on the PostgreSQL machine, from the move kept there."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from host.domain.quoting import identifier, sql_literal
 from ops.errors import OperatorError
-from ops.migrate import complaints, credentials, moves
+from ops.migrate import compare, complaints, credentials, moves, show_comparison
 from ops.migrate.move import Database, Move
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.sessions import EMPTY, FOLDER, NAME
@@ -27,6 +28,7 @@ def steps(move: Move) -> list[Step]:
         Step("roles", "Create roles", create_roles, drop_roles),
         *(_copying(number, each) for number, each in enumerate(move.databases, 1)),
         Step("settle", "Give databases and roles their grants and settings", settle, keeps=True),
+        *([] if move.follow else [COMPARE]),
         Step("backup", "Take a full backup", rejoin.full_backup, keeps=True),
         Step("proof", "Prove that new WAL reaches Barman", rejoin.prove, keeps=True),
     ]
@@ -206,6 +208,48 @@ def settle(run: Run) -> str:
     for name in left:
         postgres.query(machine, f"DROP ROLE {name}")
     return "as at the source"
+
+
+def compare_all(run: Run) -> str:
+    """Everything on both sides. What an application has written after the copy is copied again
+    when the run is resumed. Raises OperatorError where something differs."""
+    machine, move = run.site.postgres, moves.under_way(run.site.postgres)
+    if differing := run.journal.facts.get("differing"):
+        _catch_up(run, move, differing)
+    what = compare.What(tuple(each.name for each in move.databases), run=run.journal.id)
+    secret = credentials.get(machine)
+    found = compare.make(run.site, move.address, secret, what, run.console)
+    differing = {
+        each.name: [table.name for table in each.row_differences] for each in found.databases
+    }
+    run.remember(differing=differing)
+    if not found.identical:
+        show_comparison.show(found, run.console)
+        raise OperatorError(
+            "The source and this server are not the same.",
+            "Nothing of what is copied was removed.",
+            "stop the applications at the source",
+        )
+    tables, rows = (
+        sum(getattr(each, name) for each in found.databases) for name in ("tables", "rows")
+    )
+    return f"identical: {tables} tables, {rows} rows"
+
+
+COMPARE = Step("compare", "Compare with the source", compare_all, keeps=True)
+
+
+def _catch_up(run: Run, move: Move, differing: dict[str, list[str]]) -> None:
+    documents = [
+        replace(job_of(run.site, move, each), later=differing.get(each.name, [])).document()
+        for each in move.databases
+    ]
+    machine = run.site.postgres
+    module = "ops.onmachine.migration.catch_up"
+    found = remote_python.call_as_unit(machine, UNIT, RUN, module, [documents], lambda _: None)
+    if "failed" in found:
+        raise failed(found["failed"], move, move.databases[0], machine)
+    run.say(f"{found['tables']} tables copied again")
 
 
 def finish(run: Run) -> None:

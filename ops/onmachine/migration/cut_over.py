@@ -9,9 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from host.domain.quoting import sql_literal
-from ops.onmachine.migration import definitions, rows, sequences, shapes, source
+from ops.onmachine.migration import catch_up, sequences, shapes, source
 from ops.onmachine.migration.job import Job
-from ops.onmachine.migration.rows import Part
 from ops.onmachine.migration.sessions import Failed
 
 POLL_S = 0.05
@@ -38,7 +37,7 @@ def _cut_over(jobs: list[Job], drain_s: float) -> dict[str, Any]:
     def one(job: Job) -> tuple[int, int]:
         source.close(job)
         _drain(job, began + drain_s)
-        return _copy_rest(job), sequences.advance(job)
+        return catch_up.tables(job), sequences.advance(job)
 
     with ThreadPoolExecutor(len(jobs)) as together:
         done = list(together.map(one, jobs))
@@ -76,13 +75,3 @@ def _drain(job: Job, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise Failed(f"{job.database} did not catch up with the source in time")
         time.sleep(POLL_S)
-
-
-def _copy_rest(job: Job) -> int:
-    """What cannot be followed; how many tables that is."""
-    tables = [table for table in rows.tables(job) if table.name in job.later]
-    for table in tables:
-        rows.transfer(job, Part(table, 0, table.bytes), "", 0, again=True)
-    if definitions.large_objects_differ(job):
-        definitions.large_objects(job)
-    return len(tables)

@@ -18,10 +18,12 @@ TID_RANGES_SINCE = 140000
 
 @dataclass(frozen=True)
 class Table:
-    """One of the source. `columns` are those that a COPY has, as SQL writes them."""
+    """One of the source: `name` is as SQL writes it, `plain` without quotes. `columns` are those
+    that a COPY has, as SQL writes them."""
 
     oid: int
     name: str
+    plain: str
     columns: tuple[str, ...]
     bytes: int
     blocks: int
@@ -66,7 +68,14 @@ def tables(job: Job, snapshot: str = "") -> list[Table]:
     """Those of the source, as they are or were in the snapshot. Raises Failed."""
     found = job.there.value(f"{_reading(snapshot)}{_tables_of(job)}")
     return [
-        Table(each["oid"], each["name"], tuple(each["columns"]), each["bytes"], each["blocks"])
+        Table(
+            each["oid"],
+            each["name"],
+            each["plain"],
+            tuple(each["columns"]),
+            each["bytes"],
+            each["blocks"],
+        )
         for each in found
     ]
 
@@ -124,6 +133,7 @@ def _tables_of(job: Job) -> str:
     return f"""
 SELECT coalesce(json_agg(json_build_object(
   'oid', c.oid::bigint, 'name', format('%I.%I', nspname, relname),
+  'plain', nspname || '.' || relname,
   'bytes', pg_table_size(c.oid), 'blocks', pg_relation_size(c.oid) / {BLOCK_BYTES},
   'columns', (SELECT coalesce(json_agg(quote_ident(attname) ORDER BY attnum), '[]')
     FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped {generated})
