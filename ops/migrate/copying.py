@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from host.domain.quoting import identifier, sql_literal
 from ops.errors import OperatorError
-from ops.migrate import compare, complaints, credentials, moves, show_comparison
+from ops.migrate import compare, complaints, credentials, moves, show_comparison, watching
 from ops.migrate.move import Database, Move
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.sessions import EMPTY, FOLDER, NAME
 from ops.reach import longrun, postgres, remote_python
 from ops.reach.ssh import CommandFailed, Machine, Site
 from ops.recover import rejoin
+from ops.recover.cluster import Cluster
 from ops.runbook.progress import watched
 from ops.runbook.steps import Run, Step
 
@@ -28,7 +29,7 @@ def steps(move: Move) -> list[Step]:
         Step("roles", "Create roles", create_roles, drop_roles),
         *(_copying(number, each) for number, each in enumerate(move.databases, 1)),
         Step("settle", "Give databases and roles their grants and settings", settle, keeps=True),
-        *([] if move.follow else [COMPARE]),
+        WATCH if move.follow else COMPARE,
         Step("backup", "Take a full backup", rejoin.full_backup, keeps=True),
         Step("proof", "Prove that new WAL reaches Barman", rejoin.prove, keeps=True),
     ]
@@ -134,6 +135,7 @@ def job_of(site: Site, move: Move, database: Database) -> Job:
         schemas=tuple(database.schemas),
         extensions=tuple(database.extensions),
         jobs=max(2, processors),
+        binaries=Cluster(site.outputs).binaries,
         backup_slot=site.outputs.backup.slot,
         wal_bytes=int(allowed * _WAL_SHARE),
         replace=database.replace,
@@ -239,6 +241,16 @@ def compare_all(run: Run) -> str:
 COMPARE = Step("compare", "Compare with the source", compare_all, keeps=True)
 
 
+def watch(run: Run) -> str:
+    """From now on the source retains WAL for the move: Prometheus is told how much."""
+    move = moves.under_way(run.site.postgres)
+    watching.start(run.site.postgres, [job_of(run.site, move, each) for each in move.databases])
+    return "alerts say when it is not followed, or retains too much"
+
+
+WATCH = Step("watch", "Watch the source", watch, keeps=True)
+
+
 def _catch_up(run: Run, move: Move, differing: dict[str, list[str]]) -> None:
     documents = [
         replace(job_of(run.site, move, each), later=differing.get(each.name, [])).document()
@@ -261,4 +273,5 @@ def finish(run: Run) -> None:
         except CommandFailed:
             # Somebody has removed the database meanwhile: its marks went with it.
             continue
+    watching.stop(machine)
     credentials.remove(machine)

@@ -1,14 +1,17 @@
 """Changes of the source followed: how far behind, and the steps of cutover and abort."""
 
 from collections.abc import Callable
+from urllib.parse import quote, urlsplit
 
 from host.domain.quoting import identifier
 from ops.errors import OperatorError
-from ops.migrate import copying, credentials, moves
+from ops.migrate import copying, credentials, moves, watching
 from ops.migrate.model import Following, MoveStatus
 from ops.migrate.move import Database, Move
+from ops.migrate.refusals import some
 from ops.onmachine.migration.job import Job
 from ops.reach import remote_python
+from ops.reach.outputs import StackOutputs
 from ops.reach.ssh import Site
 from ops.recover import rejoin
 from ops.runbook import journal
@@ -102,10 +105,25 @@ def switch(run: Run) -> str:
     )
     if "failed" in found:
         raise OperatorError(found["failed"], "The source was opened again.", STATUS)
+    if rest := found["not_compared"]:
+        run.say(f"too large to be compared while writes have stopped: {some(rest)}")
+    for each in connections(run.site.outputs, move):
+        run.say(f"clients may connect: {each}")
     return (
-        f"writes have stopped for {found['closed_s']} s; {found['sequences']} sequences advanced, "
-        f"{found['tables']} tables copied"
+        f"writes have stopped for {found['closed_s']} s; {found['tables']} tables copied, "
+        f"{found['sequences']} sequences advanced, {found['compared']} changed tables are the same"
     )
+
+
+def connections(outputs: StackOutputs, move: Move) -> list[str]:
+    """What takes the place of the source in the applications' configuration, without passwords."""
+    known = next(iter(outputs.databases.values()))
+    uri = urlsplit(known.uri.get_secret_value())
+    where, owners = f"{uri.hostname}:{uri.port}", {each.name: each.owner for each in move.databases}
+    return [
+        f"postgresql://{quote(owner, safe='')}@{where}/{quote(name, safe='')}?{uri.query}"
+        for name, owner in owners.items()
+    ]
 
 
 def reopen(run: Run) -> None:
@@ -137,6 +155,7 @@ def leaving(move: Move) -> str:
 def detach(run: Run) -> str:
     """From here on this server is the one."""
     move = moves.under_way(run.site.postgres)
+    watching.stop(run.site.postgres)
     _at_source(run, "detach")
     for database in move.databases:
         run.say(f"{database.name} is here now, and closed at {move.host}")
@@ -184,6 +203,7 @@ def _removing(database: Database) -> Callable[[Run], str]:
 
 
 def leave(run: Run) -> str:
+    watching.stop(run.site.postgres)
     if moves.under_way(run.site.postgres).follow:
         _at_source(run, "leave")
     return "nothing of ours is there"

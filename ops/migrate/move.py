@@ -18,6 +18,7 @@ class Database(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
+    owner: str
     size_bytes: int
     create: str
     """The statement that creates it here."""
@@ -114,6 +115,7 @@ def _database(
     create, properties = roles.database(name, answer, known)
     return Database(
         name=name,
+        owner=listed["owner"],
         size_bytes=listed["size_bytes"],
         create=create,
         properties=properties + roles.settings(answer, known, [name]),

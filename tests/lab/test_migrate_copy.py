@@ -43,11 +43,7 @@ def test_a_copy_killed_at_any_stage_goes_on(mover: Mover, before: str, stage: st
 
 
 def undo(mover: Mover, before: str) -> None:
-    """What was moved in goes again, for the next test."""
-    for name in (managed_data.SHOP, managed_data.ORDERS):
-        mover.stack.sql(f'DROP DATABASE "{name}" WITH (FORCE)')
-    for role in (managed_data.OWNER, managed_data.READER, managed_data.ADMIN, "report@example.org"):
-        mover.stack.sql(f'DROP ROLE "{role}"')
+    mover.remove_here()
     assert mover.everything() == before
 
 

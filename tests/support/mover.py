@@ -10,12 +10,14 @@ from typing import Any
 
 from tests.support import managed_data
 from tests.support.ledger import Ledger
-from tests.support.managed_service import ManagedService
+from tests.support.managed_service import ADMIN, ManagedService
 from tests.support.site import Site
 from tests.support.stack import POSTGRES, Stack
 from tests.support.waiting import eventually
 
 OWNERS_PASSWORD = "the application's"
+_LITERAL = OWNERS_PASSWORD.replace("'", "''")
+_PASSWORD = f"ALTER ROLE \"{managed_data.OWNER}\" PASSWORD '{_LITERAL}'"
 UNIT = "migration-copy"
 _PROGRESS = f"/data/migration/{managed_data.SHOP.encode().hex()}/progress.json"
 
@@ -86,6 +88,27 @@ class Mover:
         """`ops migrate compare` finds nothing."""
         self.type("compare", *self.source())
 
+    def compare(self) -> dict[str, Any]:
+        """What `ops migrate compare` finds, whatever that is."""
+        done = self.stack.ops("migrate", "compare", *self.source("--json"), check=False)
+        return json.loads(done.stdout)
+
+    def remove_here(self) -> None:
+        """What has been moved in goes again, for the next test."""
+        for name in (managed_data.SHOP, managed_data.ORDERS):
+            self.stack.sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+        for role in (managed_data.OWNER, managed_data.READER, ADMIN, "report@example.org"):
+            self.stack.sql(f'DROP ROLE "{role}"')
+
+    def reopen(self) -> None:
+        """The source, as whoever goes back to it would."""
+        for name in (managed_data.SHOP, managed_data.ORDERS):
+            self.managed.sql(
+                f'ALTER DATABASE "{name}" RESET default_transaction_read_only;'
+                f'GRANT CONNECT ON DATABASE "{name}" TO PUBLIC, "{managed_data.OWNER}";'
+                f'REVOKE CONNECT ON DATABASE "{name}" FROM {ADMIN}'
+            )
+
     def everything(self) -> str:
         """What a move that is taken back must leave as it was: here, and at the source."""
         here = self.stack.sql(_HERE)
@@ -115,15 +138,13 @@ class Mover:
         authority = options.partition("sslrootcert=")[2]
         return Ledger(site.client, self.uri(where, f"verify-full&sslrootcert={authority}"))
 
-    def give_password(self) -> None:
-        """To the application's role, on both sides."""
-        statement = f"ALTER ROLE \"{managed_data.OWNER}\" PASSWORD '{_quoted(OWNERS_PASSWORD)}'"
-        self.stack.sql(statement)
-        self.managed.sql(statement)
+    def give_password_there(self) -> None:
+        """To the application's role at the source, where a test does not know it."""
+        self.managed.sql(_PASSWORD)
 
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
+    def give_password_here(self) -> None:
+        """To the application's role here, as the operator does at the end of a move."""
+        self.stack.sql(_PASSWORD)
 
 
 def said(process: "subprocess.Popen[str]", until: Callable[[str], bool], timeout_s: float) -> str:

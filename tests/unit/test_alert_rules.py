@@ -99,6 +99,22 @@ CASES = [
         quiet=5,
         fires=7,
     ),
+    Case("MoveNotFollowed", {'migration_followed{database="shop"}': "1x5 0x10"}, quiet=9, fires=12),
+    Case(
+        "MoveFillsSource",
+        {
+            'migration_retained_bytes{database="shop"}': "1000x5 1000x10",
+            'migration_safe_bytes{database="shop"}': "2000x5 900x10",
+        },
+        quiet=5,
+        fires=8,
+    ),
+    Case(
+        "MoveFillsSource",
+        {'migration_retained_bytes{database="shop"}': "1000x5 30000000000x10"},
+        quiet=5,
+        fires=8,
+    ),
     Case(
         "DurabilityNotReached",
         {'durability_guard_exposed{reason="not armed yet"}': "1x20"},
@@ -320,5 +336,6 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
 def test_every_rule_is_fired_by_its_cause_on_the_lab() -> None:
     """The heartbeat always fires: there it is the silence that is tested."""
     lab = Path(__file__).parents[1] / "lab"
-    tests = "".join((lab / f"test_alert{name}.py").read_text() for name in ("s", "_causes"))
+    files = ("test_alerts.py", "test_alert_causes.py", "test_migrate_follow.py")
+    tests = "".join((lab / name).read_text() for name in files)
     assert {name for name in ALERTS if f'"{name}"' not in tests} == {"Heartbeat"}

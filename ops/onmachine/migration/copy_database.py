@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 
 from host.domain.quoting import identifier, sql_literal
 from ops.onmachine.migration import (
+    changed,
     definitions,
     rows,
     sequences,
@@ -87,6 +88,7 @@ class Copy:
         if job.slot:
             # It came with the definitions; here nobody reads from it.
             job.here.ask(f"DROP PUBLICATION IF EXISTS {NAME}")
+            changed.keep(job)
             subscription.subscribe(job)
         self._mark("whole")
         return {"tables": len(tables)}

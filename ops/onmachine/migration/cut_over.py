@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from host.domain.quoting import sql_literal
-from ops.onmachine.migration import catch_up, sequences, shapes, source
+from ops.onmachine.migration import catch_up, changed, sequences, shapes, source
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.sessions import Failed
 
@@ -34,17 +34,23 @@ def main(documents: list[dict[str, Any]], drain_s: float) -> None:
 def _cut_over(jobs: list[Job], drain_s: float) -> dict[str, Any]:
     began = time.monotonic()
 
-    def one(job: Job) -> tuple[int, int]:
+    def one(job: Job) -> tuple[int, int, int, list[str]]:
         source.close(job)
         _drain(job, began + drain_s)
-        return catch_up.tables(job), sequences.advance(job)
+        copied, advanced = catch_up.tables(job), sequences.advance(job)
+        differing, compared, rest = changed.compare(job)
+        if differing:
+            raise Failed(f"not the same at the source and here: {', '.join(differing[:5])}")
+        return copied, advanced, compared, [f"{job.database}: {name}" for name in rest]
 
     with ThreadPoolExecutor(len(jobs)) as together:
-        done = list(together.map(one, jobs))
+        copied, advanced, compared, rest = zip(*together.map(one, jobs), strict=True)
     return {
         "closed_s": round(time.monotonic() - began, 1),
-        "tables": sum(tables for tables, _ in done),
-        "sequences": sum(advanced for _, advanced in done),
+        "tables": sum(copied),
+        "sequences": sum(advanced),
+        "compared": sum(compared),
+        "not_compared": [name for names in rest for name in names],
     }
 
 

@@ -28,6 +28,7 @@ class Job:
     schemas: Sequence[str]
     extensions: Sequence[str]
     jobs: int
+    binaries: str
     backup_slot: str
     wal_bytes: int
     replace: bool = False
