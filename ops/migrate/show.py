@@ -151,9 +151,8 @@ def _behind(each: Following) -> str:
         return each.error
     if each.slot == "gone" or each.wal_status == "lost":
         return "its slot at the source is gone; python -m ops migrate abort, then begin anew"
-    said = [
-        f"{size(each.lag_bytes or 0)} behind, the source retains {size(each.retained_bytes or 0)}"
-    ]
+    lag, retained = size(each.lag_bytes or 0), size(each.retained_bytes or 0)
+    said = [f"{lag} behind, the source retains {retained} of WAL"]
     if each.safe_wal_bytes is not None:
         said.append(f"the slot is lost after {size(each.safe_wal_bytes)} more")
     if not (each.enabled and each.running and each.active):
