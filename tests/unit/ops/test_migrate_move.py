@@ -56,7 +56,7 @@ def test_settings_are_written_as_postgresql_reads_them_back() -> None:
         ]
     }
     assert roles.settings(answer, ["r"], ["shop"]) == [
-        'ALTER DATABASE "shop" SET "search_path" TO "$user", x;',
+        'ALTER DATABASE "shop" SET "search_path" TO "$user", public;',
         'ALTER DATABASE "shop" SET "a"."b" TO \'it\'\'s\';',
         'ALTER ROLE "r" IN DATABASE "shop" SET "work_mem" TO \'1GB\';',
     ]
