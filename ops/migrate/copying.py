@@ -274,4 +274,5 @@ def finish(run: Run) -> None:
             # Somebody has removed the database meanwhile: its marks went with it.
             continue
     watching.stop(machine)
+    machine.run(["rm", "-rf", RUN])
     credentials.remove(machine)
