@@ -19,7 +19,8 @@ TID_RANGES_SINCE = 140000
 @dataclass(frozen=True)
 class Table:
     """One of the source: `name` is as SQL writes it, `plain` without quotes. `columns` are those
-    that a COPY has, as SQL writes them."""
+    that a COPY has, as SQL writes them. Of an extension's own table, rows that meet the `condition`
+    that it has declared (a WHERE, or nothing) are the user's."""
 
     oid: int
     name: str
@@ -27,6 +28,7 @@ class Table:
     columns: tuple[str, ...]
     bytes: int
     blocks: int
+    condition: str | None = None
 
     @property
     def target(self) -> str:
@@ -54,7 +56,7 @@ def parts(tables: Iterable[Table], version: int) -> list[Part]:
     found: list[Part] = []
     for table in sorted(tables, key=lambda each: -each.bytes):
         number = table.blocks * BLOCK_BYTES // PART_BYTES + 1
-        if number == 1 or version < TID_RANGES_SINCE:
+        if number == 1 or table.condition is not None or version < TID_RANGES_SINCE:
             found.append(Part(table, 0, table.bytes))
             continue
         step = table.blocks // number + 1
@@ -89,7 +91,9 @@ def sending(part: Part, snapshot: str) -> str:
     """The SQL by which the source sends the rows of a part, as they are or were in the snapshot."""
     columns = ", ".join(part.table.columns)
     rows = part.table.target
-    if part.number:
+    if part.table.condition:
+        rows = f"(SELECT {columns} FROM ONLY {part.table.name} {part.table.condition})"
+    elif part.number:
         until = "" if part.last is None else f" AND ctid < '({part.last},0)'"
         rows = (
             f"(SELECT {columns} FROM ONLY {part.table.name} "
@@ -101,6 +105,8 @@ def sending(part: Part, snapshot: str) -> str:
 def receiving(part: Part, program: str) -> str:
     """The SQL by which they arrive here, with their mark, or not at all. A whole table is emptied
     in the same transaction, so that its rows are frozen as they come."""
+    if part.table.condition is not None:
+        return replacing(part, program, marking(part.mark))
     whole = not part.number
     return f"""
 BEGIN;
@@ -116,14 +122,15 @@ def marking(mark: str) -> str:
     return f"INSERT INTO {NAME}.done VALUES ({sql_literal(mark)});"
 
 
-def replacing(part: Part, program: str) -> str:
+def replacing(part: Part, program: str, then: str = "") -> str:
     """The SQL by which they take the place of what a table has here, which may be referred to by
-    others: no trigger fires."""
+    others: no trigger fires. `then` is done in the same transaction."""
     return f"""
 SET session_replication_role = replica;
 BEGIN;
-DELETE FROM ONLY {part.table.name};
+DELETE FROM ONLY {part.table.name} {part.table.condition or ""};
 \\copy {part.table.target} from program '{program}'
+{then}
 COMMIT;
 """
 
@@ -134,14 +141,22 @@ def _tables_of(job: Job) -> str:
 SELECT coalesce(json_agg(json_build_object(
   'oid', c.oid::bigint, 'name', format('%I.%I', nspname, relname),
   'plain', nspname || '.' || relname,
+  'condition', (SELECT coalesce(extcondition[array_position(extconfig, c.oid)], '')
+    FROM pg_extension WHERE c.oid = ANY (extconfig)),
   'bytes', pg_table_size(c.oid), 'blocks', pg_relation_size(c.oid) / {BLOCK_BYTES},
   'columns', (SELECT coalesce(json_agg(quote_ident(attname) ORDER BY attnum), '[]')
     FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped {generated})
 )), '[]')
 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE relkind = 'r' AND relpersistence <> 't'
-  AND {sessions.not_of(job.schemas)} AND {sessions.NO_MEMBER}
+  AND {sessions.not_of(job.schemas)} AND ({sessions.NO_MEMBER}
+    OR EXISTS (SELECT FROM pg_extension WHERE c.oid = ANY (extconfig) AND NOT extname = ANY (
+      {_array(job.extensions)})))
 """
+
+
+def _array(names: Iterable[str]) -> str:
+    return f"ARRAY[{', '.join(map(sql_literal, names))}]::name[]"
 
 
 def transfer(job: Job, part: Part, snapshot: str, worker: int, *, again: bool = False) -> None:
