@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from host.domain.quoting import sql_literal
-from ops.onmachine.migration import shapes
+from ops.onmachine.migration import shapes, subscription
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.sessions import NAME, Failed
 
@@ -18,6 +18,8 @@ def look(job: Job) -> dict[str, Any]:
     """One database, as ops.migrate.model.Following has it."""
     found: dict[str, Any] = {"database": job.database, "error": None, "changed": []}
     try:
+        if subscription.recovered(job):
+            raise Failed("this server was recovered, and may lack what it had confirmed")
         found |= job.here.value(_HERE)
         found |= job.there.value(_there(job.slot))
         found["changed"] = shapes.changed(job.there, job.folder, job.schemas)

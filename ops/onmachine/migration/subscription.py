@@ -21,6 +21,17 @@ def subscribe(job: Job) -> None:
         f"WITH (create_slot = false, slot_name = {sql_literal(job.slot)}, "
         "copy_data = false, streaming = on)"
     )
+    (job.folder / "timeline").write_text(job.here.ask(_TIMELINE))
+
+
+# A server that was recovered is on another timeline, and may lack what it had confirmed to the
+# source: that would never be sent again.
+_TIMELINE = "SELECT timeline_id FROM pg_control_checkpoint()"
+
+
+def recovered(job: Job) -> bool:
+    """Whether this server was recovered since it began to follow. Raises sessions.Failed."""
+    return job.here.ask(_TIMELINE) != (job.folder / "timeline").read_text()
 
 
 def unsubscribe(here: Server) -> None:
