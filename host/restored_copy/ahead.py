@@ -29,7 +29,7 @@ class Ahead:
         self._coming: set[str] = set()
         self._there: set[str] = set()
         # Of what is wanted, what could not be had: it does not exist yet, or is damaged, or Barman
-        # is away. Neither it nor anything behind it is looked for until it has been asked for.
+        # is away. Neither it nor anything behind it is looked for until it has come when asked for.
         self._vain: set[str] = set()
         for _ in range(CONNECTIONS):
             threading.Thread(target=self._work, daemon=True).start()
@@ -39,8 +39,6 @@ class Ahead:
         with self._changed:
             self._changed.wait_for(lambda: name not in self._coming)
             self._wanted = [each for each in self._wanted if each != name]
-            if name in self._vain:
-                self._vain.clear()
             if name not in self._there:
                 return False
             self._there.remove(name)
@@ -55,6 +53,9 @@ class Ahead:
         names = (name_of(timeline, first + more, size) for more in range(self._depth))
         with self._changed:
             self._wanted = list(names)
+            if name in self._vain:
+                # It could be had after all.
+                self._vain.clear()
             self._vain.intersection_update(self._wanted)
             for each in self._there.difference(self._wanted):
                 self._there.remove(each)
@@ -68,16 +69,24 @@ class Ahead:
                 while (name := self._next()) is None:
                     self._changed.wait()
                 self._coming.add(name)
-            found = connection.fetch(name, self._path(name), partial=False) == 0
-            with self._changed:
-                self._coming.remove(name)
-                if found and name in self._wanted:
-                    self._there.add(name)
-                else:
-                    self._path(name).unlink(missing_ok=True)
-                    if name in self._wanted:
-                        self._vain.add(name)
-                self._changed.notify_all()
+            found = False
+            try:
+                found = connection.fetch(name, self._path(name), partial=False) == 0
+            finally:
+                # Whatever happened: somebody may wait for it.
+                self._came(name, found=found)
+
+    def _came(self, name: str, *, found: bool) -> None:
+        with self._changed:
+            self._coming.remove(name)
+            self._changed.notify_all()
+            wanted = name in self._wanted
+            if found and wanted:
+                self._there.add(name)
+                return
+            self._path(name).unlink(missing_ok=True)
+            if wanted:
+                self._vain.add(name)
 
     def _next(self) -> str | None:
         """What is to come next; None if nothing."""
