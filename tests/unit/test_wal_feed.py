@@ -235,7 +235,7 @@ def test_a_segment_that_is_being_received_counts_when_it_is_asked_for(
     growing = barman.put(f"{segment(2)}.partial", page("half"), "streaming")
     assert fed.take(segment(1)) == page("1")
     until(lambda: segment(2) in fed.feed._ahead._vain)
-    assert fed.ahead() == []
+    settled(fed, [])
     growing.write_bytes(page("more than half"))
     assert fed.take(segment(2)) == page("more than half")
     # Complete and archived, it is that one.
