@@ -13,6 +13,8 @@ RUNBOOKS = "/data/runbooks"
 CURRENT_RUNBOOK = f"{RUNBOOKS}/current.json"
 # Barman's get-wal, with exit codes that PostgreSQL can act on (files/barman-get-wal).
 BARMAN_GET_WAL = "/usr/local/bin/barman-get-wal"
+# The same for one file after another (files/barman-send-wal).
+BARMAN_SEND_WAL = "/usr/local/bin/barman-send-wal"
 BARMAN_CRON = "/etc/cron.d/barman"
 # Histories, one JSON object a line (histories.py).
 DURABILITY_HISTORY = "/var/lib/durability-guard/history.jsonl"
