@@ -19,6 +19,7 @@ from ops.migrate.left_out import Roles, Sieve
 from ops.migrate.refusals import RESERVED
 
 _GRANTS = ("ACL", "DEFAULT ACL")
+_PUBLIC, _PUBLICS = ("SCHEMA", "public"), {"owner": "pg_database_owner"}
 Found = Mapping[str, Any]
 
 
@@ -163,11 +164,17 @@ def _definition(found: Found, sieve: Sieve) -> None:
 
     if kind in _GRANTS:
         _grants(name, source, here, sieve)
+    elif (kind, name) == _PUBLIC:
+        # pg_dump mentions it where something of it is not as PostgreSQL made it.
+        there, ours = ((side or _PUBLICS)["owner"] for side in (source, here))
+        if there != ours:
+            add(Aspect.OWNER, there, ours)
     elif source is None or here is None:
         there, ours = (side and side["text"] for side in (source, here))
         add(Aspect.EXISTENCE, there, ours)
     else:
         if source["text"] != here["text"]:
+            # Of lines that only stand at another place, both sides may be told the same.
             add(Aspect.DEFINITION, *_apart(source["text"], here["text"]))
         if source["owner"] != here["owner"]:
             add(Aspect.OWNER, source["owner"], here["owner"])
@@ -197,8 +204,8 @@ def _apart(source: str, here: str) -> tuple[str | None, str | None]:
     there, ours = source.splitlines(), here.splitlines()
     steps = SequenceMatcher(None, there, ours, autojunk=False).get_opcodes()
     apart = [step for step in steps if step[0] != "equal"]
-    lost = [line for _, start, end, _, _ in apart for line in there[start:end] if line]
-    new = [line for _, _, _, start, end in apart for line in ours[start:end] if line]
+    lost = [line for _, start, end, _, _ in apart for line in there[start:end]]
+    new = [line for _, _, _, start, end in apart for line in ours[start:end]]
     return "\n".join(lost) or None, "\n".join(new) or None
 
 
@@ -356,7 +363,7 @@ def _database(name: str, source: Found, here: Found, sieve: Sieve) -> None:
             _said(attribute, here[attribute]),
         )
     # Who owns it has everything, whoever that is.
-    ignored = {*sieve.roles.nobodys, DEFAULT, source["owner"], here["owner"]}
+    ignored = {*sieve.roles.services, DEFAULT, source["owner"], here["owner"]}
     there, ours = (
         {
             f"{each['privilege']} TO {each['to']}{' WITH GRANT OPTION' * each['grantable']}"

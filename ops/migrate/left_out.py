@@ -50,7 +50,11 @@ def _mapping(found: Difference, _: Roles) -> bool:
 
 
 def _owner(found: Difference, roles: Roles) -> bool:
-    return found.aspect is Aspect.OWNER and found.here == DEFAULT and found.source in roles.nobodys
+    return (
+        found.aspect is Aspect.OWNER
+        and found.source in roles.nobodys
+        and found.here in (DEFAULT, "pg_database_owner")
+    )
 
 
 def _superuser(found: Difference, roles: Roles) -> bool:
@@ -77,7 +81,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("belongs to a move that is under way", _moves),
     ("is a role that only this server has", _role_here),
 )
-GRANT = "names the service's own roles, or a superuser, who needs no grant"
+GRANT = "names the service's own roles, or postgres, who needs no grant"
 SERVICES_SCHEMA = "is a schema of the service's or of a move's own"
 INVALID_INDEX = "is not valid at the source, as its build has failed, and is not copied"
 SUBSCRIPTION = "is a subscription, of which only one server may be at work: not compared"
@@ -111,8 +115,8 @@ class Sieve:
 
     def grants(self, lines: Iterable[str]) -> list[str]:
         """Those statements that matter here."""
-        nobodys = {identifier(name) for name in self.roles.nobodys | {DEFAULT}}
-        return [line for line in lines if not _named(line) & nobodys]
+        needless = {identifier(name) for name in self.roles.services | {DEFAULT}}
+        return [line for line in lines if not _named(line) & needless]
 
 
 def _named(line: str) -> set[str]:

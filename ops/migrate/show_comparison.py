@@ -96,7 +96,7 @@ def _title(found: Difference) -> str:
 
 
 def _side(where: str, text: str | None, console: Console, indent: str) -> None:
-    lines = ["-"] if text is None else text.splitlines()
+    lines = [line for line in (text or "").splitlines() if line.strip()] or ["-"]
     for number, line in enumerate(lines[:_LINES]):
         label = f"{where}:" if number == 0 else ""
         more = " …" if number == _LINES - 1 and len(lines) > _LINES else ""
@@ -106,9 +106,8 @@ def _side(where: str, text: str | None, console: Console, indent: str) -> None:
 def _rows(found: RowDifference, console: Console) -> None:
     if found.source_rows is None or found.here_rows is None:
         where = "here" if found.here_rows is None else "at the source"
-        _line(
-            console, f"  {found.name}: has no rows to compare {where}: not there, or empty", "red"
-        )
+        text = f"  {found.name}: no rows to compare {where}: it is not there, or was never filled"
+        _line(console, text, "red")
         return
     counted = {
         "missing here": found.only_source,
@@ -148,7 +147,11 @@ def _named(
 
 def _unread(found: Iterable[Unread], console: Console, indent: str) -> None:
     for each in found:
-        _line(console, f"{indent}{each.what} could not be compared: {each.reason}", "red")
+        _line(
+            console,
+            f"{indent}{each.what} could not be compared: {' '.join(each.reason.split())}",
+            "red",
+        )
 
 
 def _left_out(found: Iterable[LeftOut], console: Console) -> None:
