@@ -57,6 +57,10 @@ def _owner(found: Difference, roles: Roles) -> bool:
     )
 
 
+def _encoding(found: Difference, _: Roles) -> bool:
+    return found.kind == "DATABASE" and found.here == "encoding UTF8"
+
+
 def _superuser(found: Difference, roles: Roles) -> bool:
     return found.aspect is Aspect.ATTRIBUTE and (
         found.name in roles.superusers and found.source == "SUPERUSER" and found.here is None
@@ -77,6 +81,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("is what an extension's own version says of itself", _extensions_comment),
     ("has options, a password among them, that not everybody can read", _mapping),
     ("belonged to a superuser or to the service, and belongs to our superuser here", _owner),
+    ("is in UTF-8 here; its rows were compared as such", _encoding),
     ("was a superuser there; nobody but postgres is one here", _superuser),
     ("belongs to a move that is under way", _moves),
     ("is a role that only this server has", _role_here),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.text import Text
 
 from ops.migrate.comparison import (
     Aspect,
@@ -48,7 +49,9 @@ def show(found: Comparison, console: Console) -> None:
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    # In a name there may be a line's end, and what rich would take for an emoji's.
+    plain = Text(text.replace("\n", " "), style)
+    console.print(plain, soft_wrap=True)
 
 
 def _database(found: DatabaseComparison, percent: float, console: Console) -> None:
@@ -90,9 +93,10 @@ def _title(found: Difference) -> str:
     name = f"{_KINDS.get(found.kind, found.kind)} {found.name}"
     if found.aspect is Aspect.EXISTENCE:
         return f"{name}: {'only' if found.source is None else 'missing'} here"
-    if found.aspect in (Aspect.DEFINITION, Aspect.GRANTS):
+    if found.aspect is Aspect.DEFINITION or found.kind in _KINDS:
         return f"{name}: not the same"
-    return f"{name}: another {found.aspect}"
+    other = "other" if found.aspect is Aspect.GRANTS else "another"
+    return f"{name}: {other} {found.aspect}"
 
 
 def _side(where: str, text: str | None, console: Console, indent: str) -> None:

@@ -330,6 +330,18 @@ def test_a_superuser_that_is_none_here_is_a_note_and_the_rest_of_it_is_not() -> 
     assert comparison.left_out
 
 
+def test_another_encoding_than_ours_is_a_note() -> None:
+    shop = {"owner": "dbadmin", "connection limit": -1, "encoding": "LATIN1", "comment": None}
+    comparison = compared(found(whole(databases={"shop": {**shop, "grants": []}})))
+    assert comparison.identical
+    assert [each.names for each in comparison.left_out] == [["DATABASE shop"]]
+
+
+def test_a_name_of_two_lines_is_shown_on_one() -> None:
+    text = shown(compared(found(shop=database(tables=[table("a\nb", **differing(changed=1))]))))
+    assert "public.a b: 3 rows there" in text
+
+
 def member(name: str, of: str, **options: bool) -> dict[str, Any]:
     return {"member": name, "role": of, "admin": False, "inherit": True, "set": True, **options}
 
@@ -383,8 +395,8 @@ def test_many_of_a_kind_are_counted() -> None:
 
 
 def test_names_are_not_taken_for_markup() -> None:
-    lost = [entry("INDEX", "[red]x[/]", "CREATE INDEX", None)]
-    assert "[red]x[/]" in shown(
+    lost = [entry("INDEX", "[red]x[/] :x:", "CREATE INDEX", None)]
+    assert "[red]x[/] :x:" in shown(
         compared(found(shop=database(definitions={"entries": 1, "differences": lost})))
     )
 
