@@ -201,7 +201,7 @@ def _grants(name: str, source: Found | None, here: Found | None, sieve: Sieve) -
 
 def _apart(source: str, here: str) -> tuple[str | None, str | None]:
     """The lines of each that the other has not at that place."""
-    there, ours = source.splitlines(), here.splitlines()
+    there, ours = source.split("\n"), here.split("\n")
     steps = SequenceMatcher(None, there, ours, autojunk=False).get_opcodes()
     apart = [step for step in steps if step[0] != "equal"]
     lost = [line for _, start, end, _, _ in apart for line in there[start:end]]

@@ -62,3 +62,11 @@ def test_a_lost_connection_is_no_answer(pair: Pair) -> None:
 def test_a_database_may_be_called_anything() -> None:
     place = Place("host=old", "/usr/bin", "postgres")
     assert place.database("it's a=b").endswith("dbname='it\\'s a=b'")
+
+
+def test_what_a_program_prints_is_taken_as_it_is(tmp_path: Path) -> None:
+    """A function's body may have the line ends of another system."""
+    program = tmp_path / "pg_restore"
+    program.write_text("#!/bin/sh\nprintf 'a\\r\\nb\\n'\n")
+    program.chmod(stat.S_IRWXU)
+    assert Place("", str(tmp_path), getpass.getuser()).run("pg_restore") == "a\r\nb\n"

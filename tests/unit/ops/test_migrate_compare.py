@@ -192,6 +192,11 @@ def test_lines_at_another_place_are_a_difference() -> None:
     assert definition("FUNCTION", "f()", "a\n\nb", "a\nb").differences
 
 
+def test_line_ends_of_another_system_are_a_difference() -> None:
+    (told,) = definition("FUNCTION", "f()", "a\r\nb", "a\nb").differences
+    assert (told.source, told.here) == ("a\r", "a")
+
+
 def test_what_one_side_lacks() -> None:
     (lost,) = definition("INDEX", "i", "CREATE INDEX", None).differences
     assert (lost.aspect, lost.here) == (Aspect.EXISTENCE, None)
