@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from ops.archive.verification import Verification
 from ops.archive.window import BackupList, Window
+from ops.migrate.comparison import Comparison
 from ops.migrate.model import MigrationPlan, MoveStatus
 from ops.model import Status
 from ops.rotate.report import RotationReport
@@ -28,6 +29,7 @@ DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops rotate KIND --json": RotationReport,
     "ops migrate plan SOURCE --json": MigrationPlan,
     "ops migrate status --json": MoveStatus,
+    "ops migrate compare SOURCE --json": Comparison,
 }
 
 HEAD = """\

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from host.domain.quoting import conninfo_value, pgpass_field
+from host.domain.quoting import conninfo_value, identifier, pgpass_field
 from ops.errors import OperatorError
 from ops.migrate import ask, facts, judged, left_out
 from ops.migrate.address import Address
@@ -41,6 +41,10 @@ class What:
     percent: float = 100
     run: str = ""
 
+    def __post_init__(self) -> None:
+        if self.tables is not None and len(self.databases) != 1:
+            raise ValueError("tables are those of one database")
+
 
 def make(site: Site, address: Address, password: str, what: What, console: Console) -> Comparison:
     """Compare; says on `console` how far it has come. Raises OperatorError where one of the two
@@ -52,31 +56,34 @@ def make(site: Site, address: Address, password: str, what: What, console: Conso
         return judged.comparison(found, address, site.postgres.name, what.percent)
     asker = ask.asker(site.postgres, address, password)
     source = facts.of_source(asker, address.database)
-    chosen, shut = chosen_of(source, what)
-    found = _run(site, address, password, what, chosen, console)
+    names, shut = chosen(source, what.databases)
+    found = _run(site, address, password, what, names, console)
     return judged.comparison(
         found, address, site.postgres.name, what.percent, source.server["roles"], shut
     )
 
 
-def chosen_of(source: SourceFacts, what: What) -> tuple[list[str], list[str]]:
-    """The databases to compare, and those that should be and cannot be asked. Raises OperatorError
-    for one that is not there."""
+def chosen(source: SourceFacts, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The databases to compare, all of them without `names`, and those that should be and cannot be
+    asked. Raises OperatorError for one that is not there, and where there is none."""
     there = [*source.contents, *source.shut]
-    unknown = [name for name in what.databases if name not in there]
+    unknown = [name for name in names if name not in there]
     if unknown or not there:
         raise OperatorError(
-            f"The source has no database {unknown[0]} with anything in it."
-            if unknown
-            else "The source has no database with anything in it.",
+            f"The source has no database {' '.join([*unknown[:1], 'with anything in it'])}.",
             ONLY_READ,
             f"the same again with one of these: {', '.join(there)}" if there else None,
         )
-    wanted = what.databases or there
-    return (
-        [name for name in source.contents if name in wanted],
-        [name for name in source.shut if name in wanted],
-    )
+    wanted = names or there
+    shut = [name for name in source.shut if name in wanted]
+    open_ = [name for name in source.contents if name in wanted]
+    if not open_:
+        raise OperatorError(
+            f"The source's user may not connect to {', '.join(shut)}.",
+            ONLY_READ,
+            f"GRANT CONNECT ON DATABASE {identifier(shut[0])} TO …;   (at the source)",
+        )
+    return open_, shut
 
 
 def _run(
@@ -84,14 +91,14 @@ def _run(
     address: Address,
     password: str,
     what: What,
-    chosen: Sequence[str],
+    databases: Sequence[str],
     console: Console,
 ) -> dict[str, Any]:
     machine = site.postgres
     request: dict[str, Any] = {
         "binaries": Cluster(site.outputs).binaries,
         "account": postgres.USER,
-        "databases": list(chosen),
+        "databases": list(databases),
         "schemas": left_out.SCHEMAS,
         "tables": None if what.tables is None else [list(each) for each in what.tables],
         "percent": what.percent,
@@ -106,17 +113,21 @@ def _run(
         "passfile": passfile,
     }
     _put(machine, passfile, password)
+    tick = _telling(machine, progress, console)
     try:
-        tick = _telling(machine, progress, console)
-        return remote_python.call_as_unit(machine, unit, _FOLDER, _MODULE, [request], tick)
-    finally:
-        machine.run(["rm", "-f", passfile, progress])
+        found = remote_python.call_as_unit(machine, unit, _FOLDER, _MODULE, [request], tick)
+    except OperatorError:
+        # The unit has ended, perhaps before it could remove it.
+        machine.run(["rm", "-f", passfile])
+        raise
+    # Of what was adopted when it had ended, the password was not needed any more.
+    machine.run(["rm", "-f", passfile, progress])
+    return found
 
 
 def _put(machine: Machine, path: str, password: str) -> None:
     """The password, where nobody but the postgres user can read it, at any moment."""
-    owner = ("-o", postgres.USER, "-g", postgres.USER)
-    machine.run(["install", "-m", "600", *owner, "/dev/null", path])
+    machine.run(["install", "-m", "600", "/dev/null", path], user=postgres.USER)
     shell.write_file(machine, path, f"*:*:*:*:{pgpass_field(password)}\n", user=postgres.USER)
 
 

@@ -19,6 +19,7 @@ from ops.migrate.left_out import Roles, Sieve
 from ops.migrate.refusals import RESERVED
 
 _GRANTS = ("ACL", "DEFAULT ACL")
+_PUBLIC, _PUBLICS = ("SCHEMA", "public"), {"owner": "pg_database_owner"}
 Found = Mapping[str, Any]
 
 
@@ -110,7 +111,9 @@ def database(name: str, found: Found, roles: Roles) -> DatabaseComparison:
             continue
         if each.get("sampled"):
             sampled.append(table)
-        if not each.get("equal") or "columns" in each:
+        if each.get("view") and not each["equal"]:
+            sieve.note(left_out.STALE_VIEW, [table])
+        elif not each.get("equal") or "columns" in each:
             row_differences.append(_rows(table, each))
         if each is not objects:
             rows += each.get("rows", [0])[0]
@@ -163,11 +166,17 @@ def _definition(found: Found, sieve: Sieve) -> None:
 
     if kind in _GRANTS:
         _grants(name, source, here, sieve)
+    elif (kind, name) == _PUBLIC:
+        # pg_dump mentions it where something of it is not as PostgreSQL made it.
+        there, ours = ((side or _PUBLICS)["owner"] for side in (source, here))
+        if there != ours:
+            add(Aspect.OWNER, there, ours)
     elif source is None or here is None:
         there, ours = (side and side["text"] for side in (source, here))
         add(Aspect.EXISTENCE, there, ours)
     else:
         if source["text"] != here["text"]:
+            # Of lines that only stand at another place, both sides may be told the same.
             add(Aspect.DEFINITION, *_apart(source["text"], here["text"]))
         if source["owner"] != here["owner"]:
             add(Aspect.OWNER, source["owner"], here["owner"])
@@ -194,11 +203,11 @@ def _grants(name: str, source: Found | None, here: Found | None, sieve: Sieve) -
 
 def _apart(source: str, here: str) -> tuple[str | None, str | None]:
     """The lines of each that the other has not at that place."""
-    there, ours = source.splitlines(), here.splitlines()
+    there, ours = source.split("\n"), here.split("\n")
     steps = SequenceMatcher(None, there, ours, autojunk=False).get_opcodes()
     apart = [step for step in steps if step[0] != "equal"]
-    lost = [line for _, start, end, _, _ in apart for line in there[start:end] if line]
-    new = [line for _, _, _, start, end in apart for line in ours[start:end] if line]
+    lost = [line for _, start, end, _, _ in apart for line in there[start:end]]
+    new = [line for _, _, _, start, end in apart for line in ours[start:end]]
     return "\n".join(lost) or None, "\n".join(new) or None
 
 
@@ -356,7 +365,7 @@ def _database(name: str, source: Found, here: Found, sieve: Sieve) -> None:
             _said(attribute, here[attribute]),
         )
     # Who owns it has everything, whoever that is.
-    ignored = {*sieve.roles.nobodys, DEFAULT, source["owner"], here["owner"]}
+    ignored = {*sieve.roles.services, DEFAULT, source["owner"], here["owner"]}
     there, ours = (
         {
             f"{each['privilege']} TO {each['to']}{' WITH GRANT OPTION' * each['grantable']}"

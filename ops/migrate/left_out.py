@@ -9,11 +9,10 @@ from host.domain.quoting import identifier
 from ops.migrate import service
 from ops.migrate.comparison import Aspect, Difference, LeftOut
 from ops.migrate.facts import DEFAULT
+from ops.onmachine.migration.sessions import NAME as MOVES
 
-# What a move makes for itself begins so.
-MOVES = "ops_migrate"
 # Schemas that are neither compared nor read, as PostgreSQL reads a regular expression.
-SCHEMAS = f"{service.SCHEMAS}|^{MOVES}"
+SCHEMAS = f"{service.SCHEMAS}|^{MOVES}$"
 # A grant names whom it is for, and by whom if not by the owner.
 _GRANTEE = re.compile(
     r' (?:TO|FROM) (?P<to>"(?:[^"]|"")+"|\w+)(?: WITH GRANT OPTION)?(?: GRANTED BY (?P<by>.*))?;$'
@@ -50,7 +49,15 @@ def _mapping(found: Difference, _: Roles) -> bool:
 
 
 def _owner(found: Difference, roles: Roles) -> bool:
-    return found.aspect is Aspect.OWNER and found.here == DEFAULT and found.source in roles.nobodys
+    return (
+        found.aspect is Aspect.OWNER
+        and found.source in roles.nobodys
+        and found.here in (DEFAULT, "pg_database_owner")
+    )
+
+
+def _encoding(found: Difference, _: Roles) -> bool:
+    return found.kind == "DATABASE" and found.here == "encoding UTF8"
 
 
 def _superuser(found: Difference, roles: Roles) -> bool:
@@ -73,14 +80,18 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("is what an extension's own version says of itself", _extensions_comment),
     ("has options, a password among them, that not everybody can read", _mapping),
     ("belonged to a superuser or to the service, and belongs to our superuser here", _owner),
+    ("is in UTF-8 here; its rows were compared as such", _encoding),
     ("was a superuser there; nobody but postgres is one here", _superuser),
     ("belongs to a move that is under way", _moves),
     ("is a role that only this server has", _role_here),
 )
-GRANT = "names the service's own roles, or a superuser, who needs no grant"
+GRANT = "names the service's own roles, or postgres, who needs no grant"
 SERVICES_SCHEMA = "is a schema of the service's or of a move's own"
 INVALID_INDEX = "is not valid at the source, as its build has failed, and is not copied"
 SUBSCRIPTION = "is a subscription, of which only one server may be at work: not compared"
+STALE_VIEW = (
+    "is a materialized view, refreshed here: its rows at the source are those of its last refresh"
+)
 FOREIGN_TABLE = "has its rows on another server; its definition was compared"
 EXTENSION_VERSION = "has another version of an extension here"
 
@@ -111,8 +122,8 @@ class Sieve:
 
     def grants(self, lines: Iterable[str]) -> list[str]:
         """Those statements that matter here."""
-        nobodys = {identifier(name) for name in self.roles.nobodys | {DEFAULT}}
-        return [line for line in lines if not _named(line) & nobodys]
+        needless = {identifier(name) for name in self.roles.services | {DEFAULT}}
+        return [line for line in lines if not _named(line) & needless]
 
 
 def _named(line: str) -> set[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.text import Text
 
 from ops.migrate.comparison import (
     Aspect,
@@ -48,7 +49,9 @@ def show(found: Comparison, console: Console) -> None:
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    # In a name there may be a line's end, and what rich would take for an emoji's.
+    plain = Text(text.replace("\n", " "), style)
+    console.print(plain, soft_wrap=True)
 
 
 def _database(found: DatabaseComparison, percent: float, console: Console) -> None:
@@ -90,13 +93,14 @@ def _title(found: Difference) -> str:
     name = f"{_KINDS.get(found.kind, found.kind)} {found.name}"
     if found.aspect is Aspect.EXISTENCE:
         return f"{name}: {'only' if found.source is None else 'missing'} here"
-    if found.aspect in (Aspect.DEFINITION, Aspect.GRANTS):
+    if found.aspect is Aspect.DEFINITION or found.kind in _KINDS:
         return f"{name}: not the same"
-    return f"{name}: another {found.aspect}"
+    other = "other" if found.aspect is Aspect.GRANTS else "another"
+    return f"{name}: {other} {found.aspect}"
 
 
 def _side(where: str, text: str | None, console: Console, indent: str) -> None:
-    lines = ["-"] if text is None else text.splitlines()
+    lines = [line for line in (text or "").splitlines() if line.strip()] or ["-"]
     for number, line in enumerate(lines[:_LINES]):
         label = f"{where}:" if number == 0 else ""
         more = " …" if number == _LINES - 1 and len(lines) > _LINES else ""
@@ -106,9 +110,8 @@ def _side(where: str, text: str | None, console: Console, indent: str) -> None:
 def _rows(found: RowDifference, console: Console) -> None:
     if found.source_rows is None or found.here_rows is None:
         where = "here" if found.here_rows is None else "at the source"
-        _line(
-            console, f"  {found.name}: has no rows to compare {where}: not there, or empty", "red"
-        )
+        text = f"  {found.name}: no rows to compare {where}: it is not there, or was never filled"
+        _line(console, text, "red")
         return
     counted = {
         "missing here": found.only_source,
@@ -148,7 +151,11 @@ def _named(
 
 def _unread(found: Iterable[Unread], console: Console, indent: str) -> None:
     for each in found:
-        _line(console, f"{indent}{each.what} could not be compared: {each.reason}", "red")
+        _line(
+            console,
+            f"{indent}{each.what} could not be compared: {' '.join(each.reason.split())}",
+            "red",
+        )
 
 
 def _left_out(found: Iterable[LeftOut], console: Console) -> None:

@@ -29,7 +29,7 @@ _KEY = """
      ORDER BY NOT u.indisprimary, u.indexrelid LIMIT 1))"""
 _TABLES = f"""
 SELECT json_build_object('schema', n.nspname, 'name', c.relname,
-  'populated', c.relispopulated, 'bytes', pg_table_size(c.oid),
+  'view', c.relkind = 'm', 'populated', c.relispopulated, 'bytes', pg_table_size(c.oid),
   'readable', has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
   'condition', coalesce((SELECT e.extcondition[array_position(e.extconfig, c.oid)]
     FROM pg_extension e WHERE c.oid = ANY (e.extconfig)), ''),

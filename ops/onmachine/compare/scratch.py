@@ -28,6 +28,8 @@ _OPTIONS = {
     "full_page_writes": "off",
     "shared_buffers": "16MB",
     "max_connections": "10",
+    # pg_dump locks all tables at once.
+    "max_locks_per_transaction": "20000",
     "autovacuum": "off",
     "max_wal_senders": "0",
     "wal_level": "minimal",

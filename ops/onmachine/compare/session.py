@@ -69,13 +69,15 @@ class Place:
             env=self.environment(),
             cwd="/",
             capture_output=True,
-            text=True,
-            errors="surrogateescape",
             check=False,
         )
+        # Not as text, in which a line's end is one whatever it was.
+        stdout, stderr = (
+            each.decode(errors="backslashreplace") for each in (done.stdout, done.stderr)
+        )
         if done.returncode:
-            raise Refused(done.stderr.strip())
-        return done.stdout
+            raise Refused(stderr.strip())
+        return stdout
 
     def argv(self, program: str, *options: str) -> list[str]:
         """The command that runs it."""
@@ -101,7 +103,7 @@ class Session:
     def __init__(self, place: Place, database: str) -> None:
         self._mark = secrets.token_hex(16)
         # Not a pipe, which somebody would have to empty.
-        self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - see close
+        self._complaints = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see close
         self._process = subprocess.Popen(
             place.argv("psql", "-X", "-w", "-A", "-t", "-q", "-d", place.database(database)),
             env=place.environment(),
@@ -109,9 +111,8 @@ class Session:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
-            text=True,
             encoding="utf-8",
-            errors="surrogateescape",
+            errors="backslashreplace",
         )
         self._ready = False
 

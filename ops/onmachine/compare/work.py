@@ -216,6 +216,7 @@ def _table(
         return {"unpopulated": unpopulated}
     columns = Both(*([column[0] for column in table["columns"]] for table in both))
     found = rows.compare(_of(asked, about, both, name), pair.ask)
+    found["view"] = both.source["view"]
     only = {
         "source": sorted(set(columns.source) - set(columns.here)),
         "here": sorted(set(columns.here) - set(columns.source)),
