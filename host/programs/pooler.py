@@ -30,6 +30,7 @@ def converge(host: Host, desired: Mapping[str, Any]) -> None:
         if stale and host.active(pooler.UNIT):
             host.run("systemctl", "reload", pooler.UNIT)
             host.note(f"reloaded {pooler.UNIT}")
+            _await_certificate(host, desired)
 
     # Clients stay connected; a restart, for its unit's own file, ends their connections.
     bring_into_force(host, pooler.UNIT, desired["files"], reload)
