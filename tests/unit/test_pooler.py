@@ -1,7 +1,6 @@
 """PgBouncer paused and resumed, whatever becomes of what is done meanwhile."""
 
 import copy
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
