@@ -34,7 +34,7 @@ BACKUP_VERIFY = "/usr/local/bin/backup-verify"
 # Of the pooler: more than twice what an application of 500 processes needs, and how long each of
 # them waits before it is told.
 POOLER_CLIENTS = 2000
-POOLER_WAIT_S = 120
+POOLER_WAIT_S = 300
 # Where the programs of host/files look for packages of host/, and for host/domain by its own name.
 LIBRARIES = "/usr/local/lib"
 

@@ -1,5 +1,6 @@
 """PgBouncer before PostgreSQL, as whoever installs, pauses or asks it knows it."""
 
+from host.domain import sessions
 from host.domain.quoting import sql_literal
 
 # Its service, its system user, and the role that this user logs in to PostgreSQL as: by its name
@@ -58,12 +59,16 @@ GRANT USAGE ON SCHEMA {SCHEMA} TO {ROLE};
 GRANT EXECUTE ON FUNCTION {LOOKUP}(text) TO {ROLE};
 COMMIT;
 """
-# For data from before there was a pooler. What it finds as it should be, it leaves alone.
+_SETTINGS = "\n".join(
+    f"ALTER ROLE {ROLE} SET {name} = '{value}';" for name, value in sessions.SETTINGS.items()
+)
+# The role and the function, for data from before there was a pooler, or from when it was another.
 RESTORE = f"""
 DO $do$ BEGIN
   IF to_regrole('{ROLE}') IS NULL THEN CREATE ROLE {ROLE}; END IF;
 END $do$;
 ALTER ROLE {ROLE} LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS;
+{_SETTINGS}
 {INSTALL}"""
 REMOVE = f"""
 DROP FUNCTION IF EXISTS {LOOKUP}(text);

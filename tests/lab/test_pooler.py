@@ -250,7 +250,7 @@ def test_a_recovery_that_is_killed_leaves_nobody_waiting_once_it_is_aborted(site
         eventually(
             "the run to be aborted",
             lambda: site.stack.ops("recover", "--abort", check=False).returncode == 0,
-            110,
+            200,
         )
         assert not is_paused(site.stack)
     site.stack.until_content()
