@@ -26,7 +26,7 @@ class BarmanFacts:
     `retention` are Barman's settings. Schedules are cron expressions in UTC, `drill_calendar` is
     the drill's in systemd's words; `backup_interval` is the longest time between two scheduled
     backups. `drill_queries` are by database. `durability` is the level to be proven. `delivery` is
-    secret."""
+    secret. `pooler`: whether PostgreSQL's machine has one."""
 
     version: str
     packages: tuple[str, ...]
@@ -40,6 +40,7 @@ class BarmanFacts:
     drill_queries: Mapping[str, str]
     durability: str
     delivery: Delivery = field(repr=False)
+    pooler: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,10 @@ def monitoring(facts: BarmanFacts) -> Monitoring:
                 drop_ins["prometheus"],
                 files=(
                     File(services.ALERTS, watching.alert_rules()),
-                    File(services.PROMETHEUS, watching.prometheus_yml(facts.postgres_address)),
+                    File(
+                        services.PROMETHEUS,
+                        watching.prometheus_yml(facts.postgres_address, pooler=facts.pooler),
+                    ),
                 ),
                 check=("promtool", "check", "config", services.PROMETHEUS),
             ),

@@ -20,6 +20,7 @@ NODE = 'job="node",instance="n"'
 DISK = f'{NODE},mountpoint="/data",machine="barman"'
 BARMAN = 'job="barman",machine="barman",instance="b"'
 POSTGRES = 'job="postgres",machine="postgres",instance="p"'
+POOLER = 'job="pgbouncer",machine="postgres",instance="b"'
 SLOT = f'{POSTGRES},slot_name="barman"'
 
 
@@ -136,6 +137,16 @@ CASES = [
         },
         quiet=5,
         fires=8,
+    ),
+    Case("PoolerDown", {f"pgbouncer_up{{{POOLER}}}": "1x5 0x10"}, quiet=6, fires=8),
+    # Its exporter ends with it.
+    Case("PoolerDown", {f"up{{{POOLER}}}": "1x5 0x10"}, quiet=6, fires=8),
+    Case("PoolerDown", {'up{job="postgres",machine="postgres"}': "0x20"}, fires=15, never=True),
+    Case(
+        "PoolerClientsWait",
+        {f'pgbouncer_pools_client_maxwait_seconds{{{POOLER},database="app"}}': "0 5 5 6 30 90"},
+        quiet=3,
+        fires=5,
     ),
     Case(
         "WalReceiverNotRunning",
@@ -336,6 +347,6 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
 def test_every_rule_is_fired_by_its_cause_on_the_lab() -> None:
     """The heartbeat always fires: there it is the silence that is tested."""
     lab = Path(__file__).parents[1] / "lab"
-    files = ("test_alerts.py", "test_alert_causes.py", "test_migrate_follow.py")
-    tests = "".join((lab / name).read_text() for name in files)
+    names = ("alerts", "alert_causes", "migrate_follow", "pooler")
+    tests = "".join((lab / f"test_{name}.py").read_text() for name in names)
     assert {name for name in ALERTS if f'"{name}"' not in tests} == {"Heartbeat"}

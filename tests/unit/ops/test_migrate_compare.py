@@ -523,3 +523,12 @@ def test_a_database_that_the_user_may_not_connect_to() -> None:
 def test_a_source_with_nothing_in_it_is_not_identical_to_anything() -> None:
     with pytest.raises(OperatorError, match="no database with anything in it"):
         compare.chosen(replace(SOURCE, contents={}, shut=()), ())
+
+
+def test_a_materialized_view_that_was_refreshed_here_is_no_difference() -> None:
+    stale = {**table("v"), **differing(changed=2), "view": True}
+    found = judged.database("shop", database(tables=[table(), stale]), judged.roles_of(ROLES))
+    assert found.row_differences == []
+    assert [each.names for each in found.left_out if each.reason == left_out.STALE_VIEW] == [
+        ["public.v"]
+    ]
