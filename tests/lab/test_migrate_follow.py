@@ -142,6 +142,15 @@ def test_a_cutover_killed_half_way_is_gone_on_with_or_taken_back(followed: Mover
     began.wait(120)
 
 
+def test_the_page(mover: Mover, before: str) -> None:
+    """With nothing written meanwhile; then back to the source, as the page says."""
+    _, status, cutover = mover.follow("moving-in-followed")
+    assert "0 B behind" in status and "PROTECTED" in cutover
+    mover.reopen()
+    mover.remove_here()
+    assert mover.everything() == before
+
+
 def test_nothing_is_lost_and_writes_stop_for_seconds(mover: Mover, site: Site, before: str) -> None:
     mover.type("follow", *mover.source("--yes"))
     mover.give_password_here()

@@ -53,6 +53,16 @@ class Mover:
         """Where from, for the commands that take it."""
         return (self.managed.conninfo(), "--passfile", str(self.passfile), *words)
 
+    def follow(self, page: str) -> list[str]:
+        """Every command of a page."""
+        return self.stack.follow(
+            page,
+            {
+                "old.postgres.database.azure.com": self.managed.address,
+                "old.pgpass": str(self.passfile),
+            },
+        )
+
     def begin(self, command: str, *words: str) -> "subprocess.Popen[str]":
         """`copy` or `follow` under way."""
         return self.stack.start_ops("migrate", command, *self.source("--yes", *words))
