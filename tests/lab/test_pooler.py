@@ -101,12 +101,17 @@ def test_a_role_is_let_in_by_its_password_alone(stack: Stack, pooled: Applicatio
     plain = pooled.uri.partition("?")[0] + "?sslmode=disable"
     with pytest.raises(psycopg.OperationalError, match="SSL required"):
         Application(pooled.client, plain).connect()
+    console = pooled.uri.replace("/app?", "/pgbouncer?")
+    with pytest.raises(psycopg.OperationalError, match="not allowed"):
+        Application(pooled.client, console).connect()
     stack.sql("CREATE ROLE mighty LOGIN SUPERUSER PASSWORD 'known'")
+    stack.sql("CREATE ROLE late LOGIN PASSWORD 'known' VALID UNTIL 'yesterday'")
     try:
-        with pytest.raises(psycopg.OperationalError, match="no such user"):
-            with_login(pooled, "mighty", "known").connect()
+        for role in ("mighty", "late"):
+            with pytest.raises(psycopg.OperationalError, match="no such user"):
+                with_login(pooled, role, "known").connect()
     finally:
-        stack.sql("DROP ROLE mighty")
+        stack.sql("DROP ROLE mighty, late")
     for role in ("postgres", "barman", "streaming_barman", "prometheus", "pgbouncer"):
         with pytest.raises(psycopg.OperationalError, match=r"login rejected|no such user"):
             with_login(pooled, role, "any").connect()
