@@ -107,6 +107,7 @@ def _facts(settings: Settings, wanted: tuple[str, ...]) -> BarmanFacts:
         },
         durability=settings.durability,
         delivery=settings.delivery,
+        pooler=settings.pooler,
     )
 
 

@@ -30,6 +30,7 @@ class NetworkArgs:
     client_cidrs: Sequence[IPv4Network]
     admin_cidrs: Sequence[IPv4Network]
     receivers: Sequence[Receiver]
+    pooler: bool
     public_ssh: bool
     tags: Mapping[str, str]
 
@@ -45,6 +46,7 @@ class NetworkArgs:
             client_cidrs=settings.clientCidrs,
             admin_cidrs=settings.adminCidrs,
             receivers=settings.private_receivers,
+            pooler=settings.pooler,
             public_ssh=settings.sshAccess == "public",
             tags=naming.tags,
         )
@@ -107,14 +109,14 @@ class Network(pulumi.ComponentResource):
             args.plan.postgres_subnet,
             vnet,
             nat,
-            postgres_rules(args.plan, clients, direct_admins),
+            postgres_rules(args.plan, clients, direct_admins, pooler=args.pooler),
         )
         barman = self._subnet(
             "barman",
             args.plan.barman_subnet,
             vnet,
             nat,
-            barman_rules(args.plan, admins, args.receivers),
+            barman_rules(args.plan, admins, args.receivers, pooler=args.pooler),
             # Azure changes one subnet of a network at a time.
             after=postgres,
         )

@@ -1,6 +1,5 @@
 """The stack's outputs: what the runbooks read. Described in docs/outputs.md; a test compares."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +15,9 @@ from components.streaming_backup import StreamingBackup
 from host.desired.names import OPERATOR, SERVER, SLOT
 from host.desired.postgres import data_directory
 from host.domain.paths import BARMAN_HOME
+from host.domain.pooler import PORT as POOLER_PORT
 from host.render import PORT
-from settings.model import Database, Settings
+from settings.model import Settings
 
 README = """\
 # PostgreSQL with Barman
@@ -41,7 +41,6 @@ def outputs(
 ) -> dict[str, Any]:
     """Name -> value of every stack output."""
     version = settings.image.postgres_version
-    address = str(settings.addresses.postgres_address)
     return {
         "postgres": {
             **_machine(postgres.machine),
@@ -63,7 +62,8 @@ def outputs(
             "copiesKept": settings.demand.copies,
             "intervalHours": settings.backup_interval / timedelta(hours=1),
         },
-        "databases": _databases(settings.databases, identities, address),
+        **({"pooler": {"port": POOLER_PORT}} if settings.pooler else {}),
+        "databases": _databases(settings, identities),
         "caCertificate": barman.authority,
         "sshPrivateKey": identities.operator.private,
         # Known once everything that uses the secrets has them.
@@ -100,20 +100,22 @@ def _machine(machine: Machine) -> dict[str, Any]:
     }
 
 
-def _databases(
-    databases: Sequence[Database], identities: Identities, address: str
-) -> dict[str, Any]:
+def _databases(settings: Settings, identities: Identities) -> dict[str, Any]:
+    ports = {"uri": PORT} | ({"poolerUri": POOLER_PORT} if settings.pooler else {})
     return {
         database.name: {
             "owner": database.owner,
-            "uri": pulumi.Output.format(
-                "postgresql://{0}:{1}@{2}:{3}/{4}?sslmode=verify-full",
-                database.owner,
-                identities.passwords[database.owner],
-                address,
-                PORT,
-                database.name,
-            ),
+            **{
+                name: pulumi.Output.format(
+                    "postgresql://{0}:{1}@{2}:{3}/{4}?sslmode=verify-full",
+                    database.owner,
+                    identities.passwords[database.owner],
+                    str(settings.addresses.postgres_address),
+                    port,
+                    database.name,
+                )
+                for name, port in ports.items()
+            },
         }
-        for database in databases
+        for database in settings.databases
     }

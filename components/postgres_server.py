@@ -15,9 +15,10 @@ from components.network import Network
 from components.remote import Endpoint, fact, run_program
 from host.desired import postgres
 from host.desired.names import BARMAN_ROLE, STREAMING_ROLE
+from host.desired.pooler import PoolerFacts
 from host.desired.postgres import Database, PostgresCredentials, PostgresFacts
 from settings.model import Settings
-from settings.parameters import chosen, derive, encryption
+from settings.parameters import encryption
 
 
 @dataclass(frozen=True)
@@ -99,17 +100,14 @@ def _facts(settings: Settings, wanted: tuple[str, ...]) -> PostgresFacts:
         address=str(settings.addresses.postgres_address),
         barman_address=str(settings.addresses.barman_address),
         client_cidrs=tuple(str(cidr) for cidr in settings.clientCidrs),
-        parameters={
-            **derive(settings.postgresVmSize, settings.postgresDiskGb),
-            **chosen(settings.postgresParameters),
-            **encryption(postgres.server_file(version)),
-        },
+        parameters={**settings.parameters, **encryption(postgres.server_file(version))},
         databases=tuple(
             Database(database.name, database.owner, database.extensions)
             for database in settings.databases
         ),
         durability=settings.durability,
         fallback_after_s=settings.fallbackAfterSeconds,
+        pooler=PoolerFacts(settings.pool_size) if settings.pooler else None,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from host.domain import pooler as pgbouncer
 from host.monitoring.services import PORTS
 from settings.addresses import AddressPlan
 from settings.alerting import Receiver
@@ -12,6 +13,8 @@ POSTGRES_PORT = "5432"
 SSH_PORT = "22"
 NODE_EXPORTER_PORT = str(PORTS["node"])
 POSTGRES_EXPORTER_PORT = str(PORTS["postgres"])
+POOLER_PORT = str(pgbouncer.PORT)
+POOLER_EXPORTER_PORT = str(PORTS["pgbouncer"])
 # Azure's built-in AllowVnetInBound (65000) would let the whole virtual network in; an own rule
 # of the lowest precedence shuts it out.
 DENY_PRIORITY = 4096
@@ -39,10 +42,12 @@ class Rule:
 
 
 def postgres_rules(
-    plan: AddressPlan, clients: Sequence[str], admins: Sequence[str]
+    plan: AddressPlan, clients: Sequence[str], admins: Sequence[str], *, pooler: bool
 ) -> tuple[Rule, ...]:
-    """`admins` are networks that reach this machine's SSH directly: none behind a jump host."""
+    """`admins` are networks that reach this machine's SSH directly: none behind a jump host.
+    `pooler`: whether there is one."""
     postgres, barman = f"{plan.postgres_address}/32", f"{plan.barman_address}/32"
+    pooled, watching = (clients, [barman]) if pooler else ((), ())
     return (
         *_allow_in("AllowClients", 100, clients, postgres, POSTGRES_PORT, "Applications"),
         *_allow_in("AllowBarman", 110, [barman], postgres, POSTGRES_PORT, "Streaming and backup"),
@@ -50,6 +55,10 @@ def postgres_rules(
         *_allow_in("AllowAdminSsh", 130, admins, postgres, SSH_PORT, "Operators"),
         *_allow_in("AllowNodeMetrics", 140, [barman], postgres, NODE_EXPORTER_PORT, "Prometheus"),
         *_allow_in("AllowDbMetrics", 150, [barman], postgres, POSTGRES_EXPORTER_PORT, "Prometheus"),
+        *_allow_in("AllowPooler", 160, pooled, postgres, POOLER_PORT, "Applications, by PgBouncer"),
+        *_allow_in(
+            "AllowPoolerMetrics", 170, watching, postgres, POOLER_EXPORTER_PORT, "Prometheus"
+        ),
         _deny_in(),
         _allow_out("ToBarmanSsh", 100, postgres, barman, SSH_PORT, "Fetching WAL in recovery"),
         _to_platform(postgres),
@@ -58,10 +67,10 @@ def postgres_rules(
 
 
 def barman_rules(
-    plan: AddressPlan, admins: Sequence[str], receivers: Sequence[Receiver]
+    plan: AddressPlan, admins: Sequence[str], receivers: Sequence[Receiver], *, pooler: bool
 ) -> tuple[Rule, ...]:
     """`admins` are the networks that operators come from, `receivers` those who take alerts inside
-    the virtual network or one joined to it."""
+    the virtual network or one joined to it. `pooler`: whether PostgreSQL's machine has one."""
     postgres, barman = f"{plan.postgres_address}/32", f"{plan.barman_address}/32"
     return (
         *_allow_in("AllowAdminSsh", 100, admins, barman, SSH_PORT, "Operators"),
@@ -71,6 +80,15 @@ def barman_rules(
         _allow_out("ToPostgresSsh", 110, barman, postgres, SSH_PORT, "Recovery, jump host"),
         _allow_out("ToNodeMetrics", 120, barman, postgres, NODE_EXPORTER_PORT, "Prometheus"),
         _allow_out("ToDbMetrics", 130, barman, postgres, POSTGRES_EXPORTER_PORT, "Prometheus"),
+        *(
+            [
+                _allow_out(
+                    "ToPoolerMetrics", 140, barman, postgres, POOLER_EXPORTER_PORT, "Prometheus"
+                )
+            ]
+            if pooler
+            else []
+        ),
         *(
             _allow_out(
                 f"To{one.name}", priority, barman, f"{one.address}/32", str(one.port), "Alerts"

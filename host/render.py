@@ -8,7 +8,7 @@ from math import ceil
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from host.domain import paths, processes, sessions
+from host.domain import paths, pooler, processes, sessions
 from host.domain.quoting import conf_value, pgpass_field
 
 Parameter = str | int | float | bool
@@ -31,6 +31,10 @@ POSTGRES_SSH_GATE = "/usr/local/bin/postgres-ssh-gate"
 # By whose certificate Barman knows PostgreSQL's server.
 SERVER_AUTHORITY = "/etc/ssl/postgresql-ca.pem"
 BACKUP_VERIFY = "/usr/local/bin/backup-verify"
+# Of the pooler: more than twice what an application of 500 processes needs, and how long each of
+# them waits before it is told.
+POOLER_CLIENTS = 2000
+POOLER_WAIT_S = 300
 # Where the programs of host/files look for packages of host/, and for host/domain by its own name.
 LIBRARIES = "/usr/local/lib"
 
@@ -40,10 +44,62 @@ def postgresql_conf(parameters: Mapping[str, Parameter]) -> str:
     return _render("postgresql.conf", port=PORT, parameters=parameters)
 
 
-def pg_hba_conf(barman_address: str, client_cidrs: Sequence[str]) -> str:
+def pg_hba_conf(barman_address: str, client_cidrs: Sequence[str], peers: Mapping[str, str]) -> str:
     """Who may connect: Barman's two roles from its own address, everybody else from the clients'
-    networks, each with scram-sha-256 and through TLS."""
-    return _render("pg_hba.conf", barman=barman_address, clients=client_cidrs)
+    networks, each with scram-sha-256 and through TLS. `peers` are roles that log in by the socket
+    as the system's user of that name, each into one database."""
+    return _render("pg_hba.conf", barman=barman_address, clients=client_cidrs, peers=peers)
+
+
+def pgbouncer_ini(
+    *,
+    address: str,
+    pool_size: int,
+    hba_file: str,
+    users_file: str,
+    server_file: str,
+    stats_user: str,
+) -> str:
+    """PgBouncer's configuration; `pool_size` connections at most to one database."""
+    return _render(
+        "pgbouncer.ini",
+        server=paths.SOCKETS,
+        server_port=PORT,
+        address=address,
+        port=pooler.PORT,
+        sockets=pooler.SOCKETS,
+        role=pooler.ROLE,
+        database=pooler.DATABASE,
+        query=pooler.QUERY,
+        pool_size=pool_size,
+        clients=POOLER_CLIENTS,
+        wait_s=POOLER_WAIT_S,
+        hba_file=hba_file,
+        users_file=users_file,
+        server_file=server_file,
+        stats_user=stats_user,
+    )
+
+
+def pgbouncer_hba(networks: Sequence[str], rejected: Sequence[str], stats_user: str) -> str:
+    """Who may connect to PgBouncer: everybody but the roles `rejected` and its console's from
+    `networks`, with scram-sha-256 and through TLS; `stats_user` to its console by the socket."""
+    return _render(
+        "pgbouncer-hba.conf", networks=networks, rejected=rejected, stats_user=stats_user
+    )
+
+
+def pgbouncer_unit(version: str, ini: str) -> str:
+    """PgBouncer's service, with its configuration in the file `ini`."""
+    return _render(
+        "pgbouncer.service",
+        version=version,
+        ini=ini,
+        user=pooler.USER,
+        reload=("/usr/bin/env", *pooler.console("RELOAD")),
+        # One of each client's, one of each server's connection, and its own.
+        open_files=2 * POOLER_CLIENTS,
+    )
 
 
 def data_disk_unit(mount_point: str) -> str:
@@ -175,10 +231,12 @@ def own_name_sources(package: str) -> dict[str, str]:
     return {"host/__init__.py": files("host").joinpath("__init__.py").read_text()} | modules
 
 
-def monitoring_drop_in(*, needs: str, command: Sequence[str], environment: str) -> str:
+def monitoring_drop_in(*, needs: str, command: Sequence[str], environment: str, user: str) -> str:
     """systemd drop-in that starts one of Debian's monitoring services as `command`, once the file
-    `needs` is there."""
-    return _render("monitoring.conf", needs=needs, command=command, environment=environment)
+    `needs` is there; as `user`, or as the user that Debian has for it where that is empty."""
+    return _render(
+        "monitoring.conf", needs=needs, command=command, environment=environment, user=user
+    )
 
 
 def barman_exporter_unit() -> str:

@@ -92,6 +92,22 @@ class SlotStatus(_Model):
     """WAL that may still be written before the slot is at risk; null is without limit."""
 
 
+class PoolerStatus(_Model):
+    """PgBouncer, asked on PostgreSQL's machine."""
+
+    answers: bool
+    """Whether it can be asked at all."""
+    error: str | None = None
+    """Why it cannot be asked, or lets no owner of a database in; null when it does, and when that
+    was not tried because PostgreSQL accepts no connections or the pooler is paused."""
+    paused: bool | None = None
+    """Whether its clients wait until it is resumed."""
+    waiting: int | None = None
+    """Clients that wait for a connection."""
+    longest_wait_s: float | None = None
+    """For how long the first of them has."""
+
+
 class BackupStatus(_Model):
     """One base backup in Barman's catalogue."""
 
@@ -173,6 +189,8 @@ class Status(_Model):
     postgres_machine: MachineStatus
     barman_machine: MachineStatus
     postgres: PostgresStatus | None = None
+    pooler: PoolerStatus | None = None
+    """null in a stack without one."""
     receiver: ReceiverStatus | None = None
     slot: SlotStatus | None = None
     certificate_ends: datetime | None = None

@@ -7,7 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ops.model import MachineStatus, Status, Verdict
+from ops.model import MachineStatus, PoolerStatus, Status, Verdict
 
 COLOUR = {Verdict.PROTECTED: "green", Verdict.DEGRADED: "yellow", Verdict.UNPROTECTED: "red"}
 
@@ -77,6 +77,8 @@ def _facts(status: Status) -> Table:
     if status.hazards and status.hazards.overruled:
         names = ", ".join(status.hazards.overruled)
         table.add_row("", f"{names}: by ALTER SYSTEM, not as the stack has it")
+    if status.pooler is not None:
+        table.add_row("pooler", _pooler(status.pooler))
     table.add_row("receiver", _receiver(status))
     table.add_row("slot", _slot(status))
     table.add_row("last backup", _last_backup(status))
@@ -106,6 +108,12 @@ def _postgres(status: Status) -> str:
         f"{server.version}, {role}, timeline {server.timeline}, {server.connections} connections, "
         f"since {moment(server.started_at)}"
     )
+
+
+def _pooler(pooler: PoolerStatus) -> str:
+    if not pooler.answers:
+        return "does not answer"
+    return f"{'paused' if pooler.paused else 'running'}, {pooler.waiting} clients wait"
 
 
 def _receiver(status: Status) -> str:

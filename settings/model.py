@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from host.domain.pooler import ROLE as POOLER
 from host.monitoring.configuration import Delivery, Smtp
 from settings import capacity, forecast, schedule
 from settings.addresses import AddressPlan, plan_addresses
@@ -36,7 +37,7 @@ from settings.alerting import (
 from settings.capacity import Demand
 from settings.forecast import Pair
 from settings.images import IMAGES, Image
-from settings.parameters import check_overrides
+from settings.parameters import Parameter, check_overrides, chosen, derive, pool_size
 from settings.retention import RecoveryWindow
 from settings.rotations import Rotations
 from settings.vm_sizes import VM_SIZES, VmSize
@@ -149,6 +150,7 @@ class Settings(BaseModel):
     clientCidrs: tuple[Network, ...]
     databases: Annotated[tuple[Database, ...], Field(min_length=1)]
     postgresParameters: dict[str, str | int | float | bool]
+    pooler: Annotated[bool, Field(strict=True)]
     durability: Literal["async", "sync", "sync-with-fallback"]
     # Below 5 s every restart of the receiver would count as an absence.
     fallbackAfterSeconds: Annotated[int, Field(strict=True, ge=5, le=3600)]
@@ -204,6 +206,8 @@ class Settings(BaseModel):
                 f"postgresParameters.synchronous_commit: durability {self.durability} depends on "
                 "it; set it per transaction where a commit need not wait, or choose async"
             )
+        if self.pooler:
+            self._check_pooler()
         capacity.require_room(
             demand=self.demand,
             postgres_disk_gib=self.postgresDiskGb,
@@ -211,6 +215,26 @@ class Settings(BaseModel):
         )
         forecast.require_time(self.demand, self.pair)
         return self
+
+    def _check_pooler(self) -> None:
+        for database in self.databases:
+            if POOLER in (database.name, database.owner):
+                raise ValueError(
+                    f"databases: with pooler, the name {POOLER} is PgBouncer's own; choose another"
+                )
+        _ = self.pool_size
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """PostgreSQL's parameters: derived from the machine, with the operator's own."""
+        derived = derive(self.postgresVmSize, self.postgresDiskGb)
+        return {**derived, **chosen(self.postgresParameters)}
+
+    @property
+    def pool_size(self) -> int:
+        """How many connections the pooler takes for each database. Raises ValueError where it
+        cannot have any."""
+        return pool_size(self.parameters, len(self.databases))
 
     @property
     def addresses(self) -> AddressPlan:

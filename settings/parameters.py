@@ -13,6 +13,8 @@ _GIB_IN_MB = 1024
 # Loaded with whatever the operator has loaded.
 LIBRARIES = ("pg_stat_statements",)
 _LOADED = "shared_preload_libraries"
+# superuser_reserved_connections.
+_SUPERUSERS = 3
 
 # Overriding one of these would silently end streaming, recovery or access control.
 OWNED = frozenset(
@@ -122,6 +124,25 @@ def chosen(overrides: Mapping[str, Parameter]) -> dict[str, Parameter]:
     theirs = str(overrides.get(_LOADED, "")).split(",")
     names = dict.fromkeys(name.strip() for name in (*LIBRARIES, *theirs))
     return {**overrides, _LOADED: ",".join(name for name in names if name)}
+
+
+def pool_size(parameters: Mapping[str, Parameter], databases: int) -> int:
+    """How many connections the pooler takes for each of so many databases: in all of them half of
+    those that applications can have, so that as many are left to whoever comes without it. Raises
+    ValueError where that is none."""
+    names = ("max_connections", "reserved_connections")
+    try:
+        connections, reserved = (int(parameters[name]) for name in names)
+    except ValueError:
+        raise ValueError(f"postgresParameters: {' and '.join(names)} are whole numbers") from None
+    size = (connections - reserved - _SUPERUSERS) // 2 // databases
+    if size < 1:
+        raise ValueError(
+            f"pooler: {connections} connections (max_connections) are too few to share half of "
+            f"them between {databases} databases; set postgresParameters.max_connections to "
+            f"{2 * databases + reserved + _SUPERUSERS} or more"
+        )
+    return size
 
 
 def encryption(server_file: str) -> dict[str, Parameter]:

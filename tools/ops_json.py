@@ -6,7 +6,8 @@ from pydantic import BaseModel
 
 from ops.archive.verification import Verification
 from ops.archive.window import BackupList, Window
-from ops.migrate.model import MigrationPlan
+from ops.migrate.comparison import Comparison
+from ops.migrate.model import MigrationPlan, MoveStatus
 from ops.model import Status
 from ops.rotate.report import RotationReport
 from ops.watch.alerts import Alerts
@@ -27,6 +28,8 @@ DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops top --json": Statements,
     "ops rotate KIND --json": RotationReport,
     "ops migrate plan SOURCE --json": MigrationPlan,
+    "ops migrate status --json": MoveStatus,
+    "ops migrate compare SOURCE --json": Comparison,
 }
 
 HEAD = """\

@@ -15,14 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from host.domain import backup_info, histories, paths
+from host.domain.compression import uncompressed
 from host.domain.wal import SEGMENT, name_of, number_of, timeline_of
-from host.domain.wal_records import uncompressed
 
 STATE = Path(paths.VERIFICATION_STATE)
 HISTORY = Path(paths.VERIFICATION_HISTORY)
@@ -65,7 +64,7 @@ class Store:
             data = uncompressed(path.read_bytes())
             if data is None:
                 data = self._through_barman(name)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
+        except (OSError, ValueError) as error:
             return str(error)
         into.write_bytes(data)
         return None

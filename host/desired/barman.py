@@ -26,7 +26,7 @@ class BarmanFacts:
     `retention` are Barman's settings. Schedules are cron expressions in UTC, `drill_calendar` is
     the drill's in systemd's words; `backup_interval` is the longest time between two scheduled
     backups. `drill_queries` are by database. `durability` is the level to be proven. `delivery` is
-    secret."""
+    secret. `pooler`: whether PostgreSQL's machine has one."""
 
     version: str
     packages: tuple[str, ...]
@@ -40,6 +40,7 @@ class BarmanFacts:
     drill_queries: Mapping[str, str]
     durability: str
     delivery: Delivery = field(repr=False)
+    pooler: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             files.program(render.BACKUP_VERIFY, "backup-verify"),
             files.unit("backup-verify.service", render.backup_verify_unit(BARMAN_HOME, SERVER)),
             files.program(paths.BARMAN_GET_WAL, "barman-get-wal"),
+            files.program(paths.BARMAN_SEND_WAL, "barman-send-wal"),
             files.program(render.SSH_GATE, "barman-ssh-gate"),
             *files.restored_copy(),
             *files.library("restore_drill"),
@@ -190,7 +192,10 @@ def monitoring(facts: BarmanFacts) -> Monitoring:
                 drop_ins["prometheus"],
                 files=(
                     File(services.ALERTS, watching.alert_rules()),
-                    File(services.PROMETHEUS, watching.prometheus_yml(facts.postgres_address)),
+                    File(
+                        services.PROMETHEUS,
+                        watching.prometheus_yml(facts.postgres_address, pooler=facts.pooler),
+                    ),
                 ),
                 check=("promtool", "check", "config", services.PROMETHEUS),
             ),

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 
 from host import render
 from host.desired import files
+from host.desired import pooler as poolers
 from host.desired.files import Desired, Directory, File, Hardening, OwnService
-from host.desired.monitoring import Monitoring, service
+from host.desired.monitoring import Monitoring, service, unwanted
 from host.desired.names import BARMAN_ROLE, OPERATOR, STREAMING_ROLE
-from host.domain import sessions
+from host.desired.pooler import Pooler, PoolerFacts
+from host.domain import pooler, sessions
 from host.domain.paths import MOUNT_POINT
 from host.monitoring import services
 from host.render import Parameter
@@ -52,7 +54,7 @@ class Database:
 class PostgresFacts:
     """What is known of the machine before it exists. `version` is PostgreSQL's major version,
     `packages` are the distribution's, addresses are private ones; `parameters` are all of
-    postgresql.conf's that are not its defaults."""
+    postgresql.conf's that are not its defaults; `pooler` is None where there is to be none."""
 
     version: str
     packages: tuple[str, ...]
@@ -63,6 +65,7 @@ class PostgresFacts:
     databases: tuple[Database, ...]
     durability: str
     fallback_after_s: int
+    pooler: PoolerFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,12 @@ class Role:
 
 @dataclass(frozen=True)
 class Grant:
-    """`statement` is run unless the expression `held` is true. Both are SQL."""
+    """`statement` is run unless the expression `held` is true. Both are SQL. `note` says so in
+    fewer words."""
 
     held: str
     statement: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ class Configuration(Desired):
     guard: OwnService
     grants: tuple[Grant, ...]
     databases: tuple[Database, ...]
+    pooler: Pooler | None
 
 
 def data_directory(version: str) -> str:
@@ -174,7 +180,7 @@ def configuration(facts: PostgresFacts, credentials: PostgresCredentials) -> Con
             ),
             File(
                 f"{config}/pg_hba.conf",
-                render.pg_hba_conf(facts.barman_address, facts.client_cidrs),
+                render.pg_hba_conf(facts.barman_address, facts.client_cidrs, _peers(facts)),
                 owner="postgres",
                 mode=0o640,
             ),
@@ -197,29 +203,53 @@ def configuration(facts: PostgresFacts, credentials: PostgresCredentials) -> Con
                 ),
             ),
         ),
-        grants=_grants(),
+        grants=_grants(facts),
         databases=(
             Database(SUPERUSER, owner=SUPERUSER, extensions=(_STATISTICS,)),
             *facts.databases,
         ),
+        pooler=_pooler(facts, credentials),
     )
 
 
 def monitoring(facts: PostgresFacts) -> Monitoring:
     """The exporters that Prometheus on Barman's machine asks."""
+    units = services.postgres_units(facts.address)
+    exporter = services.POOLER_EXPORTER
+    if facts.pooler:
+        units[exporter] = services.pooler_unit(facts.address)
     return Monitoring(
-        packages=services.POSTGRES_PACKAGES,
+        packages=(*services.POSTGRES_PACKAGES, *([exporter] if facts.pooler else [])),
         directories=(),
-        services={
-            unit: service(unit, text)
-            for unit, text in services.postgres_units(facts.address).items()
-        },
+        services={unit: service(unit, text) for unit, text in units.items()},
         own=(),
+        unwanted={} if facts.pooler else unwanted(exporter),
     )
 
 
 def _config(version: str) -> str:
     return f"/etc/postgresql/{version}/main"
+
+
+def _peers(facts: PostgresFacts) -> dict[str, str]:
+    """Who logs in by the socket as the system's user of that name, and into which database."""
+    peers = {services.ROLE: SUPERUSER}
+    return peers | {pooler.ROLE: pooler.DATABASE} if facts.pooler else peers
+
+
+def _pooler(facts: PostgresFacts, credentials: PostgresCredentials) -> Pooler | None:
+    if facts.pooler is None:
+        return None
+    return poolers.desired(
+        facts.pooler,
+        version=facts.version,
+        address=facts.address,
+        networks=facts.client_cidrs,
+        # None of them is an application's.
+        rejected=(SUPERUSER, BARMAN_ROLE, STREAMING_ROLE, services.ROLE, pooler.ROLE),
+        stats_user=services.ROLE,
+        server_file=credentials.server_file,
+    )
 
 
 def _roles(facts: PostgresFacts, passwords: Mapping[str, str]) -> tuple[Role, ...]:
@@ -230,10 +260,11 @@ def _roles(facts: PostgresFacts, passwords: Mapping[str, str]) -> tuple[Role, ..
         *(Role(owner, passwords[owner], replication=False) for owner in owners),
         # The exporter's, which comes over the local socket as its own system user.
         Role(services.ROLE, password="", replication=False, settings=sessions.SETTINGS),
+        *([Role(pooler.ROLE, "", False, sessions.SETTINGS)] if facts.pooler else []),
     )
 
 
-def _grants() -> tuple[Grant, ...]:
+def _grants(facts: PostgresFacts) -> tuple[Grant, ...]:
     return (
         *(
             Grant(
@@ -245,7 +276,12 @@ def _grants() -> tuple[Grant, ...]:
         *(_membership(BARMAN_ROLE, role) for role in _BARMAN_ROLES),
         _membership(services.ROLE, "pg_monitor"),
         *(_membership(role, _RESERVED) for role in (BARMAN_ROLE, STREAMING_ROLE, services.ROLE)),
+        *([_lookup()] if facts.pooler else []),
     )
+
+
+def _lookup() -> Grant:
+    return Grant(pooler.HELD, pooler.INSTALL, note=f"created function {pooler.LOOKUP}")
 
 
 def _membership(member: str, role: str) -> Grant:

@@ -3,6 +3,8 @@
 # Where either machine's data disk is mounted.
 MOUNT_POINT = "/data"
 BARMAN_HOME = f"{MOUNT_POINT}/barman"
+# PostgreSQL's own, of Debian's packaging.
+SOCKETS = "/run/postgresql"
 # Left by a recovery runbook for as long as it owns the data directory of PostgreSQL's machine.
 RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 # Copies of the server beside it, on PostgreSQL's machine, each in a folder of its own: clones, by
@@ -13,6 +15,8 @@ RUNBOOKS = "/data/runbooks"
 CURRENT_RUNBOOK = f"{RUNBOOKS}/current.json"
 # Barman's get-wal, with exit codes that PostgreSQL can act on (files/barman-get-wal).
 BARMAN_GET_WAL = "/usr/local/bin/barman-get-wal"
+# The same for one file after another (files/barman-send-wal).
+BARMAN_SEND_WAL = "/usr/local/bin/barman-send-wal"
 BARMAN_CRON = "/etc/cron.d/barman"
 # Histories, one JSON object a line (histories.py).
 DURABILITY_HISTORY = "/var/lib/durability-guard/history.jsonl"

@@ -5,7 +5,6 @@ as text, every record of it, at a fifth of the speed; it checks each record's ch
 a segment is sound is for it to say (host/backup_verify).
 """
 
-import gzip
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,6 @@ from typing import NamedTuple
 PAGE = 8192
 SHORT_HEADER, LONG_HEADER = 24, 40
 RECORD_HEADER = 24
-# The second byte of every page: PostgreSQL's magic numbers are 0xD1xx, little end first.
-_PAGE_MAGIC = b"\xd1"
-_GZIP = b"\x1f\x8b"
 # magic, info, timeline, address, bytes that remain of a record begun before
 _PAGE_HEADER = struct.Struct("<HHIQI")
 _HAS_LONG_HEADER = 0x0002
@@ -27,17 +23,6 @@ XLOG_SWITCH, XLOG_RESTORE_POINT = 0x40, 0x70
 XACT_OPERATION = 0x70
 XACT_COMMIT, XACT_COMMIT_PREPARED = 0x00, 0x30
 EPOCH_2000_S = 946684800
-
-
-def uncompressed(archived: bytes) -> bytes | None:
-    """A segment as PostgreSQL wrote it, from the archived file's content: plain or gzip. None for
-    what is neither: other compressions are for `barman get-wal`, at a process each.
-
-    Raises OSError, EOFError or zlib.error for gzip that is damaged.
-    """
-    if archived[:2] == _GZIP:
-        return gzip.decompress(archived)
-    return archived if archived[1:2] == _PAGE_MAGIC else None
 
 
 class Commit(NamedTuple):

@@ -48,8 +48,9 @@ def alert_rules() -> str:
     return files("host").joinpath("monitoring", "alerts.yml").read_text()
 
 
-def prometheus_yml(postgres_address: str) -> str:
-    """Whom Prometheus asks, and which alerts it evaluates."""
+def prometheus_yml(postgres_address: str, *, pooler: bool) -> str:
+    """Whom Prometheus asks, the pooler's exporter among them where there is a `pooler`, and which
+    alerts it evaluates."""
     here = "127.0.0.1"
     targets = [
         ("node", "barman", here),
@@ -58,6 +59,7 @@ def prometheus_yml(postgres_address: str) -> str:
         ("alertmanager", "barman", here),
         ("node", "postgres", postgres_address),
         ("postgres", "postgres", postgres_address),
+        *([("pgbouncer", "postgres", postgres_address)] if pooler else []),
     ]
     jobs: dict[str, list[dict[str, Any]]] = {}
     for job, machine, address in targets:
@@ -128,7 +130,11 @@ def alertmanager_yml(delivery: Delivery) -> str:
                 ],
             },
             "inhibit_rules": [
-                _inhibit("MachineDown", "ExporterDown|PostgresDown|GuardSilent|SlotMissing"),
+                _inhibit(
+                    "MachineDown", "ExporterDown|PostgresDown|GuardSilent|SlotMissing|PoolerDown"
+                ),
+                # The distribution's unit of its exporter ends with it.
+                _inhibit("PoolerDown", "ExporterDown", "job"),
                 _inhibit("DiskFull", "DiskAlmostFull|DiskFullSoon", "mountpoint"),
             ],
             "receivers": [operators, dead_man],

@@ -5,6 +5,7 @@ whose configuration is not there yet does not start at all.
 """
 
 from host import render
+from host.domain import pooler
 
 DIRECTORY = "/etc/monitoring"
 PROMETHEUS = f"{DIRECTORY}/prometheus.yml"
@@ -13,9 +14,17 @@ ALERTMANAGER = f"{DIRECTORY}/alertmanager.yml"
 BARMAN_EXPORTER = f"{DIRECTORY}/barman-exporter.json"
 # Written by the durability guard (host/durability_guard).
 TEXTFILES = "/run/durability-guard"
-PORTS = {"prometheus": 9090, "alertmanager": 9093, "node": 9100, "postgres": 9187, "barman": 9780}
+PORTS = {
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "node": 9100,
+    "pgbouncer": 9127,
+    "postgres": 9187,
+    "barman": 9780,
+}
 # The role of PostgreSQL that Debian's exporter logs in as: its system user's, so peer suffices.
 ROLE = "prometheus"
+POOLER_EXPORTER = "prometheus-pgbouncer-exporter"
 
 BARMAN_PACKAGES = (
     "prometheus",
@@ -90,6 +99,21 @@ def postgres_units(address: str) -> dict[str, str]:
     }
 
 
+def pooler_unit(address: str) -> str:
+    """The drop-in of the exporter of PgBouncer's figures at that `address`."""
+    console = f"host={pooler.SOCKETS} port={pooler.PORT} user={ROLE} dbname=pgbouncer"
+    return _drop_in(
+        f"/usr/bin/{POOLER_EXPORTER}",
+        f"/usr/bin/{POOLER_EXPORTER}",
+        f"--web.listen-address={address}:{PORTS['pgbouncer']}",
+        f'"--pgBouncer.connectionString={console} sslmode=disable"',
+        # What that file is for, systemd knows.
+        "--pgBouncer.pid-file=",
+        # Debian's is PostgreSQL's superuser.
+        user=ROLE,
+    )
+
+
 def _node(address: str, *more: str) -> str:
     return _drop_in(
         "/usr/bin/prometheus-node-exporter",
@@ -101,5 +125,7 @@ def _node(address: str, *more: str) -> str:
     )
 
 
-def _drop_in(needs: str, *command: str, environment: str = "") -> str:
-    return render.monitoring_drop_in(needs=needs, command=command, environment=environment)
+def _drop_in(needs: str, *command: str, environment: str = "", user: str = "") -> str:
+    return render.monitoring_drop_in(
+        needs=needs, command=command, environment=environment, user=user
+    )

@@ -22,6 +22,10 @@ UTC = "/usr/share/zoneinfo/Etc/UTC"
 # What a run leaves to the next one. Secrets among it: root's alone.
 STATE = paths.CONVERGE_STATE
 PROGRAMS = paths.CONVERGED_PROGRAMS
+APT = (
+    *("env", "DEBIAN_FRONTEND=noninteractive"),
+    *("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600"),
+)
 # A file that somebody else has written comes back byte for byte.
 ODD_BYTES = "surrogateescape"
 
@@ -150,17 +154,15 @@ class Host:
         present = {line.split()[1] for line in listed if line.startswith("ii")}
         missing = sorted(set(names) - present)
         if missing:
-            apt = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600")
-            self.run(*apt, "update")
-            self.run(
-                "env",
-                "DEBIAN_FRONTEND=noninteractive",
-                *apt,
-                "install",
-                "--no-install-recommends",
-                *missing,
-            )
+            self.run(*APT, "update")
+            self.run(*APT, "install", "--no-install-recommends", *missing)
             self.note(f"installed {', '.join(missing)}")
+
+    def purge(self, names: Sequence[str]) -> None:
+        """The distribution's packages are not there, nor is their configuration. Their units are
+        stopped before."""
+        self.run(*APT, "purge", *names)
+        self.note(f"removed {', '.join(names)}")
 
     def run(
         self,

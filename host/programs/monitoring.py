@@ -17,7 +17,12 @@ def main(desired: dict[str, Any]) -> int:
 
 def converge(host: Host, desired: dict[str, Any]) -> dict[str, Any]:
     """`services`: unit -> {drop_in, files, check}: Debian's unit runs with these files once
-    `check`, a command, has accepted them. `own`: units of ours."""
+    `check`, a command, has accepted them. `own`: units of ours. `unwanted`: unit -> path of the
+    drop-in, of packages of the unit's name that are not to be there."""
+    for unit, drop_in in desired["unwanted"].items():
+        if host.read(drop_in) is not None:
+            host.purge([unit])
+            host.restore(drop_in, None)
     services = desired["services"]
     for service in services.values():
         if host.read(service["drop_in"]["path"]) is None:

@@ -1,16 +1,13 @@
 """Brings the PostgreSQL machine to its desired state: cluster, configuration, roles, databases.
 
-Never initialises a cluster twice, never drops anything, and touches nothing while a recovery is
-under way.
+Never initialises a cluster twice, never drops anything of yours, and touches nothing while a
+recovery is under way.
 """
 
 import csv
 import io
 import json
 import secrets
-import socket
-import ssl
-import struct
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +16,10 @@ from typing import Any
 from host.domain import server_log
 from host.domain.file_settings import OVERRULED
 from host.domain.paths import RECOVERY_MARKER
+from host.domain.pooler import REMOVE, ROLE
 from host.domain.quoting import identifier
 from host.domain.scram import scram_verifier, verifies
+from host.programs import certificate, pooler
 from host.programs.change import bring_into_force, harden, serve_own
 from host.programs.converge import ConvergeError, Host, conclude
 from host.restored_copy import trial
@@ -31,8 +30,6 @@ GUARD = "durability-guard"
 # Written once a cluster exists: an empty data directory beside it means lost data, not a new disk.
 INITIALISED = ".cluster-initialised"
 PORT = 5432
-# What a client sends first to begin TLS: length and code (PostgreSQL's frontend protocol).
-SSL_REQUEST = struct.pack(">II", 8, 80877103)
 
 ROLES = """
 SELECT rolname, rolcanlogin, rolreplication, coalesce(rolpassword, ''),
@@ -88,6 +85,7 @@ class Postgres:
         self._configure()
         self._roles()
         self._databases()
+        self._pooler()
         serve_own(self.host, self.desired["heartbeat"])
         # Last: it takes a new level up at once, and everything above must not wait for Barman.
         serve_own(self.host, self.desired["guard"])
@@ -149,8 +147,9 @@ class Postgres:
         pending = [row[0] for row in self._query(PENDING)]
         if pending:
             self._rehearse(pending)
-            self._start("restart")
-            host.wait("PostgreSQL to accept connections", self._accepts)
+            with pooler.paused(host):
+                self._start("restart")
+                host.wait("PostgreSQL to accept connections", self._accepts)
             host.note(f"restarted {self.unit} for {', '.join(sorted(pending))}")
         self._await_certificate()
         errors = self._query(
@@ -188,10 +187,12 @@ class Postgres:
     def _await_certificate(self) -> None:
         """PostgreSQL keeps the certificate it has when it dislikes a new one, and only logs it."""
         path = self.desired["server_file"]
-        wanted = certificate(Path(path).read_text())
+        wanted = certificate.in_pem(Path(path).read_text())
         try:
             self.host.wait(
-                "PostgreSQL to show its certificate", lambda: shown_certificate() == wanted, 30
+                "PostgreSQL to show its certificate",
+                lambda: certificate.shown("127.0.0.1", PORT) == wanted,
+                30,
             )
         except ConvergeError:
             raise ConvergeError(
@@ -222,7 +223,7 @@ class Postgres:
             if self._query(f"SELECT {grant['held']}")[0][0] != "t"
         ]
         for grant in missing:
-            self._execute(grant["statement"], note=grant["statement"])
+            self._execute(grant["statement"], note=grant["note"] or grant["statement"])
 
     def _databases(self) -> None:
         owners = {
@@ -247,6 +248,13 @@ class Postgres:
                 if extension not in present:
                     self._execute(f"CREATE EXTENSION {identifier(extension)}", name)
                     self.host.note(f"created extension {extension} in {name}")
+
+    def _pooler(self) -> None:
+        if self.desired["pooler"]:
+            pooler.converge(self.host, self.desired["pooler"])
+        elif pooler.present(self.host):
+            self._execute(REMOVE, note=f"took the login of role {ROLE} away")
+            pooler.remove(self.host)
 
     def _accepts(self) -> bool:
         done = self.host.run("pg_isready", "-q", user="postgres", accept=(0, 1, 2))
@@ -314,24 +322,3 @@ def role_statements(wanted: dict[str, Any], present: Role | None) -> list[str]:
         if f"{setting}={value}" not in known
     ]
     return statements
-
-
-def certificate(pem: str) -> bytes:
-    """The one certificate in `pem`, which may hold a key as well, as DER."""
-    return ssl.PEM_cert_to_DER_cert(pem[pem.index(ssl.PEM_HEADER) :])
-
-
-def shown_certificate() -> bytes | None:
-    """What PostgreSQL on this machine shows to a client that asks for TLS, as DER."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        with socket.create_connection(("127.0.0.1", PORT), timeout=5) as wire:
-            wire.sendall(SSL_REQUEST)
-            if wire.recv(1) != b"S":
-                return None
-            with context.wrap_socket(wire) as encrypted:
-                return encrypted.getpeercert(binary_form=True)
-    except OSError:
-        return None

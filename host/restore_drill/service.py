@@ -13,8 +13,8 @@ from typing import Any
 
 from host.restored_copy import check, confinement, files, replay, wal_client
 from host.restored_copy.copy import Copy
-from host.restored_copy.feed import Store
 from host.restored_copy.server import Failed, Refused, Server
+from host.restored_copy.store import Store
 
 from . import decision, history, machine
 from .decision import Backup
@@ -113,7 +113,8 @@ class Drill:
         client = Path(wal_client.__file__).read_text()
         machine.as_barman(lambda: files.prepare(self.copy, target, client, fresh=True))
         store = Store(self.server_name, backup.segment_size)
-        replay.replay(self.copy, store, confinement.BESIDE, self._watch)
+        reserve = decision.reserve(self._around().total, self.size)
+        replay.replay(self.copy, store, confinement.BESIDE, self._watch, reserve=reserve)
         self.record["rto_s"] = round(time.monotonic() - began, 1)
 
     def _check(self) -> None:

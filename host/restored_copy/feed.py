@@ -1,23 +1,21 @@
 """WAL for a copy, which has no network itself: a process outside that puts the files it asks for
-into its folder, one ahead of what it replays."""
+into its folder."""
 
 import json
 import os
 import signal
 import socket
-import subprocess
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from host.domain.paths import BARMAN_GET_WAL
-from host.domain.wal import HISTORY, SEGMENT, name_of, number_of, timeline_of
+from host.domain.wal import HISTORY, SEGMENT
 from host.domain.wal_store import DAMAGED, MISSING, STOPPED_BY_DAMAGE, STOPPED_BY_OUTAGE
+from host.restored_copy.ahead import Ahead
 from host.restored_copy.copy import Copy
+from host.restored_copy.files import empty
+from host.restored_copy.store import Connection, Store
 from host.restored_copy.user import child
 
 # How long Barman may be out of reach: a reboot of its machine takes less.
@@ -25,41 +23,16 @@ OUTAGE_S = 600.0
 RETRY_S = 2.0
 
 
-@dataclass(frozen=True)
-class Store:
-    """Barman's WAL of one `server`, on this machine or, over SSH, at `address`. With
-    `histories_only` it is as if it had nothing but the histories of timelines."""
-
-    server: str
-    segment_size: int
-    address: str | None = None
-    histories_only: bool = False
-
-    def fetch(self, name: str, destination: Path, *, partial: bool) -> int:
-        """Put the file there. Returns how barman-get-wal ends (host/domain/wal_store.py), or
-        something else when that could not be asked. A segment that is still being received counts
-        where `partial`."""
-        flags = ["--partial"] if partial else []
-        if self.address is None:
-            with destination.open("wb") as file:
-                words = [BARMAN_GET_WAL, *flags, self.server, name]
-                return subprocess.run(words, stdout=file, check=False).returncode
-        words = ["barman-wal-restore", *flags, "--user", "barman", self.address, self.server]
-        return subprocess.run([*words, name, str(destination)], check=False).returncode
-
-    def document(self) -> dict[str, Any]:
-        """Ready for JSON; Store(**document) is the store again."""
-        return asdict(self)
-
-
-@dataclass
 class Feed:
-    """Answers one copy. `tell` gets (what, name): asked, outage, damaged."""
+    """Answers one copy. `tell` gets (what, name): asked, outage, damaged. What is fetched ahead
+    leaves `reserve` bytes of the disk free."""
 
-    copy: Copy
-    store: Store
-    tell: Callable[[str, str], None]
-    ahead: "Ahead | None" = field(default=None, init=False)
+    def __init__(
+        self, copy: Copy, store: Store, tell: Callable[[str, str], None], reserve: int = 0
+    ) -> None:
+        self.copy, self.store, self.tell = copy, store, tell
+        self._connection = Connection(store)
+        self._ahead = Ahead(store, Path(copy.wal), reserve)
 
     def answer(self, name: str) -> int:
         """restore_command's exit code for `name`; with 0 the file is in the copy's folder."""
@@ -77,44 +50,14 @@ class Feed:
             self.tell("damaged", name)
             return STOPPED_BY_DAMAGE
         if code == 0 and SEGMENT.fullmatch(name):
-            self.ahead = Ahead(self.store, Path(self.copy.wal), following(name, self.store))
+            self._ahead.go_on_after(name)
         return code
 
     def _get(self, name: str) -> int:
-        ahead, self.ahead = self.ahead, None
-        if ahead is not None and ahead.name == name and ahead.there():
+        if self._ahead.take(name):
             return 0
         # Only what is asked for may be a segment that is still being received: it grows.
-        return self.store.fetch(name, Path(self.copy.wal, name), partial=True)
-
-
-class Ahead:
-    """A complete segment fetched while the one before it is replayed."""
-
-    def __init__(self, store: Store, folder: Path, name: str) -> None:
-        self.name = name
-        # Under another name: one that nobody waited for must not be in the way of what is asked
-        # for meanwhile.
-        self._path = folder / f"{name}.ahead"
-        self._found = False
-        self._thread = threading.Thread(target=self._fetch, args=(store,), daemon=True)
-        self._thread.start()
-
-    def _fetch(self, store: Store) -> None:
-        self._found = store.fetch(self.name, self._path, partial=False) == 0
-
-    def there(self) -> bool:
-        """Whether it came; it has its own name then."""
-        self._thread.join()
-        if self._found:
-            self._path.rename(self._path.with_suffix(""))
-        return self._found
-
-
-def following(name: str, store: Store) -> str:
-    """The segment after this one on its timeline."""
-    size = store.segment_size
-    return name_of(timeline_of(name), number_of(name, size) + 1, size)
+        return self._connection.fetch(name, Path(self.copy.wal, name), partial=True)
 
 
 def serve(feed: Feed) -> None:
@@ -137,9 +80,13 @@ def serve(feed: Feed) -> None:
 
 
 class FeedProcess:
-    """A feed as a process of the copy's user; what it tells is read without waiting."""
+    """A feed as a process of the copy's user; what it tells is read without waiting. `reserve` as
+    for Feed."""
 
-    def __init__(self, copy: Copy, store: Store) -> None:
+    def __init__(self, copy: Copy, store: Store, reserve: int) -> None:
+        self._folder = Path(copy.wal)
+        # One before may have been killed.
+        empty(self._folder)
         reading, writing = os.pipe()
 
         def work() -> None:
@@ -149,7 +96,7 @@ class FeedProcess:
             log = os.open(f"{copy.folder}/feed.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            serve(Feed(copy, store, lambda *words: _write(writing, words)))
+            serve(Feed(copy, store, lambda *words: _write(writing, words), reserve))
 
         self._pid = child(copy.user, work)
         os.close(writing)
@@ -167,12 +114,13 @@ class FeedProcess:
         return [tuple(json.loads(line)) for line in lines]
 
     def stop(self) -> None:
-        """End it."""
+        """End it. What came and was not asked for is removed."""
         os.kill(self._pid, signal.SIGKILL)
         with suppress(ProcessLookupError):
             os.killpg(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         os.close(self._reading)
+        empty(self._folder)
 
 
 def _write(descriptor: int, words: tuple[str, ...]) -> None:

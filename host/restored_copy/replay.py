@@ -14,10 +14,11 @@ from host.domain.control_data import minimums
 from host.domain.wal import HISTORY, show_lsn, switchpoints
 from host.restored_copy import progress
 from host.restored_copy.copy import Copy
-from host.restored_copy.feed import FeedProcess, Store
+from host.restored_copy.feed import FeedProcess
 from host.restored_copy.files import locations
 from host.restored_copy.reserve import require_reserve
 from host.restored_copy.server import Failed, Refused, Server
+from host.restored_copy.store import Store
 
 POLL_S = 0.25
 # PostgreSQL's complaint where WAL makes a tablespace (commands/tablespace.c): there is no such
@@ -41,24 +42,35 @@ def main(
     `replay` returns, or {failed: why}."""
     copy = Copy(**document)
     try:
-        found = replay(copy, Store(**store), properties, lambda: require_reserve(copy, reserve))
+        found = replay(
+            copy,
+            Store(**store),
+            properties,
+            lambda: require_reserve(copy, reserve),
+            reserve=reserve,
+        )
     except Failed as failed:
         found = {"failed": str(failed)}
     print(json.dumps(found))
 
 
 def replay(
-    copy: Copy, store: Store, properties: Mapping[str, str], watch: Callable[[], None]
+    copy: Copy,
+    store: Store,
+    properties: Mapping[str, str],
+    watch: Callable[[], None],
+    *,
+    reserve: int,
 ) -> dict[str, Any]:
     """Start the copy and return once it accepts connections, promoted: {timeline, reached,
     last_commit}. `reached` is the position at which it left the timeline it replayed, `last_commit`
     is in seconds since 1970; each is None where it is not known.
 
-    `watch` is called all the time; what it raises ends the copy. Raises Failed, which leaves no
-    server running.
+    `watch` is called all the time; what it raises ends the copy. WAL that is fetched ahead leaves
+    `reserve` bytes of the disk free. Raises Failed, which leaves no server running.
     """
     server = Server(copy)
-    feed = FeedProcess(copy, store)
+    feed = FeedProcess(copy, store, reserve)
     try:
         last_commit = Replay(server, feed, properties, watch).through()
         return arrival(server, last_commit)

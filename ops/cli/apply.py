@@ -5,7 +5,7 @@ import typer
 from ops.cli.common import Stack, console, site_of
 from ops.errors import OperatorError
 from ops.reach import engine
-from ops.recover import preflight
+from ops.runbook import runs
 
 # The resources by which programs are run on the machines (components/remote.py).
 PROGRAMS = "**command:remote:Command**"
@@ -21,7 +21,7 @@ def apply(stack: Stack = None) -> None:
     """
     name = engine.name(stack)
     with site_of(stack) as site:
-        preflight.refuse_if_busy(site)
+        runs.refuse_if_busy(site)
         # To Pulumi every program is new then, the first boot's too: it would wait as for one.
         site.postgres.run(["true"])
     code = engine.of(name).up("--non-interactive", "--replace", PROGRAMS)

@@ -13,7 +13,8 @@ from ops.archive.catalogue import Catalogue
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import outputs
 from ops.reach.ssh import Site, connect
-from ops.recover import procedure
+from ops.recover.procedure import procedure
+from ops.runbook import runs
 from ops.runbook.steps import Run
 from ops.screen import show_status
 from ops.watch import status
@@ -44,10 +45,10 @@ def store_of(site: Site) -> Catalogue:
 def finish(site: Site, kind: str, *, abort: bool) -> None:
     """Go on with an interrupted run of `kind`, or take it back."""
     if abort:
-        procedure.abort(site, kind, console)
+        runs.abort(site, kind, console, procedure)
         console.print("Everything is as it was before.")
     else:
-        conclude(site, procedure.resume(site, kind, console))
+        conclude(site, runs.resume(site, kind, console, procedure))
 
 
 def conclude(site: Site, run: Run) -> None:

@@ -4,10 +4,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from ops.cli.common import Json, Stack, answer, site_of
-from ops.migrate import address, password, show
+from ops.cli import common
+from ops.cli.common import Json, Resume, Stack, Yes, answer, console, site_of
+from ops.errors import NOTHING_CHANGED, OperatorError
+from ops.migrate import address, compare, following, moving, password, show, show_comparison
 from ops.migrate import plan as planning
+from ops.migrate.address import Address
+from ops.migrate.procedure import COPY, CUTOVER, FOLLOW, procedure
+from ops.reach.ssh import Site
+from ops.runbook import runs
+from ops.runbook.steps import Run
 
 app = typer.Typer()
 group = typer.Typer(help="Move in: from another PostgreSQL to this one.", no_args_is_help=True)
@@ -45,3 +53,131 @@ def plan(
         found = planning.make(site, there, secret)
     answer(found, as_json, show.show)
     raise typer.Exit(0 if found.possible else 1)
+
+
+Databases = Annotated[
+    list[str] | None, typer.Option("--database", help="only this one; may be repeated")
+]
+MaybeSource = Annotated[str | None, typer.Argument(help="as for plan; none with --resume")]
+
+
+@group.command()
+def copy(
+    source: MaybeSource = None,
+    stack: Stack = None,
+    database: Databases = None,
+    passfile: Passfile = None,
+    password_file: PasswordFile = None,
+    yes: Yes = False,
+    resume: Resume = False,
+) -> None:
+    """Copy databases, with their applications stopped; then take a full backup."""
+    with site_of(stack) as site:
+        if resume:
+            run = runs.resume(site, COPY, console, procedure)
+        else:
+            there, secret = _access(source, passfile, password_file)
+            run = _begun(site, COPY, there, secret, database, yes)
+        moving.show_passwords(moving.ended(run))
+        common.conclude(site, run)
+
+
+@group.command()
+def follow(
+    source: MaybeSource = None,
+    stack: Stack = None,
+    database: Databases = None,
+    passfile: Passfile = None,
+    password_file: PasswordFile = None,
+    yes: Yes = False,
+    resume: Resume = False,
+) -> None:
+    """Copy databases while their applications go on, and follow what they write until cutover."""
+    with site_of(stack) as site:
+        if resume:
+            run = runs.resume(site, FOLLOW, console, procedure)
+        else:
+            there, secret = _access(source, passfile, password_file)
+            run = _begun(site, FOLLOW, there, secret, database, yes)
+        moving.show_passwords(run)
+        show.show_status(following.status(site), console)
+
+
+@group.command()
+def status(stack: Stack = None, as_json: Json = False) -> None:
+    """How far a move is: what is followed, and how far behind."""
+    with site_of(stack) as site:
+        answer(following.status(site), as_json, show.show_status)
+
+
+@group.command()
+def cutover(stack: Stack = None, yes: Yes = False, resume: Resume = False) -> None:
+    """End the move: close the source, wait until all is here, leave the source."""
+    with site_of(stack) as site:
+        if resume:
+            run = runs.resume(site, CUTOVER, console, procedure)
+        else:
+            moving.show_cutover(site, console)
+            common.ask("Close the source, and go on here?", yes)
+            run = moving.cut_over(site, console)
+        moving.show_passwords(moving.ended(run))
+        common.conclude(site, run)
+
+
+@group.command()
+def abort(stack: Stack = None, yes: Yes = False) -> None:
+    """Take a move back: source and server as they were before."""
+    with site_of(stack) as site:
+        common.ask("Remove what was copied, and leave the source?", yes)
+        moving.abort(site, console)
+        console.print("Everything is as it was before the move.")
+
+
+def _access(
+    source: str | None, passfile: Path | None, password_file: Path | None
+) -> tuple[Address, str]:
+    if source is None:
+        raise OperatorError("There is no source.", NOTHING_CHANGED, address.EXAMPLE)
+    there = address.parse(source)
+    return there, password.read(there, passfile=passfile, password_file=password_file)
+
+
+def _begun(
+    site: Site, kind: str, there: Address, secret: str, chosen: list[str] | None, yes: bool
+) -> Run:
+    move = moving.decide(site, there, secret, chosen or [], console, follow=kind == FOLLOW)
+    common.ask(f"Copy {', '.join(each.name for each in move.databases)}?", yes)
+    return moving.begin(site, kind, move, secret, console)
+
+
+@group.command(name="compare")
+def compare_(
+    source: Source,
+    stack: Stack = None,
+    database: Annotated[
+        list[str] | None, typer.Option("--database", help="only this one; can be repeated")
+    ] = None,
+    sample: Annotated[
+        float,
+        typer.Option(
+            "--sample",
+            min=0.0001,
+            max=100,
+            help="of tables over 1 GiB, compare every key and this PERCENT of the rows",
+        ),
+    ] = 100,
+    passfile: Passfile = None,
+    password_file: PasswordFile = None,
+    as_json: Json = False,
+) -> None:
+    """Compare a source with this server: definitions, owners, grants, every row. Changes nothing.
+
+    Exit code 1: something differs, or could not be compared.
+    """
+    there = address.parse(source)
+    secret = password.read(there, passfile=passfile, password_file=password_file)
+    what = compare.What(databases=tuple(database or ()), percent=sample)
+    with site_of(stack) as site:
+        found = compare.make(site, there, secret, what, Console(stderr=True))
+    answer(found, as_json, show_comparison.show)
+    raise typer.Exit(0 if found.identical else 1)

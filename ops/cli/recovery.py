@@ -14,10 +14,12 @@ from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import postgres
 from ops.reach.ssh import Site
 from ops.recover import clone as clones
-from ops.recover import preflight, procedure
+from ops.recover import preflight
 from ops.recover import rebuild as rebuilding
 from ops.recover import undo as undoing
+from ops.recover.procedure import procedure
 from ops.recover.show import show_plan, show_undo
+from ops.runbook import runs
 from ops.runbook.journal import Journal
 
 app = typer.Typer()
@@ -80,12 +82,12 @@ def recover(
         found = preflight.check(site, point, discard_old_data=discard_old_data)
         if while_serving:
             preflight.require_serving(found, discard_old_data=discard_old_data)
-        show_plan(site, found, procedure.procedure("recover", options), options, console)
+        show_plan(site, found, procedure("recover", options), options, console)
         if dry_run:
             return
         common.ask("Stop PostgreSQL and replace its data?", yes)
         new = Journal.begin("recover", found.plan, **options)
-        common.conclude(site, procedure.begin(site, new, console))
+        common.conclude(site, runs.begin(site, new, console, procedure))
 
 
 @app.command()
@@ -95,7 +97,7 @@ def rejoin(stack: Stack = None, resume: Resume = False) -> None:
         if resume:
             common.finish(site, "rejoin", abort=False)
             return
-        common.conclude(site, procedure.begin(site, Journal.begin("rejoin"), console))
+        common.conclude(site, runs.begin(site, Journal.begin("rejoin"), console, procedure))
 
 
 @app.command()
@@ -112,17 +114,17 @@ def undo(
         if resume or abort:
             common.finish(site, "undo", abort=abort)
             return
-        preflight.refuse_if_busy(site)
+        runs.refuse_if_busy(site)
         server, _, _ = postgres.state(site.postgres, site.outputs.backup.slot)
         if server.accepting:
             preflight.require_startable(site)
         last = undoing.find(site)
         saved = undoing.saved_at(site, last)
-        show_undo(site, last, saved, server, procedure.procedure("undo"), console)
+        show_undo(site, last, saved, server, procedure("undo"), console)
         if dry_run:
             return
         common.ask("Stop PostgreSQL and go back?", yes)
-        common.conclude(site, procedure.begin(site, undoing.begin(last), console))
+        common.conclude(site, runs.begin(site, undoing.begin(last), console, procedure))
 
 
 @app.command()
@@ -145,7 +147,7 @@ def rebuild(
     for number, line in enumerate(rebuilding.ORDER[machine], 1):
         console.print(f"  {number}. {line}", markup=False, highlight=False)
     with site_of(stack) as site:
-        preflight.refuse_if_busy(site)
+        runs.refuse_if_busy(site)
         new = Journal.begin("rejoin")
         if machine is Role.POSTGRES:
             plan = _plan_rebuild(site, point, yes)
@@ -156,13 +158,13 @@ def rebuild(
                 check_everything=check_everything,
                 accept_damage=accept_damage,
             )
-        common.conclude(site, procedure.begin(site, new, console))
+        common.conclude(site, runs.begin(site, new, console, procedure))
 
 
 def _plan_rebuild(site: Site, point: Point, yes: bool) -> Plan:
     found = preflight.check(site, point, other_cluster=True)
     rebuilding.require_blank(site, found.plan)
-    show_plan(site, found, procedure.procedure("recover"), {}, console)
+    show_plan(site, found, procedure("recover"), {}, console)
     common.ask("Restore onto this machine?", yes)
     return found.plan
 

@@ -13,11 +13,11 @@ from ops.errors import OperatorError
 from ops.model import Verdict
 from ops.reach import outputs
 from ops.reach.outputs import StackOutputs
-from ops.recover import preflight
 from ops.rotate import plan, proof, report
 from ops.rotate.engine import Engine
 from ops.rotate.plan import Kind, Rotation
 from ops.rotate.report import RotationReport
+from ops.runbook import runs
 from ops.screen import show_status
 
 app = typer.Typer()
@@ -44,7 +44,7 @@ def rotate(
     if not found.resumed:
         # An interrupted one may have shut out the key that the outputs still have.
         with site_of(stack) as site:
-            preflight.refuse_if_busy(site)
+            runs.refuse_if_busy(site)
             site.postgres.run(["true"])
         engine.require_nothing_pending()
     outcome = report.planned(found)

@@ -10,7 +10,7 @@ from ops.cli.common import Stack, console, site_of
 from ops.model import Status
 from ops.reach import engine, postgres
 from ops.reach.ssh import Site
-from ops.recover import preflight
+from ops.runbook import runs
 from ops.watch import status
 
 app = typer.Typer()
@@ -31,7 +31,7 @@ def teardown(
     with site_of(stack) as site:
         found = status.collect(site)
         if found.barman_machine.reachable:
-            preflight.refuse_if_busy(site)
+            runs.refuse_if_busy(site)
         lost = ending.losses(found, _databases(site, found))
     console.print(f"Deleting the stack {name} deletes for good:", highlight=False)
     for line in lost:

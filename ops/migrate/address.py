@@ -40,6 +40,11 @@ class Address:
             "user": self.user,
             "sslmode": self.sslmode,
             "connect_timeout": str(CONNECT_TIMEOUT_S),
+            # A connection that has broken without a word is noticed within a minute.
+            "keepalives_idle": "20",
+            "keepalives_interval": "10",
+            "keepalives_count": "4",
+            "tcp_user_timeout": "60000",
             "gssencmode": "disable",
             "client_encoding": "UTF8",
             "application_name": "ops migrate",

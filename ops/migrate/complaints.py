@@ -81,13 +81,21 @@ _TO_PRIVATE = (
 
 def explain(said: str, address: Address, database: str, machine: str) -> OperatorError:
     """`said` by psql on `machine`, as an error for the operator."""
-    words = " ".join(re.sub(r"password retrieved from file \S+|psql: error: ", "", said).split())
-    private = _private(said) if re.search(_SILENT, said) else None
-    found = _TO_PRIVATE if private else _meaning(said)
+    found = meaning(said, address, database, machine)
     if found is None:
         return OperatorError(
-            f"The database {database} at {address} cannot be asked: {words}", ONLY_READ
+            f"The database {database} at {address} cannot be asked: {_words(said)}", ONLY_READ
         )
+    happened, next_command = found
+    return OperatorError(happened, ONLY_READ, next_command)
+
+
+def meaning(said: str, address: Address, database: str, machine: str) -> tuple[str, str] | None:
+    """What happened and what to type, where `said` is of a known kind."""
+    private = _private(said) if re.search(_SILENT, said) else None
+    found = _TO_PRIVATE if private else _known(said)
+    if found is None:
+        return None
     happened, next_command = (
         text.format(
             address=address,
@@ -102,10 +110,14 @@ def explain(said: str, address: Address, database: str, machine: str) -> Operato
         )
         for text in found
     )
-    return OperatorError(f"{happened} PostgreSQL's words: {words}", ONLY_READ, next_command)
+    return f"{happened} PostgreSQL's words: {_words(said)}", next_command
 
 
-def _meaning(said: str) -> tuple[str, str] | None:
+def _words(said: str) -> str:
+    return " ".join(re.sub(r"password retrieved from file \S+|psql: error: ", "", said).split())
+
+
+def _known(said: str) -> tuple[str, str] | None:
     return next(((text, then) for sign, text, then in _MEANINGS if re.search(sign, said)), None)
 
 

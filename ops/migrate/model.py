@@ -17,6 +17,8 @@ class Finding(_Model):
     text: str
     database: str | None = None
     next_command: str | None = None
+    required: bool = True
+    """False: it goes without as well, as the text says."""
 
 
 class Extension(_Model):
@@ -185,3 +187,43 @@ class MigrationPlan(_Model):
     blockers: list[Blocker]
     left_behind: list[LeftBehind]
     room: list[Room]
+
+
+class Following(_Model):
+    """One database that is followed, as both servers see it."""
+
+    database: str
+    error: str | None = None
+    """Why it could not be asked."""
+    enabled: bool | None = None
+    """Whether this server's subscription is switched on; null where there is none."""
+    running: bool = False
+    failures: int = 0
+    """How often applying a change has failed."""
+    heard_s: float | None = None
+    """Seconds since the source was last heard of."""
+    slot: str | None = None
+    """`there` or `gone`, at the source; null where that could not be asked."""
+    active: bool = False
+    wal_status: str | None = None
+    """As PostgreSQL calls it: reserved, extended, unreserved or lost."""
+    safe_wal_bytes: int | None = None
+    """What may still be written at the source before the slot is lost; null: no limit."""
+    lag_bytes: int | None = None
+    """What the source has written and this server does not have yet."""
+    retained_bytes: int | None = None
+    """WAL that the source retains for it."""
+    changed: list[str] = Field(default_factory=list)
+    """Tables, views and sequences that DDL has changed at the source since the copy."""
+
+
+class MoveStatus(_Model):
+    """A move under way."""
+
+    source: str
+    user: str
+    follow: bool
+    run: str | None = None
+    """The run that is under way, or was interrupted."""
+    databases: list[Following]
+    """Those that are followed; none before the copy is complete."""

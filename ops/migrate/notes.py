@@ -60,8 +60,10 @@ def for_following(facts: Facts) -> list[Finding]:
     for name, content in facts.contents.items():
         found += [
             Finding(
-                text=f"{table} has no key by which its UPDATE and DELETE could be followed.",
+                text=f"{table} has no key by which its UPDATE and DELETE could be followed: its "
+                "rows are copied at the cutover, while writes have stopped; or first",
                 database=name,
+                required=False,
                 next_command=f"ALTER TABLE {table} REPLICA IDENTITY FULL;   (at the source)",
             )
             for table in content["without_key"]

@@ -29,13 +29,18 @@ from ops.recover import space
 
 def make(site: Site, address: Address, password: str) -> MigrationPlan:
     """Ask both, and judge. Raises OperatorError where one of them cannot be asked."""
+    return judged(gather(site, address, password), datetime.now(UTC))
+
+
+def gather(site: Site, address: Address, password: str) -> Facts:
+    """What both answer. Raises OperatorError where one of them cannot be asked."""
     here = _here(site)
     source = facts.of_source(ask.asker(site.postgres, address, password), address.database)
     there_too = [name for name in source.contents if name in here["databases"]]
     sizes = sum(
         each["size_bytes"] for each in source.server["databases"] if each["name"] in source.contents
     )
-    found = Facts(
+    return Facts(
         **vars(source),
         address=address,
         here=here,
@@ -43,7 +48,6 @@ def make(site: Site, address: Address, password: str) -> MigrationPlan:
         machine=site.postgres.name,
         room=_room(site, sizes, here["kept_wal_bytes"]),
     )
-    return judged(found, datetime.now(UTC))
 
 
 def judged(found: Facts, at: datetime) -> MigrationPlan:

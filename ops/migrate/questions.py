@@ -41,7 +41,7 @@ SELECT json_build_object(
     - (SELECT count(*) FROM pg_replication_slots),
   'settings', {_REPORTED},
   'databases', (SELECT json_agg(json_build_object(
-      'name', d.datname, 'owner', pg_get_userbyid(d.datdba),
+      'name', d.datname, 'oid', d.oid::bigint, 'owner', pg_get_userbyid(d.datdba),
       'encoding', pg_encoding_to_char(d.encoding), 'collate', d.datcollate, 'ctype', d.datctype,
       'provider', coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
       'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale',
@@ -116,6 +116,9 @@ _UNREADABLE_LARGE_OBJECTS = """pg_largeobject_metadata
   WHERE NOT pg_has_role(lomowner, 'MEMBER') AND NOT EXISTS (
     SELECT FROM aclexplode(lomacl) g WHERE g.privilege_type = 'SELECT'
       AND (g.grantee = 0 OR pg_has_role(g.grantee, 'MEMBER')))"""
+_WITHOUT_KEY = """(relreplident = 'n' OR relreplident = 'd' AND NOT EXISTS (
+    SELECT FROM pg_index i WHERE i.indrelid = own.oid AND i.indisprimary))"""
+_LOGGED = "own WHERE relkind = 'r' AND relpersistence = 'p'"
 _COUNTS = {
     "tables": "own WHERE relkind = 'r'",
     "sequences": "own WHERE relkind = 'S'",
@@ -129,11 +132,13 @@ _LISTS = {
     "foreign_tables": ("own WHERE relkind = 'f'", "name"),
     "materialized_views": ("own WHERE relkind = 'm'", "name"),
     "unlogged": ("own WHERE relkind = 'r' AND relpersistence = 'u'", "name"),
-    "without_key": (
-        """own WHERE relkind = 'r' AND relpersistence = 'p' AND (relreplident = 'n'
-          OR relreplident = 'd' AND NOT EXISTS (
-            SELECT FROM pg_index i WHERE i.indrelid = own.oid AND i.indisprimary))""",
-        "name",
+    "without_key": (f"{_LOGGED} AND {_WITHOUT_KEY}", "name"),
+    "followed": (f"{_LOGGED} AND NOT {_WITHOUT_KEY}", "name"),
+    # Whoever publishes a table owns it.
+    "owners_of_others": (
+        f"""(SELECT DISTINCT quote_ident(pg_get_userbyid(relowner)) AS owner FROM {_LOGGED}
+            AND NOT pg_has_role(relowner, 'MEMBER')) o""",  # noqa: S608 - constants
+        "owner",
     ),
     # Partitions have those of their table.
     "identity_columns": (f"{_COLUMNS} WHERE attidentity <> '' AND NOT relispartition", _COLUMN),

@@ -11,7 +11,7 @@ from ops.migrate.model import Finding
 from ops.screen import size
 
 # What the stack itself needs; a role of the source would change them.
-_RESERVED = (BARMAN_ROLE, STREAMING_ROLE, MONITORING_ROLE)
+RESERVED = (BARMAN_ROLE, STREAMING_ROLE, MONITORING_ROLE)
 _SHOWN = 5
 
 
@@ -80,7 +80,7 @@ def _free_name(name: str, machine: str) -> str:
 def _roles(facts: Facts) -> Iterable[Finding]:
     for role in facts.roles:
         name = role["name"]
-        if name in _RESERVED:
+        if name in RESERVED:
             yield Finding(
                 text=f"The source has a role {name}, and that is one that backups and monitoring "
                 "here run by.",

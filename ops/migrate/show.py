@@ -6,10 +6,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops.migrate.model import Database, Finding, MigrationPlan
-from ops.screen import size
+from ops.migrate.model import Database, Finding, Following, MigrationPlan, MoveStatus
+from ops.screen import size, span
 
 _SHOWN = 20
+# The source reports at least every ten seconds (wal_receiver_status_interval).
+_SILENT_S = 60
 
 
 def show(plan: MigrationPlan, console: Console) -> None:
@@ -126,3 +128,39 @@ def _findings(title: str, found: list[Finding], console: Console, style: str) ->
             _line(console, f"      {each.next_command}")
     if len(found) > _SHOWN:
         _line(console, f"  … and {len(found) - _SHOWN} more: --json")
+
+
+def show_status(status: MoveStatus, console: Console) -> None:
+    """How far the move is, and what is in its way."""
+    _line(console, f"Moving in from {status.source} as {status.user}.")
+    if status.run:
+        _line(console, f"A run is under way: {status.run}.", "yellow")
+    for each in status.databases:
+        _line(console, f"  {each.database}: {_behind(each)}", "red" if _trouble(each) else "green")
+    if status.databases and not any(map(_trouble, status.databases)):
+        _line(console, "Next: python -m ops migrate cutover   (or: python -m ops migrate abort)")
+
+
+def _trouble(each: Following) -> bool:
+    followed = each.enabled and each.running and each.active
+    return bool(each.error or each.changed or not followed or each.wal_status == "lost")
+
+
+def _behind(each: Following) -> str:
+    if each.error:
+        return each.error
+    if each.slot == "gone" or each.wal_status == "lost":
+        return "its slot at the source is gone; python -m ops migrate abort, then begin anew"
+    lag, retained = size(each.lag_bytes or 0), size(each.retained_bytes or 0)
+    said = [f"{lag} behind, the source retains {retained} of WAL"]
+    if each.safe_wal_bytes is not None:
+        said.append(f"the slot is lost after {size(each.safe_wal_bytes)} more")
+    if not (each.enabled and each.running and each.active):
+        said.append("not followed at the moment")
+    if each.failures:
+        said.append(f"applying has failed {each.failures} times: see the server's log")
+    if each.heard_s is not None and each.heard_s > _SILENT_S:
+        said.append(f"last heard of {span(each.heard_s)} ago")
+    if each.changed:
+        said.append(f"DDL at the source, which is not followed: {', '.join(each.changed[:5])}")
+    return "; ".join(said)

@@ -54,9 +54,15 @@ class BackupOutputs(_Output):
     interval_hours: float
 
 
+class PoolerOutputs(_Output):
+    port: int
+
+
 class DatabaseOutputs(_Output):
     owner: str
     uri: SecretStr
+    pooler_uri: SecretStr | None = None
+    """Through the pooler; None in a stack without one."""
 
 
 class StackOutputs(_Output):
@@ -65,6 +71,8 @@ class StackOutputs(_Output):
     postgres: MachineOutputs
     barman: MachineOutputs
     backup: BackupOutputs
+    pooler: PoolerOutputs | None = None
+    """None in a stack without one."""
     databases: dict[str, DatabaseOutputs]
     ssh_private_key: SecretStr
     rotations: dict[str, str] = Field(default_factory=dict)

@@ -2,14 +2,18 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from host.domain import sessions
+from host.domain.paths import SOCKETS
 from host.domain.processes import APPLICATION_NAME
+from host.render import PORT
 from host.restored_copy.copy import Copy
 from host.restored_copy.server import PSQL
 from ops.errors import OperatorError
 from ops.model import PostgresStatus, ReceiverStatus, SlotStatus
-from ops.reach.ssh import CommandFailed, Machine
+from ops.reach import shell
+from ops.reach.ssh import CommandFailed, Machine, Result
 
 USER = "postgres"
 # What users have set for a database or a role does not reach our own sessions.
@@ -98,6 +102,23 @@ def parse_state(
         PostgresStatus(accepting=True, **server),
         ReceiverStatus.model_validate(receiver) if receiver else None,
         SlotStatus.model_validate(slot) if slot else None,
+    )
+
+
+def log_in(machine: Machine, uri: str, timeout_s: float) -> Result:
+    """Log in as any client does, from the server's own machine, with the role, the password and the
+    database of a connection string (a secret): at its port, or through the socket where that is
+    PostgreSQL's own. Exit code 2: not let in."""
+    parts = urlsplit(uri)
+    host = SOCKETS if parts.port in (None, PORT) else parts.hostname or ""
+    return shell.run(
+        machine,
+        "log-in",
+        *(host, str(parts.port or PORT), parts.username or "", parts.path.lstrip("/")),
+        user=USER,
+        stdin=f"*:*:*:*:{parts.password}\n",
+        timeout_s=timeout_s,
+        accept=None,
     )
 
 

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from host.bundle import LOADER, PYTHON, bundle
 from ops.reach import longrun, shell
-from ops.reach.ssh import Machine
+from ops.reach.ssh import CommandFailed, Machine
 
 
 def call(
@@ -18,10 +19,12 @@ def call(
     timeout_s: float = 120,
 ) -> Any:
     """Run main of `module`, a dotted name, with `arguments` on `machine`; what it prints, from
-    JSON, or None."""
-    result = machine.run(
-        list(PYTHON), user=user, stdin=bundle(module, *arguments), timeout_s=timeout_s
-    )
+    JSON, or None. Raises CommandFailed, which names the module, or ConnectionLost."""
+    sent = bundle(module, *arguments)
+    try:
+        result = machine.run(list(PYTHON), user=user, stdin=sent, timeout_s=timeout_s)
+    except CommandFailed as error:
+        raise CommandFailed(error.machine, replace(error.result, command=module)) from None
     return json.loads(result.stdout) if result.stdout else None
 
 

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from host.domain.paths import RECOVERY_MARKER
 from ops.errors import OperatorError
-from ops.reach import remote_python, shell
+from ops.reach import pooler, remote_python, shell
 from ops.reach.outputs import StackOutputs
 from ops.runbook.steps import Run
 
@@ -47,9 +47,10 @@ def stop(run: Run) -> str:
     machine.run(["mkdir", "-p", str(PurePosixPath(RECOVERY_MARKER).parent)])
     shell.write_file(machine, RECOVERY_MARKER, f"{run.journal.describe()}\n")
     set_start(run, "disabled")
+    paused = pooler.pause(run.site)
     stop_unit(run)
     prove_stopped(run)
-    return f"{names.unit} is stopped; no process uses {names.data}"
+    return f"{names.unit} is stopped; no process uses {names.data}{paused}"
 
 
 def stop_unit(run: Run) -> None:
@@ -69,6 +70,7 @@ def undo_stop(run: Run) -> None:
         run.say("PostgreSQL runs again" if started.ok else f"not started: {started.said}")
     else:
         run.say(f"{names.data} holds no cluster, as before; PostgreSQL is not started")
+    pooler.resume(run.site)
 
 
 def set_start(run: Run, mode: str) -> None:

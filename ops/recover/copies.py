@@ -11,7 +11,7 @@ from host.domain.wal import SEGMENT, start_of
 from host.render import library_sources
 from host.restored_copy import files, progress
 from host.restored_copy.copy import Copy
-from host.restored_copy.feed import Store
+from host.restored_copy.store import Store
 from ops.archive.plan import Plan
 from ops.errors import OperatorError
 from ops.reach import barman, longrun, postgres, remote_python

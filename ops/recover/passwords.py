@@ -1,9 +1,11 @@
-"""The stack's passwords in a restored server: those of roles went back in time with the data."""
+"""The stack's passwords in a restored server, and the pooler's login: roles went back in time with
+the data."""
 
 import json
 import secrets
 from urllib.parse import unquote, urlsplit
 
+from host.domain import pooler
 from host.domain.quoting import identifier, pgpass_fields, sql_literal
 from host.domain.scram import scram_verifier, verifies
 from ops.reach import barman, postgres
@@ -15,8 +17,11 @@ STORED = "SELECT coalesce(json_object_agg(rolname, coalesce(rolpassword, '')), '
 
 
 def restore(run: Run) -> str:
-    """Give every database owner and both of Barman's roles the password that the stack has now."""
+    """Give every database owner and both of Barman's roles the password that the stack has now; and
+    the pooler, where there is one, what it logs in by and looks passwords up with."""
     machine, copy = run.site.postgres, copy_of(run)
+    if run.site.outputs.pooler is not None:
+        postgres.query(machine, pooler.RESTORE, database=pooler.DATABASE, copy=copy)
     wanted = owners(run.site.outputs) | _barmans(run)
     stored = json.loads(postgres.query(machine, STORED, copy=copy))
     changed = changes(wanted, stored)

@@ -15,7 +15,7 @@ from ops.reach import barman, postgres, remote_python
 from ops.reach.ssh import Site
 from ops.recover import soundness, space
 from ops.recover.cluster import Cluster
-from ops.runbook import journal
+from ops.runbook import runs
 from ops.watch import drills, startable
 
 LOCATE_TIMEOUT_S = 3600
@@ -48,7 +48,7 @@ def check(
     `discard_old_data` is None where the running server's data is not touched. `other_cluster`
     allows the running server to be another cluster than the backup's.
     """
-    refuse_if_busy(site)
+    runs.refuse_if_busy(site)
     outputs = site.outputs
     held = catalogue.read(site.barman, outputs.barman.data_directory, outputs.backup.server_name)
     now = datetime.now(UTC)
@@ -99,17 +99,6 @@ def check(
     _connections(site)
     found.soundness = soundness.check(site, held, backup)
     return found
-
-
-def refuse_if_busy(site: Site) -> None:
-    """Raises OperatorError when a run is under way."""
-    current = journal.load(site.barman)
-    if current is not None:
-        raise OperatorError(
-            f"A run is under way: {current.describe()}.",
-            NOTHING_CHANGED,
-            next_command=current.finish_command,
-        )
 
 
 def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) -> Located | None:

@@ -4,7 +4,7 @@ from host.domain import server_log
 from host.restored_copy.confinement import WAL_KEPT
 from host.restored_copy.files import AUTO_CONF
 from ops.errors import OperatorError
-from ops.reach import postgres, shell
+from ops.reach import pooler, postgres, shell
 from ops.recover import copies
 from ops.recover.cluster import cluster, place, prove_stopped, set_start
 from ops.recover.restore import copy_of
@@ -75,6 +75,7 @@ def let_clients_in(run: Run) -> str:
             "The restored data is checked and in place; nobody was let in yet.",
             next_command=f"mend that in {names.config} (on its machine)",
         )
+    pooler.resume(run.site)
     copies.remove(machine, copy_of(run))
     return "accepts clients"
 

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from ops.errors import OperatorError
 from ops.model import Status, Verdict
-from ops.reach import postgres, shell
+from ops.reach import postgres
 from ops.reach.barman import USER as BARMAN
 from ops.reach.outputs import StackOutputs
 from ops.reach.ssh import Machine, Site, admits
@@ -16,7 +15,9 @@ from ops.watch import certificates, status
 
 # Barman's receiver is looked after once a minute.
 PROTECTED_TIMEOUT_S = 180
-_REFUSED = "password authentication failed"
+LOGIN_TIMEOUT_S = 30
+# In PostgreSQL's words, and in the pooler's.
+_REFUSED = ("password authentication failed", "SASL authentication failed")
 
 
 def prove(kind: Kind, site: Site, before: StackOutputs) -> list[str]:
@@ -45,37 +46,36 @@ def protected(site: Site) -> Status:
 def _passwords(site: Site, before: StackOutputs) -> list[str]:
     said = []
     for name, database in site.outputs.databases.items():
-        uri = database.uri.get_secret_value()
-        if not _logs_in(site.postgres, uri):
-            raise _not("PostgreSQL refuses the new password", database.owner)
-        old = before.databases[name].uri.get_secret_value() if name in before.databases else uri
-        if old == uri:
-            said.append(f"{database.owner}: the new password works")
-        elif _logs_in(site.postgres, old):
-            raise _not("PostgreSQL still takes the old password", database.owner)
-        else:
-            said.append(f"{database.owner}: the new password works, the old one is refused")
+        former = before.databases.get(name, database)
+        ways = {"": (database.uri, former.uri)}
+        if database.pooler_uri and former.pooler_uri:
+            ways[" through the pooler"] = (database.pooler_uri, former.pooler_uri)
+        for way, (new, old) in ways.items():
+            whom = f"{database.owner}{way}"
+            found = _password(site, whom, new.get_secret_value(), old.get_secret_value())
+            said.append(f"{whom}: {found}")
     return said
 
 
+def _password(site: Site, whom: str, new: str, old: str) -> str:
+    if not _logs_in(site.postgres, new):
+        raise _not("PostgreSQL refuses the new password", whom)
+    if old == new:
+        return "the new password works"
+    if _logs_in(site.postgres, old):
+        raise _not("PostgreSQL still takes the old password", whom)
+    return "the new password works, the old one is refused"
+
+
 def _logs_in(machine: Machine, uri: str) -> bool:
-    parts = urlsplit(uri)
-    done = shell.run(
-        machine,
-        "log-in",
-        parts.username or "",
-        parts.path.lstrip("/"),
-        user=postgres.USER,
-        stdin=f"*:*:*:*:{parts.password}\n",
-        accept=(0, 2),
-    )
-    if done.returncode and _REFUSED not in done.stderr:
+    done = postgres.log_in(machine, uri, LOGIN_TIMEOUT_S)
+    if not done.ok and not any(words in done.stderr for words in _REFUSED):
         raise OperatorError(
             f"PostgreSQL could not be asked: {done.said}",
             "The new password is set.",
             "python -m ops status",
         )
-    return done.returncode == 0
+    return done.ok
 
 
 def _keys(site: Site, before: StackOutputs) -> list[str]:

@@ -14,6 +14,12 @@ from ops.archive.plan import Plan
 from ops.reach import shell
 from ops.reach.ssh import Machine
 
+# Runs that can only be gone on with.
+_ALONE = {
+    "rejoin": "python -m ops rejoin --resume",
+    "migrate abort": "python -m ops migrate abort",
+}
+
 
 class State(StrEnum):
     """How far a step has come; a step that never began has no record."""
@@ -65,8 +71,17 @@ class Journal(BaseModel):
     @property
     def finish_command(self) -> str:
         """What ends this run when it was interrupted."""
-        resume = f"python -m ops {self.kind} --resume"
-        return resume if self.kind == "rejoin" else f"{resume}   (or --abort)"
+        if self.kind in _ALONE:
+            return _ALONE[self.kind]
+        abort = self.abort_command if self.kind.startswith("migrate ") else "--abort"
+        return f"python -m ops {self.kind} --resume   (or {abort})"
+
+    @property
+    def abort_command(self) -> str:
+        """What takes this run back."""
+        if self.kind.startswith("migrate "):
+            return "python -m ops migrate abort"
+        return f"python -m ops {self.kind} --abort"
 
     def record(self, name: str) -> StepRecord | None:
         return next((step for step in self.steps if step.name == name), None)

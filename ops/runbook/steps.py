@@ -50,7 +50,8 @@ class Step:
     """One step. `do` may be repeated after an interruption at any point, and returns what to say
     about it. `undo` takes back whatever part was done, and may be repeated as well.
 
-    From a step that is `final` on, the run can only go forward.
+    From a step that is `final` on, the run can only go forward. Where a step that `keeps` fails,
+    what was done stays for the operator to resume or abort.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Step:
     do: Callable[[Run], str]
     undo: Callable[[Run], None] | None = None
     final: bool = False
+    keeps: bool = False
 
 
 def forward(run: Run, steps: Sequence[Step]) -> None:
@@ -112,6 +114,12 @@ def _failed(
             "The steps before it are done and stay; the database is NOT protected yet.",
             f"{advice + ', then ' if advice else ''}{resume}",
         )
+    if step.keeps:
+        return OperatorError(
+            f"Step {step.name} failed: {happened}",
+            "What was done so far stays; the journal on the Barman machine has it.",
+            f"{advice + ', then ' if advice else ''}{run.journal.finish_command}",
+        )
     run.console.print(f"      failed: {happened}", style="red", markup=False, highlight=False)
     backward(run, steps)
     return OperatorError(
@@ -136,7 +144,7 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
         raise OperatorError(
             f"{run.journal.kind} {run.journal.id} has gone too far to be aborted.",
             "Nothing was undone by this command.",
-            f"python -m ops {run.journal.kind} --resume   (afterwards: python -m ops undo)",
+            f"python -m ops {run.journal.kind} --resume{_way_back(run.journal)}",
         )
     for step in reversed(steps):
         record = run.journal.record(step.name)
@@ -151,7 +159,7 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
                 raise OperatorError(
                     f"Undoing step {step.name} failed: {_happened(error)}",
                     "The steps after it are undone, those before it are not.",
-                    f"python -m ops {run.journal.kind} --abort   (once that is fixed)",
+                    f"{run.journal.abort_command}   (once that is fixed)",
                 ) from error
             except ConnectionLost as error:
                 raise OperatorError(
@@ -162,6 +170,10 @@ def backward(run: Run, steps: Sequence[Step]) -> None:
         run.journal.note(step.name, State.UNDONE)
         run.save()
     journals.close(run.site.barman, run.journal)
+
+
+def _way_back(journal: Journal) -> str:
+    return "   (afterwards: python -m ops undo)" if journal.plan else ""
 
 
 def summary(run: Run, steps: Sequence[Step]) -> None:

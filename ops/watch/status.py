@@ -10,7 +10,7 @@ from ops.archive import backup as backups_
 from ops.archive import verification
 from ops.errors import OperatorError
 from ops.model import BackupStatus, Check, Disk, MachineStatus, Reason, Status, Verdict
-from ops.reach import barman, postgres, remote_python
+from ops.reach import barman, pooler, postgres, remote_python
 from ops.reach.outputs import MachineOutputs
 from ops.reach.ssh import CommandFailed, ConnectionLost, Machine, Site
 from ops.runbook import journal
@@ -119,6 +119,8 @@ def _postgres(site: Site, into: Status) -> None:
         into.postgres.has_data = machine.run(there, accept=(0, 1)).ok
     if into.receiver is not None:
         into.possible_loss_bytes = into.receiver.write_lag_bytes
+    if outputs.pooler is not None:
+        into.pooler = pooler.read(site, log_in=into.postgres.accepting)
 
 
 def _certificate(site: Site, into: Status) -> None:

@@ -17,6 +17,8 @@ ALL_TAKEN = ("too many clients", "remaining connection slots", "too many connect
 ON_ITS_WAY = ("is starting up", "is shutting down", "in recovery mode", "not yet accepting")
 # More than this and the receiver is falling behind, not just between two messages.
 LAG_BYTES = 256 * 2**20
+# What the alert PoolerClientsWait goes by, too.
+POOLER_WAIT_S = 5
 # What Barman leaves when a backup is killed, or its machine.
 CUT_OFF = ("EMPTY", "STARTED")
 # A new backup is read again within an hour of its end; a large one takes some more.
@@ -36,6 +38,7 @@ def judge(status: Status) -> list[Reason]:
         *_machine(status.postgres_machine),
         *_machine(status.barman_machine),
         *_postgres(status),
+        *_pooler(status),
         *_certificate(status),
         *_streaming(status),
         *_guard(status),
@@ -104,6 +107,41 @@ def _back(server: PostgresStatus, machine: MachineStatus) -> str:
     if server.has_data is False:
         return "python -m ops recover"
     return f"{start}; where it cannot be made to start: python -m ops recover)"
+
+
+def _pooler(status: Status) -> list[Reason]:
+    pooler = status.pooler
+    if pooler is None:
+        return []
+    if not pooler.answers:
+        return [
+            degraded(
+                f"the pooler does not answer: {pooler.error}",
+                "sudo systemctl restart pgbouncer   (on PostgreSQL's machine; why: journalctl -u "
+                "pgbouncer)",
+            )
+        ]
+    if pooler.paused:
+        # Who owns the run resumes it.
+        next_command = None if status.run_under_way else "python -m ops apply"
+        return [degraded("the pooler is paused: its clients wait", next_command)]
+    # Whoever logs in waits behind them.
+    if (pooler.longest_wait_s or 0) > POOLER_WAIT_S:
+        return [
+            degraded(
+                f"{pooler.waiting} clients wait for a connection through the pooler, one of them "
+                f"for {pooler.longest_wait_s:.0f} s",
+                "open docs/runbooks/clients-wait.md",
+            )
+        ]
+    if pooler.error:
+        return [
+            degraded(
+                f"the owner of a database cannot log in through the pooler: {pooler.error}",
+                "open docs/runbooks/clients-wait.md",
+            )
+        ]
+    return []
 
 
 def _certificate(status: Status) -> list[Reason]:

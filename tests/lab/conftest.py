@@ -5,15 +5,18 @@ A copy has a lab of its own, so tests never meet the one that a developer works 
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from host.domain.quoting import pgpass_field
 from lab.net import client, fabric
 from settings.images import IMAGES
 from tests.support.alerts import Inbox, watched
 from tests.support.application import Application
 from tests.support.checkout import copy_checkout
-from tests.support.managed_service import ManagedService, managed_service
+from tests.support.managed_service import ADMIN, PASSWORD, ManagedService, managed_service
+from tests.support.mover import Mover
 from tests.support.site import Site, with_client
 from tests.support.stack import Stack, standing
 from tests.support.untidy import make_untidy
@@ -51,6 +54,21 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagedService
         pytest.fail("the end-to-end tests need root; type: sudo make test-lab")
     with managed_service(tmp_path_factory.mktemp("managed")) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def passfile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The operator's, for whatever server is left."""
+    path = tmp_path_factory.mktemp("operator") / "old.pgpass"
+    path.write_text(f"*:*:*:{ADMIN}:{pgpass_field(PASSWORD)}\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture(scope="session")
+def mover(stack: Stack, managed: ManagedService, passfile: Path) -> Mover:
+    """Who moves in from there."""
+    return Mover(stack, managed, passfile)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from host.domain.quoting import pgpass_field
 from tests.support import managed_data
 from tests.support.managed_service import ADMIN, PASSWORD, ManagedService
 from tests.support.site import Site
@@ -21,15 +20,6 @@ ONLY_ASKED = "The source was only asked; nothing was changed there or here."
 AUTHORITY = "/usr/local/share/ca-certificates/service.crt"
 # An extension that no other server has.
 HOMEMADE = "/usr/share/postgresql/15/extension/homemade"
-
-
-@pytest.fixture
-def passfile(tmp_path: Path) -> Path:
-    """The operator's, for any server."""
-    path = tmp_path / "old.pgpass"
-    path.write_text(f"*:*:*:{ADMIN}:{pgpass_field(PASSWORD)}\n")
-    path.chmod(0o600)
-    return path
 
 
 class Planner:

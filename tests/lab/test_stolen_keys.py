@@ -85,8 +85,15 @@ def test_postgres_s_key_fetches_wal_and_nothing_else(stack: Stack) -> None:
         "barman delete pg oldest",
         f"barman get-wal pg {wal} ; id",
         f"barman get-wal -o /tmp pg {wal}",
+        "barman-send-wal other",
+        "barman-send-wal pg; id",
     ):
         assert "refused" in ssh(stack, "postgres", "", shell(asked)), asked
+    # The names that it takes are those of WAL files: 3 is the code for others.
+    typed = "printf '%s\\n' ../../../../etc/passwd ../pg/wals/xlog.db | "
+    typed += f"ssh -q -o BatchMode=yes barman@{BARMAN} barman-send-wal pg"
+    sent = stack.on("postgres-lab", f"runuser -u postgres -- sh -c {shell(typed)} | od -An -v -tx1")
+    assert "".join(sent.split()).endswith("0a" + "0000000003" * 2)
 
 
 def rsync(stack: Stack, arguments: str) -> str:

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-
-from lab.net.client import Client
+from typing import Protocol
 
 # Prints one JSON list a line: [id, sent, acknowledged, before, after, error or null], the first two
 # times by the monotonic clock, the others by the time of day. Told to stop, it sends nothing more
@@ -87,11 +87,17 @@ class Commit:
     after: float
 
 
+class Origin(Protocol):
+    """Where the writers run: a client of the lab, or this host."""
+
+    def start(self, argv: Sequence[str]) -> "subprocess.Popen[str]": ...
+
+
 @dataclass
 class Ledger:
     """What was acknowledged, and what failed, while its writers ran."""
 
-    client: Client
+    client: Origin
     uri: str
     clients: int = 4
     options: str = ""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 ADMIN, OWNER, READER = "dbadmin", "shop owner", "reader"
 SHOP, ORDERS = "shop", "Kunden & Aufträge"
 MANY_ROWS = 20_000
+EVENTS, VALUE_BYTES = 1_000_000, 100 << 20
 ROLES = f"""
 CREATE ROLE "{OWNER}" LOGIN PASSWORD 'unknown to the operator' CONNECTION LIMIT 40;
 CREATE ROLE {READER} NOLOGIN;
@@ -80,6 +81,19 @@ CREATE FUNCTION zähle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW
 CREATE TRIGGER gezählt BEFORE INSERT ON auftrag FOR EACH ROW EXECUTE FUNCTION zähle();
 CREATE TRIGGER abgeschaltet AFTER UPDATE ON "Kunde" FOR EACH ROW EXECUTE FUNCTION zähle();
 ALTER TABLE "Kunde" DISABLE TRIGGER abgeschaltet;
+
+-- Large enough to be met half-way.
+CREATE TABLE ereignis (id bigint PRIMARY KEY, am timestamptz NOT NULL, was text NOT NULL);
+INSERT INTO ereignis SELECT i, timestamptz '2026-01-01' + i * interval '1 s', md5(i::text)
+  FROM generate_series(1, {EVENTS}) AS i;
+CREATE INDEX ON ereignis (was);
+CREATE TABLE anhang (id int PRIMARY KEY, inhalt bytea NOT NULL);
+ALTER TABLE anhang ALTER inhalt SET STORAGE EXTERNAL;
+INSERT INTO anhang SELECT 1, string_agg(sha256(i::text::bytea), '' ORDER BY i)
+  FROM generate_series(1, {VALUE_BYTES} / 32) AS i;
+CREATE TABLE leer ();
+INSERT INTO leer DEFAULT VALUES;
+CREATE TABLE ledger (id bigint PRIMARY KEY);
 
 CREATE VIEW unbezahlt AS SELECT * FROM auftrag WHERE zustand = 'neu';
 CREATE MATERIALIZED VIEW umsatz AS SELECT am, count(*) FROM auftrag GROUP BY am;

@@ -45,7 +45,8 @@ class Stack:
         authority = self.root / ".lab" / "ca.pem"
         authority.write_text(found["caCertificate"])
         for database in found["databases"].values():
-            database["uri"] += f"&sslrootcert={authority}"
+            for name in {"uri", "poolerUri"} & database.keys():
+                database[name] += f"&sslrootcert={authority}"
         return found
 
     def read_outputs_again(self) -> None:

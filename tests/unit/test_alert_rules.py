@@ -20,6 +20,7 @@ NODE = 'job="node",instance="n"'
 DISK = f'{NODE},mountpoint="/data",machine="barman"'
 BARMAN = 'job="barman",machine="barman",instance="b"'
 POSTGRES = 'job="postgres",machine="postgres",instance="p"'
+POOLER = 'job="pgbouncer",machine="postgres",instance="b"'
 SLOT = f'{POSTGRES},slot_name="barman"'
 
 
@@ -99,6 +100,22 @@ CASES = [
         quiet=5,
         fires=7,
     ),
+    Case("MoveNotFollowed", {'migration_followed{database="shop"}': "1x5 0x10"}, quiet=9, fires=12),
+    Case(
+        "MoveFillsSource",
+        {
+            'migration_retained_bytes{database="shop"}': "1000x5 1000x10",
+            'migration_safe_bytes{database="shop"}': "2000x5 900x10",
+        },
+        quiet=5,
+        fires=8,
+    ),
+    Case(
+        "MoveFillsSource",
+        {'migration_retained_bytes{database="shop"}': "1000x5 30000000000x10"},
+        quiet=5,
+        fires=8,
+    ),
     Case(
         "DurabilityNotReached",
         {'durability_guard_exposed{reason="not armed yet"}': "1x20"},
@@ -120,6 +137,16 @@ CASES = [
         },
         quiet=5,
         fires=8,
+    ),
+    Case("PoolerDown", {f"pgbouncer_up{{{POOLER}}}": "1x5 0x10"}, quiet=6, fires=8),
+    # Its exporter ends with it.
+    Case("PoolerDown", {f"up{{{POOLER}}}": "1x5 0x10"}, quiet=6, fires=8),
+    Case("PoolerDown", {'up{job="postgres",machine="postgres"}': "0x20"}, fires=15, never=True),
+    Case(
+        "PoolerClientsWait",
+        {f'pgbouncer_pools_client_maxwait_seconds{{{POOLER},database="app"}}': "0 5 5 6 30 90"},
+        quiet=3,
+        fires=5,
     ),
     Case(
         "WalReceiverNotRunning",
@@ -320,5 +347,6 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
 def test_every_rule_is_fired_by_its_cause_on_the_lab() -> None:
     """The heartbeat always fires: there it is the silence that is tested."""
     lab = Path(__file__).parents[1] / "lab"
-    tests = "".join((lab / f"test_alert{name}.py").read_text() for name in ("s", "_causes"))
+    names = ("alerts", "alert_causes", "migrate_follow", "pooler")
+    tests = "".join((lab / f"test_{name}.py").read_text() for name in names)
     assert {name for name in ALERTS if f'"{name}"' not in tests} == {"Heartbeat"}

@@ -46,7 +46,7 @@ def test_every_alert_is_in_the_table_of_the_documentation() -> None:
 def test_prometheus_and_alertmanager_themselves_accept_their_files(tmp_path: Path) -> None:
     (tmp_path / "alerts.yml").write_text(configuration.alert_rules())
     prometheus = tmp_path / "prometheus.yml"
-    text = configuration.prometheus_yml("10.20.0.4")
+    text = configuration.prometheus_yml("10.20.0.4", pooler=True)
     prometheus.write_text(text.replace("/etc/monitoring", str(tmp_path)))
     subprocess.run(["promtool", "check", "config", prometheus], check=True, capture_output=True)
     smtp = Smtp("mail.example.org", 587, "a@example.org", "alerts", "'{{ \" #")

@@ -5,6 +5,7 @@ are copied from host/ as they are stand in a page by their name there.
 """
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cloud_init.first_boot import PREPARE
 from host.desired import barman, machine, postgres
 from host.desired.barman import BarmanCredentials, BarmanFacts
 from host.desired.files import Desired, domain_digest
+from host.desired.pooler import PoolerFacts
 from host.desired.postgres import Database, PostgresCredentials, PostgresFacts
 from host.monitoring.configuration import Delivery, Smtp
 from settings.parameters import chosen, derive, encryption
@@ -44,6 +46,7 @@ POSTGRES = PostgresFacts(
     durability="sync-with-fallback",
     fallback_after_s=30,
 )
+WITH_POOLER = replace(POSTGRES, pooler=PoolerFacts(pool_size=94))
 POSTGRES_CREDENTIALS = PostgresCredentials(
     private_key="<private key of PostgreSQL's machine>\n",
     barman_host_key="<host key of Barman's machine>",
@@ -92,6 +95,13 @@ BARMAN_CREDENTIALS = BarmanCredentials(
 )
 OPERATORS = machine.operators(["<public key of the operator>"])
 
+
+def pooler_of(configuration: postgres.Configuration) -> Desired:
+    """The part of a machine's state that is its pooler."""
+    assert configuration.pooler
+    return configuration.pooler
+
+
 # By page, then by the program of host/programs that is given each part, in this order.
 PAGES: dict[str, dict[str, Desired]] = {
     "postgres.yaml": {
@@ -100,6 +110,11 @@ PAGES: dict[str, dict[str, Desired]] = {
         "data_disk": machine.data_disk(1100),
         "postgres": postgres.configuration(POSTGRES, POSTGRES_CREDENTIALS),
         "monitoring": postgres.monitoring(POSTGRES),
+    },
+    # What a pooler adds.
+    "pooler.yaml": {
+        "postgres": pooler_of(postgres.configuration(WITH_POOLER, POSTGRES_CREDENTIALS)),
+        "monitoring": postgres.monitoring(WITH_POOLER),
     },
     "barman.yaml": {
         "first_boot": machine.FirstBoot(packages.barman("17"), PREPARE),
@@ -176,6 +191,26 @@ def test_a_machine_consists_of_what_its_page_says(name: str) -> None:
     if os.environ.get("GOLDEN") == "write":
         (GOLDEN / name).write_text(text)
     assert text == (GOLDEN / name).read_text()
+
+
+def test_a_pooler_adds_its_login_and_its_function_to_postgresql_and_nothing_else() -> None:
+    without, having = (
+        postgres.configuration(facts, POSTGRES_CREDENTIALS).document()
+        for facts in (POSTGRES, WITH_POOLER)
+    )
+    assert {key for key in without if without[key] != having[key]} == {
+        "files",
+        "roles",
+        "grants",
+        "pooler",
+    }
+    (role,) = [each for each in having["roles"] if each not in without["roles"]]
+    assert (role["name"], role["password"], role["replication"]) == ("pgbouncer", "", False)
+    (grant,) = [each for each in having["grants"] if each not in without["grants"]]
+    assert grant["note"] == "created function pooler.credentials"
+    hba = [file["content"] for file in having["files"] if file["path"].endswith("pg_hba.conf")]
+    assert "local   postgres     pgbouncer " in hba[0]
+    assert hba[0].index("pgbouncer") < hba[0].index("local   all          all")
 
 
 def test_every_golden_page_has_its_machine() -> None:

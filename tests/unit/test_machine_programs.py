@@ -432,7 +432,13 @@ WAL = "000000010000000000000003"
     ],
 )
 def test_the_gate_lets_wal_through(command: str) -> None:
-    assert gate().allowed(shlex.split(command), "pg")
+    words = shlex.split(command)
+    assert gate().command(words, "pg") == ["/usr/local/bin/barman-get-wal", *words[2:]]
+
+
+def test_the_gate_lets_many_wal_files_through() -> None:
+    argv = ["/usr/local/bin/barman-send-wal", "pg"]
+    assert gate().command(["barman-send-wal", "pg"], "pg") == argv
 
 
 @pytest.mark.parametrize(
@@ -454,10 +460,16 @@ def test_the_gate_lets_wal_through(command: str) -> None:
         f"barman get-wal pg {WAL}; id",
         f"barman get-wal pg {WAL}\nid",
         f"/tmp/barman get-wal pg {WAL}",
+        "barman-send-wal",
+        "barman-send-wal other",
+        "barman-send-wal ../pg",
+        "barman-send-wal pg pg",
+        "barman-send-wal pg; id",
+        "/tmp/barman-send-wal pg",
     ],
 )
 def test_the_gate_stops_everything_else(command: str) -> None:
-    assert not gate().allowed(shlex.split(command), "pg")
+    assert gate().command(shlex.split(command), "pg") is None
 
 
 DATA = "/data/postgresql/17/main"

@@ -35,7 +35,21 @@ DOCUMENTS = {
         FirstBoot("<host private key>\n", HOST_KEY.public, packages.barman("17"))
     ),
     "postgresql.conf": lambda: render.postgresql_conf(derive(VM_SIZES["Standard_DS3_v2"], 1100)),
-    "pg_hba.conf": lambda: render.pg_hba_conf("10.20.1.4", ["10.30.0.0/16", "10.31.0.0/24"]),
+    "pg_hba.conf": lambda: render.pg_hba_conf(
+        "10.20.1.4", ["10.30.0.0/16", "10.31.0.0/24"], {"prometheus": "postgres"}
+    ),
+    "pgbouncer.ini": lambda: render.pgbouncer_ini(
+        address="10.20.0.4",
+        pool_size=94,
+        hba_file="/etc/pooler/hba.conf",
+        users_file="/etc/pooler/users.txt",
+        server_file="/etc/pooler/server.pem",
+        stats_user="prometheus",
+    ),
+    "pgbouncer-hba.conf": lambda: render.pgbouncer_hba(
+        ["10.30.0.0/16", "10.20.0.4/32"], ["postgres", "barman"], "prometheus"
+    ),
+    "pgbouncer.service": lambda: render.pgbouncer_unit("17", "/etc/pooler/pgbouncer.ini"),
     "data-disk.conf": lambda: render.data_disk_unit("/data"),
     "barman.conf": lambda: render.barman_conf("/data/barman"),
     "barman-server.conf": lambda: server_conf(),
@@ -64,7 +78,7 @@ DOCUMENTS = {
         HOST_KEY.public, "10.20.0.4", command=f"{render.SSH_GATE} pg"
     ),
     "known_hosts": lambda: render.known_hosts("10.20.0.4", HOST_KEY.public),
-    "prometheus.yml": lambda: configuration.prometheus_yml("10.20.0.4"),
+    "prometheus.yml": lambda: configuration.prometheus_yml("10.20.0.4", pooler=False),
     "alertmanager.yml": lambda: configuration.alertmanager_yml(
         Delivery(
             email="dba@example.org",
@@ -78,6 +92,8 @@ DOCUMENTS = {
     "prometheus-postgres-exporter.conf": lambda: services.postgres_units("10.20.0.4")[
         "prometheus-postgres-exporter"
     ],
+    "prometheus-pgbouncer-exporter.conf": lambda: services.pooler_unit("10.20.0.4"),
+    "prometheus-with-pooler.yml": lambda: configuration.prometheus_yml("10.20.0.4", pooler=True),
     "barman-exporter.service": render.barman_exporter_unit,
     "pgpass": lambda: render.pgpass("10.20.0.4", {"barman": "a:b\\c", "streaming_barman": "d"}),
 }

@@ -1,10 +1,8 @@
-"""A restored copy: its names, its limits, its files, its WAL, its check and its place."""
+"""A restored copy: its names, its limits, its files, its check and its place."""
 
 import json
 import signal
 import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -14,18 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.domain.quoting import conf_value
-from host.domain.wal_store import DAMAGED, MISSING, STOPPED_BY_DAMAGE, STOPPED_BY_OUTAGE
-from host.restored_copy import check, confinement, feed, files, place, progress, rehearse, replay
+from host.restored_copy import check, confinement, files, place, progress, rehearse, replay
 from host.restored_copy.check import Relation
 from host.restored_copy.copy import Copy, folder_of, location_of
-from host.restored_copy.feed import Feed, Store
 from host.restored_copy.place import Cluster, Occupied
 from host.restored_copy.server import Failed, Refused, Server, handles
 
-ROOT = Path(__file__).resolve().parents[2]
 COPY = Copy("/data/clones/x", "postgres", "17", "runbook-x", port=5433)
 SEGMENT = "000000010000000000000007"
-NEXT = "000000010000000000000008"
 CONTROL = "max_connections setting:              300\nmax_prepared_xacts setting:           5\n"
 
 
@@ -106,94 +100,6 @@ def test_what_barman_restored_becomes_a_data_directory(copy: Copy) -> None:
     files.prepare(copy, {"recovery_target_timeline": "4"}, "pass\n", fresh=False)
     assert not (data / "recovery.signal").exists()
     assert "recovery_target_timeline = '4'" in Path(copy.folder, "postgresql.conf").read_text()
-
-
-class StandIn(Store):
-    """A store with some files, by name; an exit code for the others."""
-
-    def __init__(self, held: dict[str, bytes], *codes: int) -> None:
-        super().__init__("pg", 2**24)
-        self.__dict__.update(held=held, codes=list(codes) or [MISSING], asked=[])
-
-    def fetch(self, name: str, destination: Path, *, partial: bool) -> int:
-        here: Any = self.__dict__
-        here["asked"].append((name, partial))
-        if name in here["held"]:
-            destination.write_bytes(here["held"][name])
-            return 0
-        codes = here["codes"]
-        return codes.pop(0) if len(codes) > 1 else codes[0]
-
-
-def answers(copy: Copy, store: Store) -> tuple[Feed, list[tuple[str, str]]]:
-    told: list[tuple[str, str]] = []
-    Path(copy.wal).mkdir(exist_ok=True)
-    return Feed(copy, store, lambda *words: told.append(words)), told
-
-
-def test_the_next_segment_is_there_before_it_is_asked_for(copy: Copy) -> None:
-    store = StandIn({SEGMENT: b"one", NEXT: b"two"})
-    fed, told = answers(copy, store)
-    assert fed.answer(SEGMENT) == 0
-    assert fed.answer(NEXT) == 0
-    assert Path(copy.wal, NEXT).read_bytes() == b"two"
-    assert fed.answer("000000010000000000000009") == MISSING
-    assert [name for what, name in told if what == "asked"][-1] == "000000010000000000000009"
-    # What is fetched unasked is complete; only what is asked for may still be growing.
-    assert store.__dict__["asked"][-2] == ("000000010000000000000009", False)
-    assert store.__dict__["asked"][-1] == ("000000010000000000000009", True)
-    assert (NEXT, True) not in store.__dict__["asked"]
-
-
-def test_a_segment_that_was_guessed_in_vain_is_in_nobodys_way(copy: Copy) -> None:
-    store = StandIn({SEGMENT: b"one", NEXT: b"two", "00000002.history": b"h"})
-    fed, _ = answers(copy, store)
-    assert fed.answer(SEGMENT) == 0
-    assert fed.answer("00000002.history") == 0
-    assert fed.answer(NEXT) == 0
-    assert (NEXT, True) in store.__dict__["asked"]
-    assert Path(copy.wal, NEXT).read_bytes() == b"two"
-
-
-def test_barman_out_of_reach_is_waited_for(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "RETRY_S", 0.0)
-    fed, told = answers(copy, StandIn({}, 255, 2, 5, MISSING))
-    assert fed.answer(SEGMENT) == MISSING
-    assert [what for what, _ in told] == ["asked", "outage", "outage", "outage"]
-    monkeypatch.setattr(feed, "OUTAGE_S", -1.0)
-    assert answers(copy, StandIn({}, 255))[0].answer(SEGMENT) == STOPPED_BY_OUTAGE
-
-
-def test_damaged_wal_is_named(copy: Copy) -> None:
-    fed, told = answers(copy, StandIn({}, DAMAGED))
-    assert fed.answer(SEGMENT) == STOPPED_BY_DAMAGE
-    assert told[-1] == ("damaged", SEGMENT)
-
-
-def test_an_old_server_gets_histories_only(copy: Copy) -> None:
-    store = Store("pg", 2**24, histories_only=True)
-    fed, told = answers(copy, store)
-    assert fed.answer(SEGMENT) == MISSING
-    assert told == []
-
-
-def test_the_restore_command_gets_its_file_through_the_socket(copy: Copy) -> None:
-    fed, _ = answers(copy, StandIn({SEGMENT: b"wal"}, DAMAGED))
-    threading.Thread(target=feed.serve, args=(fed,), daemon=True).start()
-    client = [sys.executable, "-I", str(ROOT / "host/restored_copy/wal_client.py")]
-
-    def restore(name: str) -> int:
-        words = [*client, copy.feed, copy.wal, name, "pg_wal/RECOVERYXLOG"]
-        return subprocess.run(words, cwd=copy.data, check=False).returncode
-
-    Path(copy.data, "pg_wal").mkdir()
-    while not Path(copy.feed).exists():
-        pass
-    assert restore(SEGMENT) == 0
-    assert Path(copy.data, "pg_wal/RECOVERYXLOG").read_bytes() == b"wal"
-    assert restore(NEXT) == STOPPED_BY_DAMAGE
-    Path(copy.feed).unlink()
-    assert restore(NEXT) == STOPPED_BY_OUTAGE
 
 
 class Beginning:

@@ -116,6 +116,19 @@ def test_the_stacks_of_this_repository_are_valid(stack: str) -> None:
         ({"postgresParameters": {"wal_level": "logical"}}, []),
         ({"postgresParameters": {"a b": 1}}, ["not the name of a parameter"]),
         ({"postgresParameters": {"work_mem": "1MB\nfsync=off"}}, ["work_mem"]),
+        ({"pooler": "yes"}, ["pooler"]),
+        ({"pooler": True}, []),
+        (
+            {"pooler": True, "databases": [{"name": "a", "owner": "pgbouncer"}]},
+            ["the name pgbouncer is PgBouncer's own"],
+        ),
+        ({"databases": [{"name": "pgbouncer", "owner": "a"}]}, []),
+        (
+            {"pooler": True, "postgresParameters": {"max_connections": 12}},
+            ["pooler: 12 connections", "max_connections to 13 or more"],
+        ),
+        ({"pooler": True, "postgresParameters": {"max_connections": 13}}, []),
+        ({"pooler": True, "postgresParameters": {"max_connections": "many"}}, ["whole numbers"]),
         ({"durability": "synchronous"}, ["durability", "synchronous", "sync-with-fallback"]),
         ({"fallbackAfterSeconds": 4}, ["fallbackAfterSeconds = 4"]),
         (
@@ -312,6 +325,13 @@ def test_the_slowest_part_limits_a_restore() -> None:
 )
 def test_disk_tiers(gib: int, sku: str, billed: str) -> None:
     assert tier(gib, sku).name == billed
+
+
+def test_the_pooler_leaves_half_of_the_connections_to_others() -> None:
+    assert settings(pooler=True).pool_size == 94
+    assert settings(pooler=True, postgresParameters={"max_connections": 500}).pool_size == 244
+    three = [{"name": name, "owner": "app"} for name in ("a", "b", "c")]
+    assert settings(pooler=True, databases=three).pool_size == 31
 
 
 @pytest.mark.parametrize(

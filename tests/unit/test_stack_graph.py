@@ -182,6 +182,51 @@ def test_who_may_reach_barman() -> None:
     }
 
 
+def test_a_pooler_is_reached_by_clients_and_its_figures_by_prometheus() -> None:
+    registered, outputs = run("dev", pooler=True)
+    before = rules("network-postgres-nsg")
+    (nsg,) = [item for item in registered if item.name == "network-postgres-nsg"]
+    new = {
+        rule["name"]: (rule["sourceAddressPrefix"], rule["destinationPortRange"])
+        for rule in nsg.inputs["securityRules"]
+        if rule["name"] not in before
+    }
+    assert new == {
+        "AllowPooler": ("10.30.0.0/16", "6432"),
+        "AllowPoolerMetrics": ("10.20.1.4/32", "9127"),
+    }
+    order = [(rule["direction"], rule["priority"]) for rule in nsg.inputs["securityRules"]]
+    assert len(set(order)) == len(order)
+    after = outbound(registered, "network-barman-nsg")
+    known = outbound(dev()[0], "network-barman-nsg")
+    assert {name: way for name, way in after.items() if name not in known} == {
+        "ToPoolerMetrics": ("10.20.1.4/32", "10.20.0.4/32", "Tcp", "9127")
+    }
+    assert outputs["pooler"] == {"port": 6432}
+    uri = outputs["databases"]["app"]["uri"]
+    assert outputs["databases"]["app"]["poolerUri"] == uri.replace(":5432/", ":6432/")
+    configured = desired(registered, "postgres-configure")["pooler"]
+    pem = {file["path"]: file["content"] for file in configured["files"]}[configured["server_file"]]
+    assert (
+        pem
+        == {
+            file["path"]: file["content"]
+            for file in desired(registered, "postgres-configure")["files"]
+        }["/etc/postgresql/17/main/server.pem"]
+    )
+    # By name, no password: it is looked up in PostgreSQL.
+    assert "secret-of" not in json.dumps(configured)
+
+
+def test_without_a_pooler_nothing_of_it_is_asked_for() -> None:
+    registered, outputs = dev()
+    assert "pooler" not in outputs
+    assert "poolerUri" not in outputs["databases"]["app"]
+    assert desired(registered, "postgres-configure")["pooler"] is None
+    for nsg in resources(NSG).values():
+        assert not [rule for rule in nsg.inputs["securityRules"] if "Pooler" in rule["name"]]
+
+
 def outbound(registered: list[Registered], nsg: str) -> dict[str, tuple[str, str, str, str]]:
     (found,) = [item for item in registered if item.name == nsg]
     return {

@@ -13,7 +13,7 @@ LISTS = (
     *("identity_columns", "generated_columns", "triggers", "event_triggers", "publications"),
     *("subscriptions", "row_security", "invalid_indexes", "text_indexes", "text_partitions"),
     *("superuser_objects", "schemas", "unreadable", "hidden", "extensions", "collations"),
-    "owners_of_unreadable",
+    *("owners_of_unreadable", "followed", "owners_of_others"),
 )
 
 
@@ -26,6 +26,7 @@ def database(name: str, **changed: Any) -> dict[str, Any]:
     """As the server lists it."""
     return {
         "name": name,
+        "oid": 16384,
         "owner": "dbadmin",
         "encoding": "UTF8",
         "collate": "en_US.UTF-8",

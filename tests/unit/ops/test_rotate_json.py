@@ -32,7 +32,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     made.return_value.configured.return_value = {}
     monkeypatch.setattr(rotate_command, "Engine", made)
     monkeypatch.setattr(rotate_command, "site_of", site_of)
-    monkeypatch.setattr(rotate_command, "preflight", MagicMock())
+    monkeypatch.setattr(rotate_command, "runs", MagicMock())
     monkeypatch.setattr(
         rotate_command.outputs, "read", lambda _: StackOutputs.model_validate(stack())
     )

@@ -152,9 +152,11 @@ def test_a_login_has_its_password_in_a_file_that_is_gone_afterwards(
     secret = tmp_path / "secret"
     here.program("mktemp", f'[ "$*" = "-p /run/postgresql" ] && : >{secret} && echo {secret}')
     here.program("psql", f'echo "$*"; cat "$PGPASSFILE"; exit {code}')
-    done = run(here, "log-in", "app", "db", stdin="*:*:*:*:hunter2\n", accept=(code,))
+    done = run(
+        here, "log-in", "10.20.0.4", "6432", "app", "db", stdin="*:*:*:*:hunter2\n", accept=(code,)
+    )
     words, line = done.stdout.splitlines()
-    assert words == "-X -w -A -t -q -h /run/postgresql -U app -d db -c SELECT 1"
+    assert words == "-X -w -A -t -q -h 10.20.0.4 -p 6432 -U app -d db -c SELECT 1"
     assert line == "*:*:*:*:hunter2"
     assert "hunter2" not in done.command
     assert not secret.exists()

@@ -13,6 +13,7 @@ from ops.model import (
     BackupStatus,
     Disk,
     MachineStatus,
+    PoolerStatus,
     PostgresStatus,
     Reason,
     ReceiverStatus,
@@ -69,6 +70,11 @@ def healthy() -> Status:
     )
 
 
+def pooler(**changed: Any) -> PoolerStatus:
+    found = PoolerStatus(answers=True, paused=False, waiting=0, longest_wait_s=0)
+    return found.model_copy(update=changed)
+
+
 STREAMING = ReceiverStatus(
     state="streaming", sync_state="sync", write_lag_bytes=0, flush_lag_bytes=0, connected_at=AT
 )
@@ -93,6 +99,21 @@ def test_barmans_recorded_answers_are_understood() -> None:
 def test_all_well_is_protected() -> None:
     assert judge(healthy()) == []
     assert verdict(healthy()).exit_code == 0
+
+
+def test_a_pooler_that_lets_its_clients_in_is_protected_and_on_the_screen() -> None:
+    status = healthy().model_copy(update={"pooler": pooler(waiting=3, longest_wait_s=2)})
+    assert judge(status) == []
+    out = io.StringIO()
+    show_status(status, Console(file=out, width=120))
+    assert "running, 3 clients wait" in out.getvalue()
+
+
+def test_a_pooler_that_a_run_has_paused_is_resumed_by_the_run() -> None:
+    run = Reason(verdict=Verdict.DEGRADED, text="a run is under way", next_command="wait for it")
+    status = healthy().model_copy(update={"pooler": pooler(paused=True), "run_under_way": run})
+    (paused,) = [reason for reason in judge(status) if "paused" in reason.text]
+    assert paused.next_command is None
 
 
 def test_unreachable_is_unprotected() -> None:
@@ -290,6 +311,23 @@ def test_the_level_is_the_one_that_the_guard_runs_at(level: str | None, said: st
         ),
         ({"hazards_unknown": "canceled"}, Verdict.DEGRADED, "is not known: canceled"),
         ({"undeliverable": "no route"}, Verdict.DEGRADED, "alerts cannot be delivered: no route"),
+        (
+            {"pooler": PoolerStatus(answers=False, error="no such file")},
+            Verdict.DEGRADED,
+            "the pooler does not answer: no such file",
+        ),
+        (
+            {"pooler": pooler(error="no such user")},
+            Verdict.DEGRADED,
+            "cannot log in through the pooler: no such user",
+        ),
+        ({"pooler": pooler(paused=True)}, Verdict.DEGRADED, "is paused: its clients wait"),
+        (
+            # Whoever tries to log in waits behind them: not the reason.
+            {"pooler": pooler(waiting=7, longest_wait_s=12, error="no answer within 15 s")},
+            Verdict.DEGRADED,
+            "7 clients wait for a connection through the pooler, one of them for 12 s",
+        ),
         ({"missing_wal": 2}, Verdict.UNPROTECTED, "2 WAL segments are missing"),
         ({"torn_backups": ["20260501T040000"]}, Verdict.UNPROTECTED, "the newest, cannot be"),
         ({"torn_backups": ["20260430T040000"]}, Verdict.DEGRADED, "older backups cannot be"),

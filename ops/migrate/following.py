@@ -1,0 +1,224 @@
+"""Changes of the source followed: how far behind, and the steps of cutover and abort."""
+
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
+
+from host.domain.quoting import identifier
+from ops.errors import OperatorError
+from ops.migrate import copying, credentials, moves, watching
+from ops.migrate.model import Following, MoveStatus
+from ops.migrate.move import Database, Move
+from ops.migrate.refusals import some
+from ops.onmachine.migration.job import Job
+from ops.reach import remote_python
+from ops.reach.outputs import StackOutputs
+from ops.reach.ssh import Site
+from ops.recover import rejoin
+from ops.runbook import journal
+from ops.runbook.steps import Run, Step
+from ops.screen import size
+
+# With more than this to catch up, writes would stop for longer than anybody expects.
+READY_BYTES = 64 << 20
+# How long writes may stop before the source is opened again.
+DRAIN_S = 30
+_TIMEOUT_S = 3600
+STATUS = "python -m ops migrate status"
+_READ_ONLY = "The source was only asked; nothing was changed there or here."
+
+
+def status(site: Site) -> MoveStatus:
+    """The move under way. Raises OperatorError where there is none."""
+    move = moves.under_way(site.postgres)
+    current = journal.load(site.barman)
+    run = current.describe() if current is not None and "move" in current.options else None
+    return MoveStatus(
+        source=f"{move.host}:{move.port}",
+        user=move.user,
+        follow=move.follow,
+        run=run,
+        databases=look(site, move) if move.follow and run is None else [],
+    )
+
+
+def look(site: Site, move: Move) -> list[Following]:
+    """Every database, as both servers see it now."""
+    found = remote_python.call(
+        site.postgres, "ops.onmachine.migration.following", [_documents(site, move)]
+    )
+    return [Following.model_validate(each) for each in found]
+
+
+def _documents(site: Site, move: Move) -> list[dict[str, object]]:
+    return [job.document() for job in _jobs(site, move)]
+
+
+def _jobs(site: Site, move: Move) -> list[Job]:
+    return [copying.job_of(site, move, each) for each in move.databases]
+
+
+def require_ready(site: Site, move: Move) -> list[Following]:
+    """How far behind they are. Raises OperatorError where a cutover would not succeed."""
+    found = look(site, move)
+    for each in found:
+        if why := unready(each):
+            raise OperatorError(f"{each.database}: {why}.", _READ_ONLY, STATUS)
+    return found
+
+
+def unready(each: Following) -> str | None:
+    """Why a database cannot be cut over now."""
+    if each.error:
+        return each.error
+    if each.slot == "gone" or each.wal_status == "lost":
+        return "its slot at the source is gone, and changes with it: abort, and begin anew"
+    if not each.enabled or not each.running or not each.active:
+        return "it is not followed at the moment"
+    if each.changed:
+        return f"definitions at the source have changed: {', '.join(each.changed[:5])}"
+    if each.lag_bytes is None or each.lag_bytes > READY_BYTES:
+        return f"it is {size(each.lag_bytes or 0)} behind"
+    return None
+
+
+def cutover_steps(move: Move) -> list[Step]:
+    """From following to a server of one's own."""
+    return [
+        Step("switch", "Close the source, drain it, copy what cannot be followed", switch, reopen),
+        Step("detach", "Leave the source: subscriptions, slots, publications", detach, final=True),
+        Step("refresh", "Refresh materialized views", refresh, final=True),
+        Step("backup", "Take a full backup", rejoin.full_backup, final=True),
+        Step("proof", "Prove that new WAL reaches Barman", rejoin.prove, final=True),
+    ]
+
+
+def switch(run: Run) -> str:
+    """The moment itself, as one program on the machine: it needs nobody to go on."""
+    machine, move = run.site.postgres, moves.under_way(run.site.postgres)
+    found = remote_python.call_as_unit(
+        machine,
+        copying.UNIT,
+        copying.RUN,
+        "ops.onmachine.migration.cut_over",
+        [_documents(run.site, move), DRAIN_S],
+        lambda _: None,
+    )
+    if "failed" in found:
+        raise OperatorError(found["failed"], "The source was opened again.", STATUS)
+    if rest := found["not_compared"]:
+        run.say(f"too large to be compared while writes have stopped: {some(rest)}")
+    for each in connections(run.site.outputs, move):
+        run.say(f"clients may connect: {each}")
+    return (
+        f"writes have stopped for {found['closed_s']} s; {found['tables']} tables copied, "
+        f"{found['sequences']} sequences advanced, {found['compared']} changed tables are the same"
+    )
+
+
+def connections(outputs: StackOutputs, move: Move) -> list[str]:
+    """What takes the place of the source in the applications' configuration, without passwords."""
+    known = next(iter(outputs.databases.values()))
+    uri = urlsplit(known.uri.get_secret_value())
+    where, owners = f"{uri.hostname}:{uri.port}", {each.name: each.owner for each in move.databases}
+    return [
+        f"postgresql://{quote(owner, safe='')}@{where}/{quote(name, safe='')}?{uri.query}"
+        for name, owner in owners.items()
+    ]
+
+
+def reopen(run: Run) -> None:
+    """The source as it was before."""
+    _at_source(run, "reopen")
+
+
+def _at_source(run: Run, action: str) -> None:
+    move = moves.under_way(run.site.postgres)
+    found = remote_python.call(
+        run.site.postgres,
+        "ops.onmachine.migration.source",
+        [action, _documents(run.site, move)],
+        timeout_s=_TIMEOUT_S,
+    )
+    if "failed" in found:
+        raise OperatorError(
+            f"The source cannot be left: {found['failed']}.",
+            "Slots of ours may still be there, and retain WAL there.",
+            f"the same again; or, at the source: {leaving(move)}",
+        )
+
+
+def leaving(move: Move) -> str:
+    """What an operator would type at the source, where the machine cannot."""
+    return " ".join(f"SELECT pg_drop_replication_slot('{e.slot}');" for e in move.databases)
+
+
+def detach(run: Run) -> str:
+    """From here on this server is the one."""
+    move = moves.under_way(run.site.postgres)
+    watching.stop(run.site.postgres)
+    _at_source(run, "detach")
+    for database in move.databases:
+        run.say(f"{database.name} is here now, and closed at {move.host}")
+    return "followed no more"
+
+
+def refresh(run: Run) -> str:
+    """Materialized views, whose rows a subscription does not bring."""
+    machine, move = run.site.postgres, moves.under_way(run.site.postgres)
+    found = remote_python.call_as_unit(
+        machine,
+        "migration-refresh",
+        copying.RUN,
+        "ops.onmachine.migration.views",
+        [_documents(run.site, move)],
+        lambda _: None,
+    )
+    if "failed" in found:
+        raise OperatorError(
+            f"Not every materialized view could be refreshed: {found['failed']}.",
+            "Those before it were.",
+        )
+    return f"{found['views']} refreshed"
+
+
+def abort_steps(move: Move) -> list[Step]:
+    """Everything as it was before the move, there and here."""
+    return [
+        *(_removal(number, each) for number, each in enumerate(move.databases, 1)),
+        Step("source", "Leave the source", leave, keeps=True),
+        Step("roles", "Remove roles", remove_roles, keeps=True),
+    ]
+
+
+def _removal(number: int, database: Database) -> Step:
+    return Step(f"remove-{number}", f"Remove {database.name}", _removing(database), keeps=True)
+
+
+def _removing(database: Database) -> Callable[[Run], str]:
+    def do(run: Run) -> str:
+        copying.remove(run, database)
+        return "as before"
+
+    return do
+
+
+def leave(run: Run) -> str:
+    watching.stop(run.site.postgres)
+    if moves.under_way(run.site.postgres).follow:
+        _at_source(run, "leave")
+    return "nothing of ours is there"
+
+
+def remove_roles(run: Run) -> str:
+    copying.drop_roles(run)
+    credentials.remove(run.site.postgres)
+    return "as before"
+
+
+def closed_commands(move: Move) -> list[str]:
+    """What opens the source again, for the operator who decides to go back at once."""
+    return [
+        f"ALTER DATABASE {identifier(each.name)} RESET default_transaction_read_only; "
+        f"GRANT CONNECT ON DATABASE {identifier(each.name)} TO PUBLIC;"
+        for each in move.databases
+    ]

@@ -1,0 +1,127 @@
+"""A move decided, begun and ended."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from ops.errors import NOTHING_CHANGED, OperatorError
+from ops.migrate import ask, copying, credentials, following, move, moves, plan, roles, show
+from ops.migrate.address import Address
+from ops.migrate.facts import DEFAULT
+from ops.migrate.move import Move
+from ops.migrate.procedure import ABORT, COPY, CUTOVER, FOLLOW, procedure
+from ops.reach.ssh import Site
+from ops.runbook import journal, runs
+from ops.runbook.journal import Journal
+from ops.runbook.steps import Run
+from ops.screen import size
+
+
+def decide(
+    site: Site,
+    address: Address,
+    password: str,
+    chosen: Sequence[str],
+    console: Console,
+    *,
+    follow: bool,
+) -> Move:
+    """Look at both servers, say what will be moved, and refuse what cannot be. Raises
+    OperatorError."""
+    runs.refuse_if_busy(site)
+    moves.require_none(site.postgres)
+    found = plan.gather(site, address, password)
+    judged = plan.judged(found, datetime.now(UTC))
+    show.show(judged, console)
+    needed = [each for each in judged.for_following if each.required]
+    if not judged.possible or (follow and needed):
+        raise OperatorError(
+            "The move is not possible as things are.",
+            NOTHING_CHANGED,
+            "what stands above, then the same command again",
+        )
+    there = [each["name"] for each in found.databases]
+    unknown = sorted(set(chosen) - set(there))
+    if unknown:
+        raise OperatorError(
+            f"The source has no database {unknown[0]}; it has {', '.join(there)}.", NOTHING_CHANGED
+        )
+    names = list(chosen) or there
+    if DEFAULT in names:
+        raise OperatorError(
+            "The database postgres is the server's own here.",
+            NOTHING_CHANGED,
+            "at the source, move what is in postgres into a database of its own; or --database …",
+        )
+    asking = ask.asker(site.postgres, address, password)
+    return move.of(found, asking(roles.QUESTION, address.database), names, follow=follow)
+
+
+def begin(site: Site, kind: str, wanted: Move, password: str, console: Console) -> Run:
+    """Begin the run of this kind, and see it through."""
+    credentials.put(site.postgres, password)
+    moves.save(site.postgres, wanted)
+    new = Journal.begin(kind, move=json.loads(wanted.model_dump_json()))
+    return runs.begin(site, new, console, procedure)
+
+
+def cut_over(site: Site, console: Console) -> Run:
+    """Begin the cutover of what is followed, and see it through. Raises OperatorError."""
+    wanted = moves.under_way(site.postgres)
+    new = Journal.begin(CUTOVER, move=json.loads(wanted.model_dump_json()))
+    return runs.begin(site, new, console, procedure)
+
+
+def show_cutover(site: Site, console: Console) -> None:
+    """What a cutover will do, and how long writes will stop. Raises OperatorError where it would
+    not succeed."""
+    runs.refuse_if_busy(site)
+    wanted = moves.under_way(site.postgres)
+    behind = sum(each.lag_bytes or 0 for each in following.require_ready(site, wanted))
+    later = [name for each in wanted.databases for name in each.later]
+    lines = [
+        f"Writes stop at {wanted.host} in {', '.join(each.name for each in wanted.databases)}: "
+        "nobody but this move may connect there any more, and sessions end.",
+        f"Then what is {size(behind)} behind comes over"
+        + (f", and {', '.join(later)} as a whole" if later else "")
+        + f"; sequences are advanced. After {following.DRAIN_S} s without success the source is "
+        "opened again.",
+        "The source keeps its data and stays closed. Clients connect to this server from then on.",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def abort(site: Site, console: Console) -> None:
+    """Take the move back, however far it is. Raises OperatorError once clients may be here."""
+    current = journal.load(site.barman)
+    if current is not None and current.kind == ABORT:
+        runs.resume(site, ABORT, console, procedure)
+        return
+    if current is not None and current.kind == CUTOVER:
+        runs.abort(site, CUTOVER, console, procedure)
+    elif current is not None and current.kind in (COPY, FOLLOW):
+        runs.give_up(site, current.kind, console, procedure)
+    wanted = moves.under_way(site.postgres)
+    new = Journal.begin(ABORT, move=json.loads(wanted.model_dump_json()))
+    runs.begin(site, new, console, procedure)
+
+
+def ended(run: Run) -> Run:
+    """The move is over: what it needed goes, and what is left for the operator is said."""
+    copying.finish(run)
+    return run
+
+
+def show_passwords(run: Run) -> None:
+    """Whoever logs in and cannot yet."""
+    wanted = Move.model_validate(run.journal.options["move"])
+    for name in wanted.without_password:
+        run.console.print(
+            f"{name} logs in and has no password here. Next: sudo -u postgres psql -c "
+            f"'\\password \"{name}\"'   (on {run.site.postgres.name})",
+            markup=False,
+            highlight=False,
+        )

@@ -1,0 +1,1 @@
+"""What a move does on the PostgreSQL machine, through PostgreSQL's own client programs."""
