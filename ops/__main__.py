@@ -35,7 +35,9 @@ def main() -> None:
     try:
         app()
     except OpsError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        Console(stderr=True, emoji=False).print(
+            str(error), style="red", markup=False, highlight=False
+        )
         sys.exit(FAILED)
     except Exception as error:
         # Not for an operator at night; whoever mends it wants all of it.
@@ -49,7 +51,9 @@ def main() -> None:
             "Whether anything was changed before it is not known.",
             "python -m ops status",
         )
-        Console(stderr=True).print(str(unforeseen), style="red", markup=False, highlight=False)
+        Console(stderr=True, emoji=False).print(
+            str(unforeseen), style="red", markup=False, highlight=False
+        )
         sys.exit(FAILED)
 
 

@@ -19,7 +19,8 @@ from ops.runbook.steps import Run
 from ops.screen import show_status
 from ops.watch import status
 
-console = Console()
+# A name may have :x: in it, which is not meant as a picture.
+console = Console(emoji=False)
 Found = TypeVar("Found", bound=BaseModel)
 
 Stack = Annotated[str | None, typer.Option("--stack", help="stack to work on; else the selected")]

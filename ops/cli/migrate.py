@@ -178,6 +178,6 @@ def compare_(
     secret = password.read(there, passfile=passfile, password_file=password_file)
     what = compare.What(databases=tuple(database or ()), percent=sample)
     with site_of(stack) as site:
-        found = compare.make(site, there, secret, what, Console(stderr=True))
+        found = compare.make(site, there, secret, what, Console(stderr=True, emoji=False))
     answer(found, as_json, show_comparison.show)
     raise typer.Exit(0 if found.identical else 1)

@@ -36,7 +36,7 @@ def rotate(
     """Recreate passwords, SSH keys or the certificate; no commit fails. Run again, it continues
     with a rotation that was interrupted."""
     # Standard output is then the document's alone.
-    console = Console(stderr=True) if as_json else common.console
+    console = Console(stderr=True, emoji=False) if as_json else common.console
     engine = Engine(stack, words_to=sys.stderr if as_json else None)
     before = outputs.read(stack)
     found = plan.plan(kind, engine.configured(), before.rotations, datetime.now(UTC))
