@@ -12,7 +12,7 @@ from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.migrate import address, compare, following, moving, password, show, show_comparison
 from ops.migrate import plan as planning
 from ops.migrate.address import Address
-from ops.migrate.procedure import COPY, CUTOVER, FOLLOW, procedure
+from ops.migrate.procedure import BACK, COPY, CUTOVER, FOLLOW, procedure
 from ops.reach.ssh import Site
 from ops.runbook import runs
 from ops.runbook.steps import Run
@@ -110,27 +110,60 @@ def status(stack: Stack = None, as_json: Json = False) -> None:
         answer(following.status(site), as_json, show.show_status)
 
 
+Reverse = Annotated[
+    bool,
+    typer.Option(
+        "--reverse", help="keep a way back: what is written here goes to the source as well"
+    ),
+]
+
+
 @group.command()
-def cutover(stack: Stack = None, yes: Yes = False, resume: Resume = False) -> None:
+def cutover(
+    stack: Stack = None, reverse: Reverse = False, yes: Yes = False, resume: Resume = False
+) -> None:
     """End the move: close the source, wait until all is here, leave the source."""
     with site_of(stack) as site:
         if resume:
             run = runs.resume(site, CUTOVER, console, procedure)
         else:
-            moving.show_cutover(site, console)
+            moving.show_cutover(site, console, reverse=reverse)
             common.ask("Close the source, and go on here?", yes)
-            run = moving.cut_over(site, console)
+            run = moving.cut_over(site, console, reverse=reverse)
         moving.show_passwords(moving.ended(run))
         common.conclude(site, run)
+
+
+@group.command()
+def back(stack: Stack = None, yes: Yes = False, resume: Resume = False) -> None:
+    """Go back to the source after `cutover --reverse`, with all that was written here since."""
+    with site_of(stack) as site:
+        if resume:
+            run = runs.resume(site, BACK, console, procedure)
+        else:
+            moving.show_back(site, console)
+            common.ask("Close this server, and go back to the source?", yes)
+            run = moving.go_back(site, console)
+        moving.ended(run)
+        console.print("Clients connect to the source. The databases here stay, closed.")
+
+
+@group.command()
+def end(stack: Stack = None, yes: Yes = False) -> None:
+    """Give up the way back: this server retains no WAL for it any more."""
+    with site_of(stack) as site:
+        moving.require_way_back(site)
+        common.ask("Give up the way back to the source?", yes)
+        moving.ended(moving.end(site, console))
+        console.print("There is no way back any more. The source keeps its data, closed.")
 
 
 @group.command()
 def abort(stack: Stack = None, yes: Yes = False) -> None:
     """Take a move back: source and server as they were before."""
     with site_of(stack) as site:
-        common.ask("Remove what was copied, and leave the source?", yes)
-        moving.abort(site, console)
-        console.print("Everything is as it was before the move.")
+        common.ask(moving.abort_question(site), yes)
+        console.print(moving.abort(site, console))
 
 
 def _access(

@@ -145,6 +145,16 @@ def job_of(site: Site, move: Move, database: Database) -> Job:
     )
 
 
+def jobs(site: Site, move: Move) -> list[Job]:
+    """Those of all databases of a move."""
+    return [job_of(site, move, each) for each in move.databases]
+
+
+def documents(site: Site, move: Move) -> list[dict[str, object]]:
+    """The same, ready to be sent."""
+    return [job.document() for job in jobs(site, move)]
+
+
 def _kept(database: Database) -> str:
     return f"{FOLDER}/before-{database.name.encode().hex()[:200]}"
 
@@ -244,7 +254,7 @@ COMPARE = Step("compare", "Compare with the source", compare_all, keeps=True)
 def watch(run: Run) -> str:
     """From now on the source retains WAL for the move: Prometheus is told how much."""
     move = moves.under_way(run.site.postgres)
-    watching.start(run.site.postgres, [job_of(run.site, move, each) for each in move.databases])
+    watching.start(run.site.postgres, jobs(run.site, move))
     return "alerts say when it is not followed, or retains too much"
 
 
@@ -252,13 +262,13 @@ WATCH = Step("watch", "Watch the source", watch, keeps=True)
 
 
 def _catch_up(run: Run, move: Move, differing: dict[str, list[str]]) -> None:
-    documents = [
+    again = [
         replace(job_of(run.site, move, each), later=differing.get(each.name, [])).document()
         for each in move.databases
     ]
     machine = run.site.postgres
     module = "ops.onmachine.migration.catch_up"
-    found = remote_python.call_as_unit(machine, UNIT, RUN, module, [documents], lambda _: None)
+    found = remote_python.call_as_unit(machine, UNIT, RUN, module, [again], lambda _: None)
     if "failed" in found:
         raise failed(found["failed"], move, move.databases[0], machine)
     run.say(f"{found['tables']} tables copied again")

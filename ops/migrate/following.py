@@ -5,12 +5,11 @@ from urllib.parse import quote, urlsplit
 
 from host.domain.quoting import identifier
 from ops.errors import OperatorError
-from ops.migrate import copying, credentials, moves, watching
+from ops.migrate import copying, credentials, moves, returning, watching
 from ops.migrate.model import Following, MoveStatus
 from ops.migrate.move import Database, Move
 from ops.migrate.refusals import some
-from ops.onmachine.migration.job import Job
-from ops.reach import remote_python
+from ops.reach import longrun, remote_python
 from ops.reach.outputs import StackOutputs
 from ops.reach.ssh import Site
 from ops.recover import rejoin
@@ -32,29 +31,23 @@ def status(site: Site) -> MoveStatus:
     move = moves.under_way(site.postgres)
     current = journal.load(site.barman)
     run = current.describe() if current is not None and "move" in current.options else None
+    found = look(site, move) if move.follow and not move.reverse and run is None else []
     return MoveStatus(
         source=f"{move.host}:{move.port}",
         user=move.user,
         follow=move.follow,
         run=run,
-        databases=look(site, move) if move.follow and run is None else [],
+        databases=found,
+        back=returning.look(site, move) if move.reverse and run is None else [],
     )
 
 
 def look(site: Site, move: Move) -> list[Following]:
     """Every database, as both servers see it now."""
     found = remote_python.call(
-        site.postgres, "ops.onmachine.migration.following", [_documents(site, move)]
+        site.postgres, "ops.onmachine.migration.following", [copying.documents(site, move)]
     )
     return [Following.model_validate(each) for each in found]
-
-
-def _documents(site: Site, move: Move) -> list[dict[str, object]]:
-    return [job.document() for job in _jobs(site, move)]
-
-
-def _jobs(site: Site, move: Move) -> list[Job]:
-    return [copying.job_of(site, move, each) for each in move.databases]
 
 
 def require_ready(site: Site, move: Move) -> list[Following]:
@@ -86,6 +79,7 @@ def cutover_steps(move: Move) -> list[Step]:
     return [
         Step("switch", "Close the source, drain it, copy what cannot be followed", switch, reopen),
         Step("detach", "Leave the source: subscriptions, slots, publications", detach, final=True),
+        *([returning.KEEP] if move.reverse else []),
         Step("refresh", "Refresh materialized views", refresh, final=True),
         Step("backup", "Take a full backup", rejoin.full_backup, final=True),
         Step("proof", "Prove that new WAL reaches Barman", rejoin.prove, final=True),
@@ -100,7 +94,7 @@ def switch(run: Run) -> str:
         copying.UNIT,
         copying.RUN,
         "ops.onmachine.migration.cut_over",
-        [_documents(run.site, move), DRAIN_S],
+        [copying.documents(run.site, move), DRAIN_S, _keeps_way_back(run)],
         lambda _: None,
     )
     if "failed" in found:
@@ -113,6 +107,11 @@ def switch(run: Run) -> str:
         f"writes have stopped for {found['closed_s']} s; {found['tables']} tables copied, "
         f"{found['sequences']} sequences advanced, {found['compared']} changed tables are the same"
     )
+
+
+def _keeps_way_back(run: Run) -> bool:
+    """Whether this cutover does."""
+    return Move.model_validate(run.journal.options["move"]).reverse
 
 
 def connections(outputs: StackOutputs, move: Move) -> list[str]:
@@ -128,15 +127,18 @@ def connections(outputs: StackOutputs, move: Move) -> list[str]:
 
 def reopen(run: Run) -> None:
     """The source as it was before."""
-    _at_source(run, "reopen")
+    longrun.stop(run.site.postgres, copying.UNIT)
+    run.site.postgres.run(["rm", "-rf", copying.RUN])
+    at_source(run, "reopen")
 
 
-def _at_source(run: Run, action: str) -> None:
+def at_source(run: Run, action: str) -> None:
+    """Do it there: the action is one of ops/onmachine/migration/source.py. Raises OperatorError."""
     move = moves.under_way(run.site.postgres)
     found = remote_python.call(
         run.site.postgres,
         "ops.onmachine.migration.source",
-        [action, _documents(run.site, move)],
+        [action, copying.documents(run.site, move)],
         timeout_s=_TIMEOUT_S,
     )
     if "failed" in found:
@@ -156,7 +158,7 @@ def detach(run: Run) -> str:
     """From here on this server is the one."""
     move = moves.under_way(run.site.postgres)
     watching.stop(run.site.postgres)
-    _at_source(run, "detach")
+    at_source(run, "detach")
     for database in move.databases:
         run.say(f"{database.name} is here now, and closed at {move.host}")
     return "followed no more"
@@ -170,7 +172,7 @@ def refresh(run: Run) -> str:
         "migration-refresh",
         copying.RUN,
         "ops.onmachine.migration.views",
-        [_documents(run.site, move)],
+        [copying.documents(run.site, move)],
         lambda _: None,
     )
     if "failed" in found:
@@ -205,7 +207,7 @@ def _removing(database: Database) -> Callable[[Run], str]:
 def leave(run: Run) -> str:
     watching.stop(run.site.postgres)
     if moves.under_way(run.site.postgres).follow:
-        _at_source(run, "leave")
+        at_source(run, "leave")
     return "nothing of ours is there"
 
 

@@ -217,6 +217,30 @@ class Following(_Model):
     """Tables, views and sequences that DDL has changed at the source since the copy."""
 
 
+class WayBack(_Model):
+    """One database that was cut over, and whose changes go back to the source."""
+
+    database: str
+    error: str | None = None
+    """What keeps changes from going back."""
+    active: bool = False
+    """Whether the unit that takes them back is running."""
+    slot: str | None = None
+    """`there` or `gone`, on this server; null where that could not be asked."""
+    wal_status: str | None = None
+    """As PostgreSQL calls it: reserved, extended, unreserved or lost."""
+    safe_wal_bytes: int | None = None
+    """What may still be written here before the slot is lost; null: no limit."""
+    lag_bytes: int | None = None
+    """What this server has written and the source does not have yet."""
+    retained_bytes: int | None = None
+    """WAL that this server retains for it."""
+    changed: list[str] = Field(default_factory=list)
+    """Tables, views and sequences that DDL has changed here since the cutover."""
+    left: list[str] = Field(default_factory=list)
+    """What does not go back: tables without a key, unlogged and new ones, large objects."""
+
+
 class MoveStatus(_Model):
     """A move under way."""
 
@@ -226,4 +250,6 @@ class MoveStatus(_Model):
     run: str | None = None
     """The run that is under way, or was interrupted."""
     databases: list[Following]
-    """Those that are followed; none before the copy is complete."""
+    """Those that are followed; none before the copy is complete, nor after the cutover."""
+    back: list[WayBack] = Field(default_factory=list)
+    """After a cutover with a way back: those that have one."""

@@ -58,6 +58,8 @@ class Move(BaseModel):
     without_password: list[str]
     """Roles that log in and have no password here."""
     follow: bool
+    reverse: bool = False
+    """Whether there is a way back: what is written here since the cutover goes to the source."""
 
     @property
     def address(self) -> Address:

@@ -1,22 +1,35 @@
 """A move decided, begun and ended."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
 
 from ops.errors import NOTHING_CHANGED, OperatorError
-from ops.migrate import ask, copying, credentials, following, move, moves, plan, roles, show
+from ops.migrate import (
+    ask,
+    copying,
+    credentials,
+    following,
+    move,
+    moves,
+    plan,
+    returning,
+    roles,
+    show,
+)
 from ops.migrate.address import Address
 from ops.migrate.facts import DEFAULT
 from ops.migrate.move import Move
-from ops.migrate.procedure import ABORT, COPY, CUTOVER, FOLLOW, procedure
+from ops.migrate.procedure import ABORT, BACK, COPY, CUTOVER, END, FOLLOW, procedure
 from ops.reach.ssh import Site
 from ops.runbook import journal, runs
 from ops.runbook.journal import Journal
 from ops.runbook.steps import Run
 from ops.screen import size
+
+_AS_BEFORE = "Everything is as it was before the move."
 
 
 def decide(
@@ -63,22 +76,29 @@ def begin(site: Site, kind: str, wanted: Move, password: str, console: Console) 
     """Begin the run of this kind, and see it through."""
     credentials.put(site.postgres, password)
     moves.save(site.postgres, wanted)
+    return _begun(site, kind, wanted, console)
+
+
+def cut_over(site: Site, console: Console, *, reverse: bool) -> Run:
+    """Begin the cutover of what is followed, with a way back or without, and see it through. Raises
+    OperatorError."""
+    wanted = moves.under_way(site.postgres).model_copy(update={"reverse": reverse})
+    return _begun(site, CUTOVER, wanted, console)
+
+
+def _begun(site: Site, kind: str, wanted: Move, console: Console) -> Run:
     new = Journal.begin(kind, move=json.loads(wanted.model_dump_json()))
     return runs.begin(site, new, console, procedure)
 
 
-def cut_over(site: Site, console: Console) -> Run:
-    """Begin the cutover of what is followed, and see it through. Raises OperatorError."""
-    wanted = moves.under_way(site.postgres)
-    new = Journal.begin(CUTOVER, move=json.loads(wanted.model_dump_json()))
-    return runs.begin(site, new, console, procedure)
-
-
-def show_cutover(site: Site, console: Console) -> None:
+def show_cutover(site: Site, console: Console, *, reverse: bool) -> None:
     """What a cutover will do, and how long writes will stop. Raises OperatorError where it would
-    not succeed."""
+    not succeed, or could not keep the way back that is asked for."""
     runs.refuse_if_busy(site)
     wanted = moves.under_way(site.postgres)
+    returning.refuse(wanted)
+    if reverse:
+        returning.require_possible(site, wanted)
     behind = sum(each.lag_bytes or 0 for each in following.require_ready(site, wanted))
     later = [name for each in wanted.databases for name in each.later]
     lines = [
@@ -90,28 +110,102 @@ def show_cutover(site: Site, console: Console) -> None:
         "opened again.",
         "The source keeps its data and stays closed. Clients connect to this server from then on.",
     ]
+    if reverse:
+        lines.append(
+            "What is written here then goes to the source as well, until migrate back or migrate "
+            "end: this server retains WAL for it"
+            + (f". Not what is written to {', '.join(later)}." if later else ".")
+        )
+    _print(lines, console)
+
+
+def _print(lines: Iterable[str], console: Console) -> None:
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def abort(site: Site, console: Console) -> None:
-    """Take the move back, however far it is. Raises OperatorError once clients may be here."""
+def show_back(site: Site, console: Console) -> None:
+    """What going back will do, and what it leaves here. Raises OperatorError where it would not
+    succeed."""
+    runs.refuse_if_busy(site)
+    wanted = moves.under_way(site.postgres)
+    found = returning.require_ready(site, wanted)
+    behind = sum(each.lag_bytes or 0 for each in found)
+    lines = [
+        f"Writes stop here in {', '.join(each.name for each in wanted.databases)}: nobody may "
+        "connect any more, and sessions end.",
+        f"Then what {wanted.host} is {size(behind)} behind goes there, sequences are advanced, and "
+        f"it is opened as it was before the cutover. After {returning.DRAIN_S} s without success "
+        "this server is opened again.",
+        "The databases here stay, closed. Clients connect to the source from then on.",
+    ]
+    for each in found:
+        if each.left:
+            lines.append(
+                f"{each.database}: what was written here since the cutover does NOT go back of "
+                f"{', '.join(each.left)}."
+            )
+        if each.changed:
+            lines.append(
+                f"{each.database}: definitions have changed here, and do NOT go back: "
+                f"{', '.join(each.changed)}."
+            )
+    _print(lines, console)
+
+
+def go_back(site: Site, console: Console) -> Run:
+    """Begin to go back to the source, and see it through. Raises OperatorError."""
+    return _begun(site, BACK, moves.under_way(site.postgres), console)
+
+
+def require_way_back(site: Site) -> None:
+    """Raises OperatorError where there is none to give up."""
+    returning.require_kept(moves.under_way(site.postgres))
+
+
+def end(site: Site, console: Console) -> Run:
+    """Give up the way back, or go on with that. Raises OperatorError."""
     current = journal.load(site.barman)
+    if current is not None and current.kind == END:
+        return runs.resume(site, END, console, procedure)
+    return _begun(site, END, moves.under_way(site.postgres), console)
+
+
+def abort_question(site: Site) -> str:
+    """What an operator is asked first. Raises OperatorError once clients may be here."""
+    current = journal.load(site.barman)
+    if current is not None and current.kind == BACK:
+        return "Stay on this server, and keep the way back?"
+    if current is None:
+        returning.refuse(moves.under_way(site.postgres))
+    return "Remove what was copied, and leave the source?"
+
+
+def abort(site: Site, console: Console) -> str:
+    """Take the move back, however far it is; or, where that is under way, the going back to the
+    source. Returns how things are then. Raises OperatorError once clients may be here."""
+    current = journal.load(site.barman)
+    if current is not None and current.kind == BACK:
+        runs.abort(site, BACK, console, procedure)
+        return "Applications go on here, and there still is a way back."
     if current is not None and current.kind == ABORT:
         runs.resume(site, ABORT, console, procedure)
-        return
+        return _AS_BEFORE
     if current is not None and current.kind == CUTOVER:
         runs.abort(site, CUTOVER, console, procedure)
     elif current is not None and current.kind in (COPY, FOLLOW):
         runs.give_up(site, current.kind, console, procedure)
     wanted = moves.under_way(site.postgres)
-    new = Journal.begin(ABORT, move=json.loads(wanted.model_dump_json()))
-    runs.begin(site, new, console, procedure)
+    returning.refuse(wanted)
+    _begun(site, ABORT, wanted, console)
+    return _AS_BEFORE
 
 
 def ended(run: Run) -> Run:
-    """The move is over: what it needed goes, and what is left for the operator is said."""
-    copying.finish(run)
+    """The move is over, unless there is a way back: what it needed goes."""
+    wanted = moves.load(run.site.postgres)
+    if wanted is None or not wanted.reverse or run.journal.kind in (BACK, END):
+        copying.finish(run)
     return run
 
 

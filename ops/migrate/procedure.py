@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ops.migrate import copying, following
+from ops.migrate import copying, following, returning
 from ops.migrate.move import Move
 from ops.runbook.steps import Step
 
 COPY, FOLLOW = "migrate copy", "migrate follow"
 CUTOVER, ABORT = "migrate cutover", "migrate abort"
+BACK, END = "migrate back", "migrate end"
 _STEPS = {
     COPY: copying.steps,
     FOLLOW: copying.steps,
     CUTOVER: following.cutover_steps,
     ABORT: following.abort_steps,
+    BACK: returning.back_steps,
+    END: returning.end_steps,
 }
 
 

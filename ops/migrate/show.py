@@ -6,7 +6,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops.migrate.model import Database, Finding, Following, MigrationPlan, MoveStatus
+from ops.migrate import returning
+from ops.migrate.model import (
+    Database,
+    Finding,
+    Following,
+    MigrationPlan,
+    MoveStatus,
+    WayBack,
+)
 from ops.screen import size, span
 
 _SHOWN = 20
@@ -132,13 +140,43 @@ def _findings(title: str, found: list[Finding], console: Console, style: str) ->
 
 def show_status(status: MoveStatus, console: Console) -> None:
     """How far the move is, and what is in its way."""
-    _line(console, f"Moving in from {status.source} as {status.user}.")
+    if status.back:
+        _line(console, f"Cut over from {status.source}, with a way back as {status.user}.")
+    else:
+        _line(console, f"Moving in from {status.source} as {status.user}.")
     if status.run:
         _line(console, f"A run is under way: {status.run}.", "yellow")
     for each in status.databases:
         _line(console, f"  {each.database}: {_behind(each)}", "red" if _trouble(each) else "green")
     if status.databases and not any(map(_trouble, status.databases)):
         _line(console, "Next: python -m ops migrate cutover   (or: python -m ops migrate abort)")
+    _show_back(status, console)
+
+
+def _show_back(status: MoveStatus, console: Console) -> None:
+    for each in status.back:
+        trouble = returning.unready(each)
+        _line(console, f"  {each.database}: {_back(each, trouble)}", "red" if trouble else "green")
+        if each.left:
+            _line(console, f"    not going back: {', '.join(each.left)}", "yellow")
+        if each.changed:
+            changed = ", ".join(each.changed)
+            _line(console, f"    DDL here, which does not go back: {changed}", "yellow")
+    if status.back:
+        _line(
+            console,
+            "Next: python -m ops migrate end   (or to the source: python -m ops migrate back)",
+        )
+
+
+def _back(each: WayBack, trouble: str | None) -> str:
+    """How far the source is behind."""
+    said = [trouble or f"the source is {size(each.lag_bytes or 0)} behind"]
+    if each.retained_bytes is not None:
+        said.append(f"this server retains {size(each.retained_bytes)} of WAL for it")
+    if each.safe_wal_bytes is not None:
+        said.append(f"the slot is lost after {size(each.safe_wal_bytes)} more")
+    return "; ".join(said)
 
 
 def _trouble(each: Following) -> bool:

@@ -18,6 +18,7 @@ from ops.reach.ssh import Machine
 _ALONE = {
     "rejoin": "python -m ops rejoin --resume",
     "migrate abort": "python -m ops migrate abort",
+    "migrate end": "python -m ops migrate end",
 }
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 from host.domain.file_settings import OVERRULED
+from host.domain.migration import BACK
 from ops.model import Hazards, Reason
 from ops.reach import postgres
 from ops.reach.ssh import Site
@@ -53,6 +54,13 @@ def judge(found: Hazards) -> Iterator[Reason]:
             "mend it, or ALTER SYSTEM RESET archive_command; why it fails is in PostgreSQL's log",
         )
     for name in found.retaining_slots:
+        if name.startswith(BACK):
+            yield degraded(
+                f"replication slot {name}, of the way back to a source, keeps WAL on PostgreSQL's "
+                "disk",
+                "python -m ops migrate status   (python -m ops migrate end gives it up)",
+            )
+            continue
         yield degraded(
             f"replication slot {name}, which is not Barman's, keeps WAL on PostgreSQL's disk",
             f"start what reads it, or SELECT pg_drop_replication_slot('{name}')",

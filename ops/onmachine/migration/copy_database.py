@@ -22,6 +22,7 @@ from ops.onmachine.migration import (
     sequences,
     sessions,
     shapes,
+    slot,
     source,
     subscription,
     views,
@@ -142,7 +143,7 @@ class Copy:
         """The name of a snapshot of the source, which lives as long as the session that has it."""
         job = self.job
         if job.slot:
-            source.drop_slot(job)
+            slot.drop(job.door, job.slot)
             source.publish(job)
         words, question = _holder(job)
         with subprocess.Popen(

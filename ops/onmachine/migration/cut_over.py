@@ -9,34 +9,45 @@ from contextlib import suppress
 from typing import Any
 
 from host.domain.quoting import sql_literal
-from ops.onmachine.migration import catch_up, changed, sequences, shapes, source
+from ops.onmachine.migration import catch_up, changed, sequences, shapes, source, way_back
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.sessions import Failed
 
 POLL_S = 0.05
 
 
-def main(documents: list[dict[str, Any]], drain_s: float) -> None:
+def main(documents: list[dict[str, Any]], drain_s: float, reverse: bool) -> None:
     """Close the databases of these jobs at the source and have all of their rows here; give up
-    `drain_s` seconds after the closing."""
+    `drain_s` seconds after the closing. `reverse`: keep a way back."""
     jobs = [Job(**each) for each in documents]
     try:
         for job in jobs:
+            if reverse:
+                # Of an attempt that was killed.
+                way_back.remove(job)
             require_ready(job)
-        print(json.dumps(_cut_over(jobs, drain_s)))
+            if reverse:
+                way_back.prepare(job, drain_s)
+        print(json.dumps(_cut_over(jobs, drain_s, reverse)))
     except Failed as failed:
         for job in jobs:
             with suppress(Failed):
                 source.reopen(job)
+            if reverse:
+                with suppress(Failed):
+                    way_back.remove(job)
         print(json.dumps({"failed": str(failed)}))
 
 
-def _cut_over(jobs: list[Job], drain_s: float) -> dict[str, Any]:
+def _cut_over(jobs: list[Job], drain_s: float, reverse: bool) -> dict[str, Any]:
     began = time.monotonic()
 
     def one(job: Job) -> tuple[int, int, int, list[str]]:
         source.close(job)
         _drain(job, began + drain_s)
+        if reverse:
+            # Before the comparison, which finds what somebody writes here too early.
+            way_back.begin(job)
         copied, advanced = catch_up.tables(job), sequences.advance(job)
         differing, compared, rest = changed.compare(job)
         if differing:

@@ -30,6 +30,8 @@ SET TimeZone = 'UTC';
 SET extra_float_digits = 3;
 SET bytea_output = 'hex';
 """
+# A database that is closed reads only; the sessions of a move may write there.
+WRITE = "SET default_transaction_read_only = off;\n"
 PSQL = ("psql", "-X", "-w", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1")
 
 

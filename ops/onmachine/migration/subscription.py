@@ -31,7 +31,12 @@ _TIMELINE = "SELECT timeline_id FROM pg_control_checkpoint()"
 
 def recovered(job: Job) -> bool:
     """Whether this server was recovered since it began to follow. Raises sessions.Failed."""
-    return job.here.ask(_TIMELINE) != (job.folder / "timeline").read_text()
+    return job.here.ask(_TIMELINE) != kept_timeline(job)
+
+
+def kept_timeline(job: Job) -> str:
+    """The server's timeline when it began to follow."""
+    return (job.folder / "timeline").read_text()
 
 
 def unsubscribe(here: Server) -> None:
