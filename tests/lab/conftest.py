@@ -71,6 +71,15 @@ def mover(stack: Stack, managed: ManagedService, passfile: Path) -> Mover:
     return Mover(stack, managed, passfile)
 
 
+@pytest.fixture(scope="module")
+def followable(managed: ManagedService) -> Iterator[None]:
+    """What the plan asks for has been done at the source."""
+    managed.let_replicate(True)
+    with managed.parameter("wal_level", "logical"):
+        yield
+    managed.let_replicate(False)
+
+
 @pytest.fixture
 def application(stack: Stack) -> Iterator[Application]:
     """A client inside clientCidrs."""

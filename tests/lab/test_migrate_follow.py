@@ -7,7 +7,6 @@ import pytest
 
 from tests.support import managed_data
 from tests.support.alerts import Inbox
-from tests.support.managed_service import ManagedService
 from tests.support.mover import Mover, said
 from tests.support.site import Site
 from tests.support.stack import POSTGRES
@@ -28,15 +27,6 @@ SELECT lo_from_bytea(0, 'nachher');
 SELECT nextval('rechnungsnummer') FROM generate_series(1, 5);
 TRUNCATE leer;
 """
-
-
-@pytest.fixture(scope="module")
-def followable(managed: ManagedService) -> Iterator[None]:
-    """What the plan asks for has been done at the source."""
-    managed.let_replicate(True)
-    with managed.parameter("wal_level", "logical"):
-        yield
-    managed.let_replicate(False)
 
 
 @pytest.fixture(scope="module")

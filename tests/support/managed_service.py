@@ -2,8 +2,8 @@
 Internet as the stack's machines see it, in a lab of its own.
 
 Its login has what Azure's Flexible Server gives to its administrator: membership in azure_pg_admin,
-CREATEDB, CREATEROLE, and no superuser. There the service's own PostgreSQL lets it change its
-REPLICATION; `let_replicate` is that here.
+CREATEDB, CREATEROLE, session_replication_role, and no superuser. There the service's own PostgreSQL
+lets it change its REPLICATION; `let_replicate` is that here.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ CREATE ROLE azure_pg_admin NOLOGIN;
 GRANT pg_monitor, pg_signal_backend, pg_checkpoint TO azure_pg_admin;
 CREATE ROLE {ADMIN} LOGIN CREATEDB CREATEROLE IN ROLE azure_pg_admin
   PASSWORD '{PASSWORD.replace("'", "''")}';
+GRANT SET ON PARAMETER session_replication_role TO azure_pg_admin;
 ALTER DATABASE postgres OWNER TO azure_pg_admin;
 CREATE DATABASE azure_maintenance OWNER {SUPERUSER};
 REVOKE CONNECT ON DATABASE azure_maintenance FROM PUBLIC;

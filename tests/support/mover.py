@@ -79,6 +79,11 @@ class Mover:
         found = json.loads(self.type("status", "--json").stdout)["databases"]
         return {each["database"]: each for each in found}
 
+    def way_back(self) -> dict[str, dict[str, Any]]:
+        """Each database that has one, after a cutover."""
+        found = json.loads(self.type("status", "--json").stdout)["back"]
+        return {each["database"]: each for each in found}
+
     def until_stage(self, stage: str) -> None:
         """Until the copy of the database with everything in it is at this stage."""
         eventually(
