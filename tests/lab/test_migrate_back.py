@@ -1,5 +1,5 @@
-"""`ops migrate cutover --reverse`, then `back` or `end`: nothing that was written meanwhile is lost on
-the way back to the source."""
+"""`ops migrate cutover --reverse`, then `back` or `end`: nothing that was written meanwhile is lost
+on the way back to the source."""
 
 from collections.abc import Iterator
 
