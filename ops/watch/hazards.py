@@ -15,6 +15,8 @@ from ops.watch.reasons import degraded
 AGE = 1_000_000_000
 # A deployment or a dump takes hours; what is older was forgotten, and keeps VACUUM from its work.
 FORGOTTEN_S = 24 * 3600
+# A way back keeps up within seconds; what it lets lie would be missing at the source.
+BEHIND_BYTES = 256 << 20
 _ASK = """
 SELECT json_build_object(
   'overruled', (SELECT coalesce(json_agg(DISTINCT name), '[]') FROM (%(overruled)s) overruled),
@@ -22,7 +24,10 @@ SELECT json_build_object(
     WHERE current_setting('archive_mode') <> 'off'
     AND last_failed_time > coalesce(last_archived_time, '-infinity')),
   'retaining_slots', (SELECT coalesce(json_agg(slot_name), '[]') FROM pg_replication_slots
-    WHERE slot_name <> '%(slot)s' AND wal_status IN ('extended', 'unreserved')),
+    WHERE slot_name <> '%(slot)s' AND (wal_status IN ('extended', 'unreserved')
+      OR slot_name LIKE '%(back)s' AND (wal_status = 'lost' OR %(behind)s < pg_wal_lsn_diff(
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+        confirmed_flush_lsn)))),
   'oldest_prepared_s', (SELECT extract(epoch FROM now() - min(prepared)) FROM pg_prepared_xacts),
   'oldest_transaction_s', (SELECT extract(epoch FROM now() - min(xact_start))
     FROM pg_stat_activity WHERE backend_type = 'client backend' AND backend_xmin IS NOT NULL),
@@ -32,7 +37,8 @@ SELECT json_build_object(
 
 def read(site: Site) -> Hazards:
     """Ask the server, which accepts connections. Raises CommandFailed."""
-    sql = _ASK % {"slot": site.outputs.backup.slot, "overruled": OVERRULED}
+    names = {"slot": site.outputs.backup.slot, "overruled": OVERRULED}
+    sql = _ASK % {**names, "back": f"{BACK}%", "behind": BEHIND_BYTES}
     said = postgres.query(site.postgres, sql, timeout_s=20)
     found = Hazards.model_validate(json.loads(said))
     found.cannot_restart = startable.obstacle(site)
@@ -56,8 +62,8 @@ def judge(found: Hazards) -> Iterator[Reason]:
     for name in found.retaining_slots:
         if name.startswith(BACK):
             yield degraded(
-                f"replication slot {name}, of the way back to a source, keeps WAL on PostgreSQL's "
-                "disk",
+                f"the way back to a source has fallen behind, and its replication slot {name} "
+                "keeps WAL on PostgreSQL's disk; or it is lost",
                 "python -m ops migrate status   (python -m ops migrate end gives it up)",
             )
             continue
