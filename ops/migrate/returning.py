@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from host.domain.migration import BACK, BACK_UNIT
 from host.domain.quoting import identifier
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.migrate import copying, moves, units
 from ops.migrate.model import WayBack
 from ops.migrate.move import Move
 from ops.migrate.refusals import some
+from ops.onmachine.migration.sessions import BACK, BACK_UNIT
 from ops.reach import longrun, remote_python
 from ops.reach.ssh import Site
 from ops.runbook.steps import Run, Step

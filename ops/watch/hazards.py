@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 
 from host.domain.file_settings import OVERRULED
-from host.domain.migration import BACK
 from ops.model import Hazards, Reason
 from ops.reach import postgres
 from ops.reach.ssh import Site
@@ -15,6 +14,8 @@ from ops.watch.reasons import degraded
 AGE = 1_000_000_000
 # A deployment or a dump takes hours; what is older was forgotten, and keeps VACUUM from its work.
 FORGOTTEN_S = 24 * 3600
+# So the slots of a move begin that keep a way back (ops/onmachine/migration/sessions.py).
+_WAY_BACK = "ops_migrate_back"
 # A way back keeps up within seconds; what it lets lie would be missing at the source.
 BEHIND_BYTES = 256 << 20
 _ASK = """
@@ -38,7 +39,7 @@ SELECT json_build_object(
 def read(site: Site) -> Hazards:
     """Ask the server, which accepts connections. Raises CommandFailed."""
     names = {"slot": site.outputs.backup.slot, "overruled": OVERRULED}
-    sql = _ASK % {**names, "back": f"{BACK}%", "behind": BEHIND_BYTES}
+    sql = _ASK % {**names, "back": f"{_WAY_BACK}%", "behind": BEHIND_BYTES}
     said = postgres.query(site.postgres, sql, timeout_s=20)
     found = Hazards.model_validate(json.loads(said))
     found.cannot_restart = startable.obstacle(site)
@@ -60,7 +61,7 @@ def judge(found: Hazards) -> Iterator[Reason]:
             "mend it, or ALTER SYSTEM RESET archive_command; why it fails is in PostgreSQL's log",
         )
     for name in found.retaining_slots:
-        if name.startswith(BACK):
+        if name.startswith(_WAY_BACK):
             yield degraded(
                 f"the way back to a source has fallen behind, and its replication slot {name} "
                 "keeps WAL on PostgreSQL's disk; or it is lost",

@@ -12,12 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from host.domain.migration import BACK
 from host.domain.quoting import sql_literal
 from ops.onmachine.migration import pgoutput, subscription, way_back
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.pgoutput import Message
-from ops.onmachine.migration.sessions import SESSION, Failed
+from ops.onmachine.migration.sessions import BACK, SESSION, Failed
 from ops.onmachine.migration.streams import Psql
 from ops.onmachine.migration.writer import Writer
 

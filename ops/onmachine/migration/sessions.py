@@ -15,6 +15,9 @@ FOLDER = "/data/migration"
 PASSFILE = f"{FOLDER}/passfile"
 # Of what a move makes: a schema here, a publication there; slots and subscriptions begin so.
 NAME = "ops_migrate"
+# Of what keeps the way back after a cutover: a publication and slots here, a schema at the source.
+BACK = f"{NAME}_back"
+BACK_UNIT = "migration-back"
 # Names with their schemas, values as every version writes them, and nothing that is set for a
 # database or a role. As old as PostgreSQL 11, all of them.
 SESSION = """\

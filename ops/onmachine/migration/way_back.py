@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from host.domain.migration import BACK, BACK_UNIT
 from host.domain.quoting import sql_literal
 from ops.onmachine.migration import sessions, shapes, slot, subscription
 from ops.onmachine.migration.job import Job
-from ops.onmachine.migration.sessions import WRITE, Failed
+from ops.onmachine.migration.sessions import BACK, BACK_UNIT, WRITE, Failed
 
 POSITION = f"{BACK}.position"
 RECOVERED = "this server was recovered, and may lack what is at the source already"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ops.model import Hazards, Verdict
+from ops.onmachine.migration.sessions import BACK
 from ops.watch import in_force
 from ops.watch.hazards import AGE, FORGOTTEN_S, judge
 
@@ -26,7 +27,7 @@ def test_nothing_is_nothing() -> None:
             "RESET archive",
         ),
         ({"retaining_slots": ["debezium"]}, "debezium, which is not Barman's", "'debezium'"),
-        ({"retaining_slots": ["ops_migrate_back_16400"]}, "way back to a source", "migrate end"),
+        ({"retaining_slots": [f"{BACK}_16400"]}, "way back to a source", "migrate end"),
         ({"oldest_prepared_s": FORGOTTEN_S * 2}, "open for 48 h", "pg_prepared_xacts"),
         ({"oldest_transaction_s": FORGOTTEN_S * 2}, "a transaction is open", "pg_stat_activity"),
         ({"xid_age": AGE + 1}, "1,000,000,001 old", "VACUUM (FREEZE)"),
