@@ -48,6 +48,13 @@ def require_possible(site: Site, move: Move) -> None:
                 NOTHING_CHANGED,
                 "pulumi config set --path postgresParameters.max_replication_slots 20 && pulumi up",
             )
+        if each["open"]:
+            raise OperatorError(
+                "A way back begins when every transaction that writes on this server has ended, in "
+                f"whatever database, and these are open: {some(each['open'])}.",
+                NOTHING_CHANGED,
+                "ROLLBACK PREPARED … or pg_terminate_backend(…) on this server; or wait",
+            )
         if each["keyless"]:
             raise OperatorError(
                 f"{each['database']}: tables here have no key any more by which their changes "

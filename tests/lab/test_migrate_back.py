@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import managed_data
+from tests.support import managed_data, untidy
 from tests.support.ledger import Ledger
 from tests.support.mover import Mover, said
 from tests.support.site import Site
@@ -44,7 +44,11 @@ def logical(mover: Mover, followable: None) -> Iterator[None]:
     assert "wal_level = logical" in refused and "Nothing was changed" in refused
     mover.stack.pulumi("config", "set", "--path", KEY, "logical")
     mover.stack.up()
+    refused = mover.failed("cutover", "--reverse", "--yes")
+    assert f"the prepared transaction {untidy.PREPARED} in" in refused
+    untidy.in_odd(mover.stack, f"ROLLBACK PREPARED {untidy.PREPARED}")
     yield
+    untidy.in_odd(mover.stack, untidy.PREPARE)
     mover.stack.pulumi("config", "rm", "--path", KEY)
     mover.stack.up()
 

@@ -52,10 +52,9 @@ ALTER SUBSCRIPTION elsewhere ENABLE;
 CREATE FUNCTION objects() RETURNS event_trigger LANGUAGE plpgsql AS
   $$ BEGIN RAISE 'no DDL here'; END $$;
 CREATE EVENT TRIGGER objects ON ddl_command_start EXECUTE FUNCTION objects();
-BEGIN;
-INSERT INTO part VALUES (1);
-PREPARE TRANSACTION 'unfinished business';
 """
+PREPARED = "'unfinished business'"
+PREPARE = f"BEGIN; INSERT INTO part VALUES (1); PREPARE TRANSACTION {PREPARED};"  # noqa: S608 - constants
 MORE_SETTINGS = {
     "logging_collector": "on",
     "log_destination": "csvlog",
@@ -102,7 +101,7 @@ def make_untidy(stack: Stack) -> None:
     _set(stack, SETTINGS)
     stack.on(POSTGRES, f"install -d -o postgres -g postgres -m 0700 '{PLACE}'")
     run(stack, SERVER)
-    in_odd(stack, IN_IT)
+    in_odd(stack, IN_IT + PREPARE)
     stack.until_content()
 
 

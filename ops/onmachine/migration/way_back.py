@@ -56,6 +56,11 @@ SELECT json_build_object(
   'wal_level', current_setting('wal_level'),
   'free_slots', current_setting('max_replication_slots')::int - (SELECT count(*)
     FROM pg_replication_slots WHERE slot_name NOT LIKE '{BACK}\\_%'),
+  'open', (SELECT coalesce(json_agg(what), '[]') FROM (
+    SELECT format('the prepared transaction %L in %s', gid, database) AS what FROM pg_prepared_xacts
+    UNION ALL
+    SELECT format('the transaction of process %s in %s', pid, datname) FROM pg_stat_activity
+    WHERE backend_xid IS NOT NULL AND xact_start < clock_timestamp() - interval '10 s') o),
   'keyless', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM (
     SELECT format('%I.%I', nspname, relname) AS name, c.* FROM pg_class c
     JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r') t
@@ -74,10 +79,16 @@ def prepare(job: Job, timeout_s: float) -> None:
     transaction that writes here has ended, which writes would have to wait for. Raises Failed."""
     listed = f" FOR TABLE ONLY {', ONLY '.join(job.publish)}" if job.publish else ""
     job.here.ask(f"CREATE PUBLICATION {BACK}{listed}")
-    job.here.ask(
-        f"SET statement_timeout = '{timeout_s} s';\n"
-        f"SELECT pg_create_logical_replication_slot({sql_literal(name(job))}, 'pgoutput')"
-    )
+    try:
+        job.here.ask(
+            f"SET statement_timeout = '{timeout_s} s';\n"
+            f"SELECT pg_create_logical_replication_slot({sql_literal(name(job))}, 'pgoutput')"
+        )
+    except Failed as failed:
+        raise Failed(
+            f"no slot could be made here in {timeout_s} s; a transaction that is open, in whatever "
+            f"database, keeps one from beginning: {failed}"
+        ) from None
 
 
 def begin(job: Job) -> None:
