@@ -30,7 +30,7 @@ LOGICAL = "pulumi config set --path postgresParameters.wal_level logical && pulu
 
 def require_possible(site: Site, move: Move) -> None:
     """Raises OperatorError where a cutover could not keep a way back."""
-    found = _call(site, move, "possible", _TIMEOUT_S)
+    found = _call(site, move, "possible")
     if "failed" in found:
         raise OperatorError(f"{found['failed']}.", NOTHING_CHANGED, STATUS)
     for each in found["databases"]:
@@ -74,13 +74,13 @@ def require_possible(site: Site, move: Move) -> None:
 
 def look(site: Site, move: Move) -> list[WayBack]:
     """Every database, as this server sees it. Raises OperatorError."""
-    found = _call(site, move, "look", _TIMEOUT_S)
+    found = _call(site, move, "look")
     return [WayBack.model_validate(each) for each in found["databases"]]
 
 
-def _call(site: Site, move: Move, action: str, timeout_s: float) -> dict[str, Any]:
+def _call(site: Site, move: Move, action: str) -> dict[str, Any]:
     return remote_python.call(
-        site.postgres, _MODULE, [action, copying.documents(site, move)], timeout_s=timeout_s
+        site.postgres, _MODULE, [action, copying.documents(site, move)], timeout_s=_TIMEOUT_S
     )
 
 
@@ -228,11 +228,9 @@ def connections(move: Move) -> list[str]:
 
 def _removing(action: str) -> Callable[[Run], str]:
     def do(run: Run) -> str:
-        machine, move = run.site.postgres, moves.under_way(run.site.postgres)
-        units.stop(machine, BACK_UNIT)
-        found = remote_python.call(
-            machine, _MODULE, [action, copying.documents(run.site, move)], timeout_s=_TIMEOUT_S
-        )
+        move = moves.under_way(run.site.postgres)
+        units.stop(run.site.postgres, BACK_UNIT)
+        found = _call(run.site, move, action)
         if "failed" in found:
             raise OperatorError(
                 f"It could not be removed: {found['failed']}.",
