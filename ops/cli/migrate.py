@@ -1,5 +1,6 @@
 """The commands that move a database in."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,16 @@ from rich.console import Console
 from ops.cli import common
 from ops.cli.common import Json, Resume, Stack, Yes, answer, console, site_of
 from ops.errors import NOTHING_CHANGED, OperatorError
-from ops.migrate import address, compare, following, moving, password, show, show_comparison
+from ops.migrate import (
+    address,
+    compare,
+    following,
+    measuring,
+    moving,
+    password,
+    show,
+    show_comparison,
+)
 from ops.migrate import plan as planning
 from ops.migrate.address import Address
 from ops.migrate.procedure import COPY, CUTOVER, FOLLOW, procedure
@@ -41,6 +51,9 @@ def plan(
     stack: Stack = None,
     passfile: Passfile = None,
     password_file: PasswordFile = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="read for a minute, and say how long a move takes")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Look at a source: what would come, what would not, what to change first. Changes nothing.
@@ -50,7 +63,10 @@ def plan(
     there = address.parse(source)
     secret = password.read(there, passfile=passfile, password_file=password_file)
     with site_of(stack) as site:
-        found = planning.make(site, there, secret)
+        facts = planning.gather(site, there, secret)
+        found = planning.judged(facts, datetime.now(UTC))
+        if measure:
+            found.measured = measuring.measure(site, facts, secret)
     answer(found, as_json, show.show)
     raise typer.Exit(0 if found.possible else 1)
 
