@@ -237,6 +237,8 @@ SELECT json_build_object(
   'version', split_part(current_setting('server_version'), ' ', 1),
   'number', current_setting('server_version_num')::int,
   'settings', {_REPORTED},
+  'apply_workers', least(current_setting('max_logical_replication_workers')::int,
+    current_setting('max_worker_processes')::int - 1),
   'databases', (SELECT json_agg(datname) FROM pg_database
     WHERE datallowconn AND datconnlimit <> -2),
   'closed', (SELECT coalesce(json_agg(datname), '[]') FROM pg_database

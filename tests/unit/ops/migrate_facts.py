@@ -85,6 +85,7 @@ def here(**changed: Any) -> dict[str, Any]:
         "collations": ["C", "de-x-icu", "C.utf8"],
         "locales": ["C", "C.utf8", "POSIX", None],
         "kept_wal_bytes": GIB,
+        "apply_workers": 4,
         **changed,
     }
 
