@@ -157,10 +157,9 @@ def test_a_cutover_killed_half_way_can_be_taken_back(followed: Mover) -> None:
 
 
 def closed(mover: Mover) -> bool:
-    return "read_only=on" in mover.managed.sql(
-        "SELECT setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase "
-        f"WHERE datname = '{SHOP}'"
-    )
+    """Whether the source's database with everything in it is closed to writes."""
+    sql = "SELECT setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase"
+    return "read_only=on" in mover.managed.sql(sql)
 
 
 def test_the_page(mover: Mover, before: str) -> None:
