@@ -21,7 +21,6 @@ from ops.migrate import (
     show_comparison,
 )
 from ops.migrate import plan as planning
-from ops.migrate.address import Address
 from ops.migrate.procedure import COPY, CUTOVER, FOLLOW, procedure
 from ops.reach.ssh import Site
 from ops.runbook import runs
@@ -89,11 +88,7 @@ def copy(
 ) -> None:
     """Copy databases, with their applications stopped; then take a full backup."""
     with site_of(stack) as site:
-        if resume:
-            run = runs.resume(site, COPY, console, procedure)
-        else:
-            there, secret = _access(source, passfile, password_file)
-            run = _begun(site, COPY, there, secret, database, yes)
+        run = _seen_through(site, COPY, source, database, (passfile, password_file), yes, resume)
         moving.show_passwords(moving.ended(run))
         common.conclude(site, run)
 
@@ -110,11 +105,7 @@ def follow(
 ) -> None:
     """Copy databases while their applications go on, and follow what they write until cutover."""
     with site_of(stack) as site:
-        if resume:
-            run = runs.resume(site, FOLLOW, console, procedure)
-        else:
-            there, secret = _access(source, passfile, password_file)
-            run = _begun(site, FOLLOW, there, secret, database, yes)
+        run = _seen_through(site, FOLLOW, source, database, (passfile, password_file), yes, resume)
         moving.show_passwords(run)
         show.show_status(following.status(site), console)
 
@@ -149,18 +140,21 @@ def abort(stack: Stack = None, yes: Yes = False) -> None:
         console.print("Everything is as it was before the move.")
 
 
-def _access(
-    source: str | None, passfile: Path | None, password_file: Path | None
-) -> tuple[Address, str]:
+def _seen_through(
+    site: Site,
+    kind: str,
+    source: str | None,
+    chosen: list[str] | None,
+    files: tuple[Path | None, Path | None],
+    yes: bool,
+    resume: bool,
+) -> Run:
+    if resume:
+        return runs.resume(site, kind, console, procedure)
     if source is None:
         raise OperatorError("There is no source.", NOTHING_CHANGED, address.EXAMPLE)
     there = address.parse(source)
-    return there, password.read(there, passfile=passfile, password_file=password_file)
-
-
-def _begun(
-    site: Site, kind: str, there: Address, secret: str, chosen: list[str] | None, yes: bool
-) -> Run:
+    secret = password.read(there, passfile=files[0], password_file=files[1])
     move = moving.decide(site, there, secret, chosen or [], console, follow=kind == FOLLOW)
     common.ask(f"Copy {', '.join(each.name for each in move.databases)}?", yes)
     return moving.begin(site, kind, move, secret, console)
