@@ -89,7 +89,7 @@ def copy(
     """Copy databases, with their applications stopped; then take a full backup."""
     with site_of(stack) as site:
         run = _seen_through(site, COPY, source, database, (passfile, password_file), yes, resume)
-        moving.show_passwords(moving.ended(run))
+        moving.show_passwords(run)
         common.conclude(site, run)
 
 
@@ -127,7 +127,7 @@ def cutover(stack: Stack = None, yes: Yes = False, resume: Resume = False) -> No
             moving.show_cutover(site, console)
             common.ask("Close the source, and go on here?", yes)
             run = moving.cut_over(site, console)
-        moving.show_passwords(moving.ended(run))
+        moving.show_passwords(run)
         common.conclude(site, run)
 
 

@@ -89,6 +89,7 @@ def cutover_steps(move: Move) -> list[Step]:
         Step("refresh", "Refresh materialized views", refresh, final=True),
         Step("backup", "Take a full backup", rejoin.full_backup, final=True),
         Step("proof", "Prove that new WAL reaches Barman", rejoin.prove, final=True),
+        copying.FINISH,
     ]
 
 
@@ -107,8 +108,6 @@ def switch(run: Run) -> str:
         raise OperatorError(found["failed"], "The source was opened again.", STATUS)
     if rest := found["not_compared"]:
         run.say(f"too large to be compared while writes have stopped: {some(rest)}")
-    for each in connections(run.site.outputs, move):
-        run.say(f"clients may connect: {each}")
     return (
         f"writes have stopped for {found['closed_s']} s; {found['tables']} tables copied, "
         f"{found['sequences']} sequences advanced, {found['compared']} changed tables are the same"
@@ -153,8 +152,11 @@ def leaving(move: Move) -> str:
 
 
 def detach(run: Run) -> str:
-    """From here on this server is the one."""
+    """From here on this server is the one: clients are told only now that the run cannot be taken
+    back any more."""
     move = moves.under_way(run.site.postgres)
+    for each in connections(run.site.outputs, move):
+        run.say(f"clients may connect: {each}")
     watching.stop(run.site.postgres)
     _at_source(run, "detach")
     for database in move.databases:

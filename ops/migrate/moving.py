@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from ops.errors import NOTHING_CHANGED, OperatorError
-from ops.migrate import ask, copying, credentials, following, move, moves, plan, roles, show
+from ops.migrate import ask, credentials, following, move, moves, plan, roles, show
 from ops.migrate.address import Address
 from ops.migrate.facts import DEFAULT
 from ops.migrate.move import Move
@@ -107,12 +107,6 @@ def abort(site: Site, console: Console) -> None:
     wanted = moves.under_way(site.postgres)
     new = Journal.begin(ABORT, move=json.loads(wanted.model_dump_json()))
     runs.begin(site, new, console, procedure)
-
-
-def ended(run: Run) -> Run:
-    """The move is over: what it needed goes, and what is left for the operator is said."""
-    copying.finish(run)
-    return run
 
 
 def show_passwords(run: Run) -> None:
