@@ -177,7 +177,7 @@ def test_nothing_is_lost_and_writes_stop_for_seconds(mover: Mover, site: Site, b
     mover.type("follow", *mover.source("--yes"))
     mover.give_password_here()
     with mover.writing() as there:
-        mover.managed.sql(CHANGES, SHOP)
+        mover.managed.sql(CHANGES, SHOP, managed_data.OWNER)
         there.wait_for_more(200)
         cutover = mover.stack.start_ops("migrate", "cutover", "--yes")
         said(cutover, lambda line: "clients may connect" in line, 120)
