@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from bench.restore import POSTGRES, lab, on
+from bench.restore import POSTGRES, lab, on, ops
 
 ROUNDS = 3
 # About 2.2 GB with indexes: accounts as pgbench makes them, documents, rows that do not compress.
@@ -29,11 +29,12 @@ INSERT INTO noise SELECT decode(string_agg(md5(random()::text), ''), 'hex')
   FROM generate_series(1, 300000) AS i GROUP BY i / 60;
 CREATE INDEX ON pgbench_accounts (bid, abalance);
 """
-SCALE = 60
+SCALE, PORT = "60", "5433"
 # A report from the field, with pg_dump onto a machine of the defaults' size.
 FIELD_REPORT_S_PER_GB = (300, 600)
-_SOURCE = "host=127.0.0.1 port=5433 user=mover dbname=moved sslmode=disable"
+_SOURCE = f"host=127.0.0.1 port={PORT} user=mover dbname=moved sslmode=disable"
 _PASSWORD = "bench"  # noqa: S105 - of a server that lives for the length of a measurement
+_PASSFILE, _DUMP = "/var/lib/postgresql/bench.pgpass", "/data/bench"
 _STEP = re.compile(r"([\d.]+) s  Copy moved")
 Row = tuple[str, float]
 
@@ -69,22 +70,24 @@ def measure(checkout: Path) -> tuple[str, list[Row]]:
 
 def source(checkout: Path) -> float:
     """The second cluster with its data; its size in GB."""
-    shell(checkout, "pg_createcluster 17 source --port 5433 --start >/dev/null")
-    shell(checkout, "apt-get install -qy pgcopydb postgresql-contrib >/dev/null 2>&1 || true")
-    create = f"CREATE ROLE mover LOGIN SUPERUSER PASSWORD '{_PASSWORD}'; CREATE DATABASE moved"
-    for statement in create.split("; "):
-        shell(checkout, f'{_AS} psql -qX -p 5433 -c "{statement}"')
-    shell(checkout, f"{_AS} pgbench -i -q -s {SCALE} -p 5433 moved 2>/dev/null")
-    lab_stdin(checkout, f"{_AS} psql -qX -p 5433 -d moved", FILL)
-    shell(checkout, f'{_AS} psql -qX -p 5433 -d moved -c "VACUUM ANALYZE" -c CHECKPOINT')
-    shell(checkout, f"install -o postgres -m 600 /dev/null {_PASSFILE}")
-    shell(checkout, f"echo '*:*:*:*:{_PASSWORD}' >{_PASSFILE}")
-    size = shell(checkout, f"{_AS} psql -AtX -p 5433 -c \"SELECT pg_database_size('moved')\"")
+    on(checkout, POSTGRES, "pg_createcluster", "17", "source", "--port", PORT, "--start")
+    on(checkout, POSTGRES, "apt-get", "install", "-qy", "pgcopydb", "postgresql-contrib")
+    create = f"CREATE ROLE mover LOGIN SUPERUSER PASSWORD '{_PASSWORD}'"
+    there(checkout, "psql", "-qX", "-c", create, "-c", "CREATE DATABASE moved")
+    there(checkout, "pgbench", "-i", "-q", "-s", SCALE, "moved")
+    there(checkout, "psql", "-qX", "-d", "moved", "-c", FILL)
+    there(checkout, "psql", "-qX", "-d", "moved", "-c", "VACUUM ANALYZE", "-c", "CHECKPOINT")
+    on(checkout, POSTGRES, "install", "-o", "postgres", "-m", "600", "/dev/null", _PASSFILE)
+    subprocess.run(
+        [".venv/bin/python", "-m", "lab", "enter", "--", POSTGRES, "tee", _PASSFILE],
+        cwd=checkout,
+        input=f"*:*:*:*:{_PASSWORD}\n",
+        text=True,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    size = there(checkout, "psql", "-AtX", "-c", "SELECT pg_database_size('moved')")
     return int(size) / 1e9
-
-
-_AS = "cd /; runuser -u postgres --"
-_PASSFILE = "/var/lib/postgresql/bench.pgpass"
 
 
 def ours(checkout: Path) -> float:
@@ -92,64 +95,60 @@ def ours(checkout: Path) -> float:
     passfile = checkout / "bench.pgpass"
     passfile.write_text(f"*:*:*:*:{_PASSWORD}\n")
     passfile.chmod(0o600)
-    words = ["migrate", "copy", _SOURCE, "--passfile", str(passfile), "--yes"]
-    done = subprocess.run(
-        [".venv/bin/python", "-m", "ops", *words],
-        cwd=checkout,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = _STEP.search(done.stdout)
+    done = ops(checkout, "migrate", "copy", _SOURCE, "--passfile", str(passfile), "--yes")
+    found = _STEP.search(done)
     drop(checkout)
     if found is None:
-        raise ValueError(done.stdout)
+        raise ValueError(done)
     return float(found[1])
 
 
 def by_hand(checkout: Path, sessions: int) -> float:
     """The same by a dump into a directory, as pg_restore wants it for work in parallel."""
+    on(checkout, POSTGRES, "install", "-d", "-o", "postgres", _DUMP)
+    jobs = f"--jobs={sessions}"
     begin = time.monotonic()
-    shell(checkout, f"{_AS} createdb moved")
-    dump = f"pg_dump -Fd -Z0 -j {sessions} -f /data/bench.dump '{_SOURCE}'"
-    shell(checkout, f"install -d -o postgres /data; chmod o+x /data; {_READ} {dump}")
-    shell(checkout, f"{_WRITE} pg_restore -j {sessions} -d moved /data/bench.dump")
-    shell(checkout, f"{_WRITE} vacuumdb -qZ -j {sessions} moved")
+    here(checkout, "createdb", "moved")
+    target = f"--file={_DUMP}/moved"
+    here(checkout, "pg_dump", "--format=directory", "--compress=0", jobs, target, _SOURCE)
+    here(checkout, "pg_restore", jobs, "--dbname=moved", f"{_DUMP}/moved")
+    here(checkout, "vacuumdb", "--quiet", "--analyze-only", jobs, "moved")
     seconds = time.monotonic() - begin
-    shell(checkout, "rm -rf /data/bench.dump")
+    on(checkout, POSTGRES, "rm", "-rf", _DUMP)
     drop(checkout)
     return seconds
 
 
 def pgcopydb(checkout: Path, sessions: int) -> float:
-    """The same by pgcopydb, at its own best."""
+    """The same by pgcopydb, large tables in parts like ours."""
+    jobs = [f"--table-jobs={sessions}", f"--index-jobs={sessions}"]
+    both = ["--source", _SOURCE, "--target", "host=/run/postgresql dbname=moved"]
     begin = time.monotonic()
-    shell(checkout, f"{_AS} createdb moved")
-    jobs = f"--table-jobs {sessions} --index-jobs {sessions} --split-tables-larger-than 1GB"
-    both = f"--source '{_SOURCE}' --target 'host=/run/postgresql dbname=moved'"
-    shell(checkout, f"{_WRITE} pgcopydb clone {jobs} {both} --dir /tmp/pgcopydb --restart 2>&1")
+    here(checkout, "createdb", "moved")
+    options = [*jobs, "--split-tables-larger-than=1GB", "--dir=/tmp/pgcopydb", "--restart"]
+    here(checkout, "pgcopydb", "clone", *options, *both)
     seconds = time.monotonic() - begin
     drop(checkout)
     return seconds
 
 
-_READ = f"{_AS} env PGPASSFILE={_PASSFILE}"
-_WRITE = f"{_READ} PGOPTIONS='-c synchronous_commit=off'"
-
-
 def drop(checkout: Path) -> None:
     """For the next way, from the same beginning."""
-    shell(checkout, f'{_AS} psql -qX -c "DROP DATABASE moved" -c "DROP ROLE IF EXISTS mover"')
-    shell(checkout, f"{_AS} psql -qX -c CHECKPOINT")
+    statements = ("DROP DATABASE moved", "DROP ROLE IF EXISTS mover", "CHECKPOINT")
+    here(checkout, "psql", "-qX", *(word for each in statements for word in ("-c", each)))
 
 
-def shell(checkout: Path, command: str) -> str:
-    return on(checkout, POSTGRES, "sh", "-ec", command).strip()
+def here(checkout: Path, *words: str) -> str:
+    """A client program beside the stack's server, whose commits do not wait for Barman."""
+    options = "PGOPTIONS=-c synchronous_commit=off"
+    return _client(checkout, [f"PGPASSFILE={_PASSFILE}", options], words)
 
 
-def lab_stdin(checkout: Path, command: str, text: str) -> None:
-    """The same with standard input."""
-    words = ["lab", "enter", "--", POSTGRES, "sh", "-ec", command]
-    subprocess.run(
-        [".venv/bin/python", "-m", *words], cwd=checkout, input=text, text=True, check=True
-    )
+def there(checkout: Path, *words: str) -> str:
+    """The same beside the source."""
+    return _client(checkout, [f"PGPORT={PORT}"], words)
+
+
+def _client(checkout: Path, environment: list[str], words: tuple[str, ...]) -> str:
+    user = ["runuser", "-u", "postgres", "--", "env", *environment]
+    return on(checkout, POSTGRES, *user, *words).strip()
