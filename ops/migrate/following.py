@@ -15,6 +15,7 @@ from ops.reach.outputs import StackOutputs
 from ops.reach.ssh import Site
 from ops.recover import rejoin
 from ops.runbook import journal
+from ops.runbook.journal import State
 from ops.runbook.steps import Run, Step
 from ops.screen import size
 
@@ -108,6 +109,13 @@ def switch(run: Run) -> str:
         raise OperatorError(found["failed"], "The source was opened again.", STATUS)
     if rest := found["not_compared"]:
         run.say(f"too large to be compared while writes have stopped: {some(rest)}")
+    # From now on the run can only go forward, and clients may know. Nothing of this step is to be
+    # repeated over what they write.
+    run.journal.note("switch", State.DONE)
+    run.journal.note("detach", State.STARTED)
+    run.save()
+    for each in connections(run.site.outputs, move):
+        run.say(f"clients may connect: {each}")
     return (
         f"writes have stopped for {found['closed_s']} s; {found['tables']} tables copied, "
         f"{found['sequences']} sequences advanced, {found['compared']} changed tables are the same"
@@ -152,11 +160,8 @@ def leaving(move: Move) -> str:
 
 
 def detach(run: Run) -> str:
-    """From here on this server is the one: clients are told only now that the run cannot be taken
-    back any more."""
+    """From here on this server is the one."""
     move = moves.under_way(run.site.postgres)
-    for each in connections(run.site.outputs, move):
-        run.say(f"clients may connect: {each}")
     watching.stop(run.site.postgres)
     _at_source(run, "detach")
     for database in move.databases:
