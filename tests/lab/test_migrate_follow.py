@@ -186,7 +186,9 @@ def test_nothing_is_lost_and_writes_stop_for_seconds(mover: Mover, site: Site, b
             output, _ = cutover.communicate(timeout=300)
     assert cutover.returncode == 0, output
     stopped = here.commits[0].acknowledged - max(each.acknowledged for each in there.commits)
-    print(f"writes stopped for {stopped:.1f} s, as the application saw it; the cutover's own words:")
+    print(
+        f"writes stopped for {stopped:.1f} s, as the application saw it; the cutover's own words:"
+    )
     print(next(line for line in output.splitlines() if "writes have stopped" in line))
     arrived = {int(line) for line in mover.stack.sql("SELECT id FROM ledger", SHOP).split()}
     assert there.ids | here.ids <= arrived
