@@ -10,7 +10,7 @@ from ops.migrate.model import Following, MoveStatus
 from ops.migrate.move import Database, Move
 from ops.migrate.refusals import some
 from ops.onmachine.migration.job import Job
-from ops.reach import remote_python
+from ops.reach import longrun, remote_python
 from ops.reach.outputs import StackOutputs
 from ops.reach.ssh import Site
 from ops.recover import rejoin
@@ -104,6 +104,8 @@ def switch(run: Run) -> str:
         "ops.onmachine.migration.cut_over",
         [_documents(run.site, move), DRAIN_S],
         lambda _: None,
+        # Writes wait for whoever notices.
+        longest_poll_s=longrun.FIRST_POLL_S,
     )
     if "failed" in found:
         raise OperatorError(found["failed"], "The source was opened again.", STATUS)
