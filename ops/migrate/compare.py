@@ -104,11 +104,11 @@ def _run(
         "percent": what.percent,
         "here": "application_name='ops migrate'",
     }
-    words = json.dumps([request, address.conninfo(address.database), what.run])
+    words = json.dumps([request, address.for_work(address.database), what.run])
     unit = f"{_UNIT}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
     passfile, progress = f"{_PASSFILES}/{unit}.pgpass", f"{_FOLDER}/{unit}.progress"
     request |= {
-        "source": f"{address.conninfo(address.database)} passfile={conninfo_value(passfile)}",
+        "source": f"{address.for_work(address.database)} passfile={conninfo_value(passfile)}",
         "progress": progress,
         "passfile": passfile,
     }
