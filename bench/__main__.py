@@ -13,7 +13,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from bench import durability, restore, stand_up
+from bench import durability, move, restore, stand_up
 
 ROOT = Path(__file__).resolve().parents[1]
 Result = TypeVar("Result")
@@ -45,6 +45,7 @@ def timings(measure: Callable[[Path], tuple[str, list[tuple[str, float]]]]) -> T
 MEASUREMENTS: dict[str, Callable[[], Table]] = {
     "stand-up": partial(timings, stand_up.measure),
     "restore": partial(timings, restore.measure),
+    "move": partial(timings, move.measure),
     "durability": durability_table,
 }
 

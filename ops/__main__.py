@@ -11,7 +11,7 @@ from ops.cli import adopt, apply, foresight, inspect, migrate, recovery, report,
 from ops.errors import OperatorError, OpsError
 
 # The exit code of `status` for unprotected or unreachable, and of whatever could not be done.
-FAILED = 2
+FAILED, INTERRUPTED = 2, 130
 
 app = typer.Typer(
     help="Runbooks for PostgreSQL with Barman. They read the stack's outputs and work over SSH.",
@@ -39,6 +39,15 @@ def main() -> None:
             str(error), style="red", markup=False, highlight=False
         )
         sys.exit(FAILED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            Console(stderr=True, emoji=False).print(
+                "Interrupted. What was done so far stays; a unit on a machine goes on.\n"
+                "Next: python -m ops status   (it names a run under way, and what ends it)",
+                markup=False,
+                highlight=False,
+            )
+        raise
     except Exception as error:
         # Not for an operator at night; whoever mends it wants all of it.
         with tempfile.NamedTemporaryFile(

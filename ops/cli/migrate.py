@@ -1,5 +1,6 @@
 """The commands that move a database in."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,17 @@ from rich.console import Console
 from ops.cli import common
 from ops.cli.common import Json, Resume, Stack, Yes, answer, console, site_of
 from ops.errors import NOTHING_CHANGED, OperatorError
-from ops.migrate import address, compare, following, moving, password, show, show_comparison
+from ops.migrate import (
+    address,
+    compare,
+    following,
+    measuring,
+    moving,
+    password,
+    show,
+    show_comparison,
+)
 from ops.migrate import plan as planning
-from ops.migrate.address import Address
 from ops.migrate.procedure import BACK, COPY, CUTOVER, FOLLOW, procedure
 from ops.reach.ssh import Site
 from ops.runbook import runs
@@ -41,6 +50,9 @@ def plan(
     stack: Stack = None,
     passfile: Passfile = None,
     password_file: PasswordFile = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="read for a minute, and say how long a move takes")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Look at a source: what would come, what would not, what to change first. Changes nothing.
@@ -50,7 +62,10 @@ def plan(
     there = address.parse(source)
     secret = password.read(there, passfile=passfile, password_file=password_file)
     with site_of(stack) as site:
-        found = planning.make(site, there, secret)
+        facts = planning.gather(site, there, secret)
+        found = planning.judged(facts, datetime.now(UTC))
+        if measure:
+            found.measured = measuring.measure(site, facts, secret)
     answer(found, as_json, show.show)
     raise typer.Exit(0 if found.possible else 1)
 
@@ -73,12 +88,8 @@ def copy(
 ) -> None:
     """Copy databases, with their applications stopped; then take a full backup."""
     with site_of(stack) as site:
-        if resume:
-            run = runs.resume(site, COPY, console, procedure)
-        else:
-            there, secret = _access(source, passfile, password_file)
-            run = _begun(site, COPY, there, secret, database, yes)
-        moving.show_passwords(moving.ended(run))
+        run = _seen_through(site, COPY, source, database, (passfile, password_file), yes, resume)
+        moving.show_passwords(run)
         common.conclude(site, run)
 
 
@@ -94,11 +105,7 @@ def follow(
 ) -> None:
     """Copy databases while their applications go on, and follow what they write until cutover."""
     with site_of(stack) as site:
-        if resume:
-            run = runs.resume(site, FOLLOW, console, procedure)
-        else:
-            there, secret = _access(source, passfile, password_file)
-            run = _begun(site, FOLLOW, there, secret, database, yes)
+        run = _seen_through(site, FOLLOW, source, database, (passfile, password_file), yes, resume)
         moving.show_passwords(run)
         show.show_status(following.status(site), console)
 
@@ -130,7 +137,7 @@ def cutover(
             moving.show_cutover(site, console, reverse=reverse)
             common.ask("Close the source, and go on here?", yes)
             run = moving.cut_over(site, console, reverse=reverse)
-        moving.show_passwords(moving.ended(run))
+        moving.show_passwords(run)
         common.conclude(site, run)
 
 
@@ -139,12 +146,11 @@ def back(stack: Stack = None, yes: Yes = False, resume: Resume = False) -> None:
     """Go back to the source after `cutover --reverse`, with all that was written here since."""
     with site_of(stack) as site:
         if resume:
-            run = runs.resume(site, BACK, console, procedure)
+            runs.resume(site, BACK, console, procedure)
         else:
             moving.show_back(site, console)
             common.ask("Close this server, and go back to the source?", yes)
-            run = moving.go_back(site, console)
-        moving.ended(run)
+            moving.go_back(site, console)
         console.print("Clients connect to the source. The databases here stay, closed.")
 
 
@@ -154,7 +160,7 @@ def end(stack: Stack = None, yes: Yes = False) -> None:
     with site_of(stack) as site:
         moving.require_way_back(site)
         common.ask("Give up the way back to the source?", yes)
-        moving.ended(moving.end(site, console))
+        moving.end(site, console)
         console.print("There is no way back any more. The source keeps its data, closed.")
 
 
@@ -166,18 +172,21 @@ def abort(stack: Stack = None, yes: Yes = False) -> None:
         console.print(moving.abort(site, console))
 
 
-def _access(
-    source: str | None, passfile: Path | None, password_file: Path | None
-) -> tuple[Address, str]:
+def _seen_through(
+    site: Site,
+    kind: str,
+    source: str | None,
+    chosen: list[str] | None,
+    files: tuple[Path | None, Path | None],
+    yes: bool,
+    resume: bool,
+) -> Run:
+    if resume:
+        return runs.resume(site, kind, console, procedure)
     if source is None:
         raise OperatorError("There is no source.", NOTHING_CHANGED, address.EXAMPLE)
     there = address.parse(source)
-    return there, password.read(there, passfile=passfile, password_file=password_file)
-
-
-def _begun(
-    site: Site, kind: str, there: Address, secret: str, chosen: list[str] | None, yes: bool
-) -> Run:
+    secret = password.read(there, passfile=files[0], password_file=files[1])
     move = moving.decide(site, there, secret, chosen or [], console, follow=kind == FOLLOW)
     common.ask(f"Copy {', '.join(each.name for each in move.databases)}?", yes)
     return moving.begin(site, kind, move, secret, console)

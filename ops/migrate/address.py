@@ -18,6 +18,9 @@ _WORD = re.compile(r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(
 # Every session only reads, whatever is set for the role. A connection pooler refuses to pass this
 # on, and is found out that way.
 _OPTIONS = "-c default_transaction_read_only=on"
+_UNHURRIED = (
+    f"{_OPTIONS} -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
+)
 CONNECT_TIMEOUT_S = 15
 
 
@@ -53,6 +56,11 @@ class Address:
         if self.sslmode == "verify-full":
             values["sslrootcert"] = "system"
         return " ".join(f"{name}={conninfo_value(value)}" for name, value in values.items())
+
+    def for_work(self, database: str) -> str:
+        """The same for what works for hours: time-outs of the role or the database do not end it,
+        not even before its first statement. A plan would report them as the source's own."""
+        return f"{self.conninfo(database)} options={conninfo_value(_UNHURRIED)}"
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

@@ -9,14 +9,14 @@ from typing import Any
 
 from rich.console import Console
 
-from host.domain.quoting import conninfo_value, identifier, pgpass_field
+from host.domain.quoting import conninfo_value, identifier
 from ops.errors import OperatorError
-from ops.migrate import ask, facts, judged, left_out
+from ops.migrate import ask, credentials, facts, judged, left_out
 from ops.migrate.address import Address
 from ops.migrate.comparison import Comparison
 from ops.migrate.complaints import ONLY_READ
 from ops.migrate.facts import SourceFacts
-from ops.reach import postgres, remote_python, shell
+from ops.reach import postgres, remote_python
 from ops.reach.ssh import Machine, Site
 from ops.recover.cluster import Cluster
 from ops.runbook.progress import LINE_EVERY_S
@@ -104,15 +104,15 @@ def _run(
         "percent": what.percent,
         "here": "application_name='ops migrate'",
     }
-    words = json.dumps([request, address.conninfo(address.database), what.run])
+    words = json.dumps([request, address.for_work(address.database), what.run])
     unit = f"{_UNIT}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
     passfile, progress = f"{_PASSFILES}/{unit}.pgpass", f"{_FOLDER}/{unit}.progress"
     request |= {
-        "source": f"{address.conninfo(address.database)} passfile={conninfo_value(passfile)}",
+        "source": f"{address.for_work(address.database)} passfile={conninfo_value(passfile)}",
         "progress": progress,
         "passfile": passfile,
     }
-    _put(machine, passfile, password)
+    credentials.write(machine, passfile, password)
     tick = _telling(machine, progress, console)
     try:
         found = remote_python.call_as_unit(machine, unit, _FOLDER, _MODULE, [request], tick)
@@ -123,12 +123,6 @@ def _run(
     # Of what was adopted when it had ended, the password was not needed any more.
     machine.run(["rm", "-f", passfile, progress])
     return found
-
-
-def _put(machine: Machine, path: str, password: str) -> None:
-    """The password, where nobody but the postgres user can read it, at any moment."""
-    machine.run(["install", "-m", "600", "/dev/null", path], user=postgres.USER)
-    shell.write_file(machine, path, f"*:*:*:*:{pgpass_field(password)}\n", user=postgres.USER)
 
 
 def _telling(machine: Machine, path: str, console: Console) -> Callable[[float], None]:

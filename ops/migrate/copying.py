@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from host.domain.quoting import identifier, sql_literal
+from host.domain.quoting import conninfo_value, identifier, sql_literal
 from ops.errors import OperatorError
 from ops.migrate import compare, complaints, credentials, moves, show_comparison, watching
 from ops.migrate.move import Database, Move
@@ -25,14 +25,19 @@ RUN = "/run/migration"
 
 def steps(move: Move) -> list[Step]:
     """Those of a copy."""
+    whole = [COMPARE, *_PROTECTED, FINISH]
     return [
         Step("roles", "Create roles", create_roles, drop_roles),
         *(_copying(number, each) for number, each in enumerate(move.databases, 1)),
         Step("settle", "Give databases and roles their grants and settings", settle, keeps=True),
-        WATCH if move.follow else COMPARE,
-        Step("backup", "Take a full backup", rejoin.full_backup, keeps=True),
-        Step("proof", "Prove that new WAL reaches Barman", rejoin.prove, keeps=True),
+        *([WATCH, *_PROTECTED] if move.follow else whole),
     ]
+
+
+_PROTECTED = (
+    Step("backup", "Take a full backup", rejoin.full_backup, keeps=True),
+    Step("proof", "Prove that new WAL reaches Barman", rejoin.prove, keeps=True),
+)
 
 
 def _copying(number: int, database: Database) -> Step:
@@ -164,7 +169,7 @@ def _keep(machine: Machine, database: Database) -> None:
     machine.run(
         [
             *("pg_dump", "--create", "--schema-only", f"--file={_kept(database)}"),
-            f"--dbname=dbname={sql_literal(database.name)}",
+            f"--dbname=dbname={conninfo_value(database.name)}",
         ],
         user=postgres.USER,
     )
@@ -178,7 +183,7 @@ def remove(run: Run, database: Database) -> None:
     if postgres.query(machine, _there(database)) == "t" and _ours(machine, database):
         remote_python.call(machine, "ops.onmachine.migration.subscription", [database.name])
         postgres.query(machine, f"DROP DATABASE {identifier(database.name)} WITH (FORCE)")
-    if database.replace and postgres.query(machine, _there(database)) != "t":
+    if _is_kept(machine, database) and postgres.query(machine, _there(database)) != "t":
         psql = [
             "psql",
             "-X",
@@ -199,11 +204,16 @@ def _there(database: Database) -> str:
 
 
 def _ours(machine: Machine, database: Database) -> bool:
-    """Whether the copy's own marks are in it, or nothing at all."""
+    """Whether the copy's own marks are in it; or nothing at all, as in the moment before them."""
     marked = f"SELECT to_regnamespace('{NAME}') IS NOT NULL"
     if postgres.query(machine, marked, database=database.name) == "t":
         return True
-    return postgres.query(machine, EMPTY, database=database.name) == "t"
+    begun = not database.replace or _is_kept(machine, database)
+    return begun and postgres.query(machine, EMPTY, database=database.name) == "t"
+
+
+def _is_kept(machine: Machine, database: Database) -> bool:
+    return machine.run(["test", "-s", _kept(database)], accept=(0, 1)).ok
 
 
 def settle(run: Run) -> str:
@@ -274,10 +284,11 @@ def _catch_up(run: Run, move: Move, differing: dict[str, list[str]]) -> None:
     run.say(f"{found['tables']} tables copied again")
 
 
-def finish(run: Run) -> None:
-    """The marks of a copy that is over, the password and the move go."""
-    machine, move = run.site.postgres, moves.under_way(run.site.postgres)
-    for database in move.databases:
+def finish(run: Run) -> str:
+    """The marks of a copy that is over, the password and the move go: nothing can take it back any
+    more."""
+    machine, move = run.site.postgres, moves.load(run.site.postgres)
+    for database in move.databases if move else []:
         try:
             postgres.query(machine, f"DROP SCHEMA IF EXISTS {NAME} CASCADE", database=database.name)
         except CommandFailed:
@@ -286,3 +297,7 @@ def finish(run: Run) -> None:
     watching.stop(machine)
     machine.run(["rm", "-rf", RUN])
     credentials.remove(machine)
+    return "the move is over"
+
+
+FINISH = Step("finish", "End the move", finish, final=True)

@@ -14,6 +14,7 @@ from ops.reach.outputs import StackOutputs
 from ops.reach.ssh import Site
 from ops.recover import rejoin
 from ops.runbook import journal
+from ops.runbook.journal import State
 from ops.runbook.steps import Run, Step
 from ops.screen import size
 
@@ -83,6 +84,7 @@ def cutover_steps(move: Move) -> list[Step]:
         Step("refresh", "Refresh materialized views", refresh, final=True),
         Step("backup", "Take a full backup", rejoin.full_backup, final=True),
         Step("proof", "Prove that new WAL reaches Barman", rejoin.prove, final=True),
+        *([] if move.reverse else [copying.FINISH]),
     ]
 
 
@@ -96,11 +98,18 @@ def switch(run: Run) -> str:
         "ops.onmachine.migration.cut_over",
         [copying.documents(run.site, move), DRAIN_S, _keeps_way_back(run)],
         lambda _: None,
+        # Writes wait for whoever notices.
+        longest_poll_s=longrun.FIRST_POLL_S,
     )
     if "failed" in found:
         raise OperatorError(found["failed"], "The source was opened again.", STATUS)
     if rest := found["not_compared"]:
         run.say(f"too large to be compared while writes have stopped: {some(rest)}")
+    # From now on the run can only go forward, and clients may know. Nothing of this step is to be
+    # repeated over what they write.
+    run.journal.note("switch", State.DONE)
+    run.journal.note("detach", State.STARTED)
+    run.save()
     for each in connections(run.site.outputs, move):
         run.say(f"clients may connect: {each}")
     return (

@@ -256,7 +256,8 @@ def server(found: Found, roles: Roles, databases: Iterable[str], ours: Iterable[
     ignored = {*roles.services, *ours, DEFAULT}
     _roles(source["roles"], here["roles"], ignored, sieve)
     _memberships(source["memberships"], here["memberships"], ignored, sieve)
-    _settings(source["settings"], here["settings"], ignored, set(databases), sieve)
+    only_here = here["roles"].keys() - source["roles"].keys()
+    _settings(source["settings"], here["settings"], ignored | only_here, set(databases), sieve)
     for name in databases:
         if name in here["databases"]:
             _database(name, source["databases"][name], here["databases"][name], sieve)

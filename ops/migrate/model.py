@@ -147,6 +147,17 @@ class Room(_Model):
     free_bytes: int
 
 
+class Measured(_Model):
+    """How fast rows came over, and what follows from it."""
+
+    bytes_per_s: float
+    copy_s: float
+    """For all databases, with their indexes' bytes taken for rows: with the applications stopped,
+    writes stop for about this long."""
+    cutover_s: float
+    """What tables that cannot be followed add to the seconds of a cutover."""
+
+
 class Source(_Model):
     """The server to move from."""
 
@@ -187,6 +198,8 @@ class MigrationPlan(_Model):
     blockers: list[Blocker]
     left_behind: list[LeftBehind]
     room: list[Room]
+    measured: Measured | None = None
+    """With --measure."""
 
 
 class Following(_Model):

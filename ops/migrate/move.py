@@ -67,7 +67,7 @@ class Move(BaseModel):
 
     def conninfo(self, database: str) -> str:
         """libpq's connection string for the source, as programs on the machine use it."""
-        return self.address.conninfo(database)
+        return self.address.for_work(database)
 
 
 def of(facts: Facts, answer: Mapping[str, Any], chosen: Sequence[str], *, follow: bool) -> Move:

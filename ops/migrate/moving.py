@@ -9,7 +9,6 @@ from rich.console import Console
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.migrate import (
     ask,
-    copying,
     credentials,
     following,
     move,
@@ -199,14 +198,6 @@ def abort(site: Site, console: Console) -> str:
     returning.refuse(wanted)
     _begun(site, ABORT, wanted, console)
     return _AS_BEFORE
-
-
-def ended(run: Run) -> Run:
-    """The move is over, unless there is a way back: what it needed goes."""
-    wanted = moves.load(run.site.postgres)
-    if wanted is None or not wanted.reverse or run.journal.kind in (BACK, END):
-        copying.finish(run)
-    return run
 
 
 def show_passwords(run: Run) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from host.domain.quoting import sql_literal
+from host.domain.quoting import identifier, sql_literal
 from ops.migrate import service
 from ops.migrate.facts import DEFAULT, Facts
 from ops.migrate.model import Finding
@@ -57,7 +57,28 @@ def for_following(facts: Facts) -> list[Finding]:
             )
         )
     found += [_blocker(each) for each in server["blockers"]]
+    workers = int(facts.here["apply_workers"])
+    if workers < len(facts.contents):
+        found.append(
+            Finding(
+                text=f"This server applies changes of {workers} databases at once, and there are "
+                f"{len(facts.contents)}.",
+                next_command="pulumi config set --path postgresParameters."
+                f"max_logical_replication_workers {len(facts.contents)}, then pulumi up; or "
+                "--database …, one move after the other",
+            )
+        )
     for name, content in facts.contents.items():
+        if owners := content["owners_of_others"]:
+            found.append(
+                Finding(
+                    text=f"Only who owns a table may have its changes followed, and "
+                    f"{facts.address.user} is no member of {some(owners)}.",
+                    database=name,
+                    next_command=f"GRANT {', '.join(owners)} TO "
+                    f"{identifier(facts.address.user)};   (at the source)",
+                )
+            )
         found += [
             Finding(
                 text=f"{table} has no key by which its UPDATE and DELETE could be followed: its "

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from ops.errors import NOTHING_CHANGED, OperatorError
@@ -25,11 +25,6 @@ from ops.migrate.model import (
 from ops.reach import postgres
 from ops.reach.ssh import CommandFailed, Site
 from ops.recover import space
-
-
-def make(site: Site, address: Address, password: str) -> MigrationPlan:
-    """Ask both, and judge. Raises OperatorError where one of them cannot be asked."""
-    return judged(gather(site, address, password), datetime.now(UTC))
 
 
 def gather(site: Site, address: Address, password: str) -> Facts:

@@ -126,6 +126,9 @@ _COUNTS = {
     "large_objects": "pg_largeobject_metadata",
     "unreadable_large_objects": _UNREADABLE_LARGE_OBJECTS,
 }
+# What a cutover copies as a whole.
+_LATER_BYTES = f"""(SELECT coalesce(sum(pg_table_size(oid)), 0)::bigint FROM own
+    WHERE relkind = 'r' AND (relpersistence = 'u' OR {_WITHOUT_KEY}))"""  # noqa: S608 - constants
 # Where the names come from, and how they are written where it is not as the relation's.
 _LISTS = {
     "partitioned": ("own WHERE relkind = 'p'", "name"),
@@ -209,6 +212,7 @@ used AS (
   UNION SELECT typcollation FROM pg_type t JOIN own_schema s ON s.oid = t.typnamespace
 )
 SELECT json_build_object(
+  'later_bytes', {_LATER_BYTES},
   {", ".join(counted)},
   {", ".join(named)},
   'extensions', (SELECT coalesce(json_agg(json_build_object(
@@ -233,6 +237,8 @@ SELECT json_build_object(
   'version', split_part(current_setting('server_version'), ' ', 1),
   'number', current_setting('server_version_num')::int,
   'settings', {_REPORTED},
+  'apply_workers', least(current_setting('max_logical_replication_workers')::int,
+    current_setting('max_worker_processes')::int - 1),
   'databases', (SELECT json_agg(datname) FROM pg_database
     WHERE datallowconn AND datconnlimit <> -2),
   'closed', (SELECT coalesce(json_agg(datname), '[]') FROM pg_database

@@ -150,12 +150,14 @@ def back_steps(move: Move) -> list[Step]:
         Step("switch", "Close this server, drain it, compare it with the source", switch, stay),
         Step("open", "Open the source", open_source, final=True),
         Step("leave", "Remove the way back", _removing("remove"), final=True),
+        copying.FINISH,
     ]
 
 
 def end_steps(move: Move) -> list[Step]:
     """This server for good."""
-    return [Step("leave", "Remove the way back", _removing("forget"), keeps=True)]
+    leave = Step("leave", "Remove the way back", _removing("forget"), keeps=True)
+    return [leave, copying.FINISH]
 
 
 def switch(run: Run) -> str:

@@ -41,6 +41,7 @@ def show(plan: MigrationPlan, console: Console) -> None:
             f"Room at /data of {room.machine}: needs {size(room.needed_bytes)}, has "
             f"{size(room.free_bytes)} free.",
         )
+    _measured(plan, console)
     _findings("To reckon with:", plan.warnings, console, "yellow")
     _findings("Before changes can be followed:", plan.for_following, console, "yellow")
     _findings("Not possible as things are:", plan.refusals, console, "red")
@@ -123,6 +124,18 @@ def _left(plan: MigrationPlan, console: Console) -> None:
         _line(console, f"The service's own, left behind: {', '.join(names)}.")
     if plan.slots:
         _line(console, f"Slots that stay there: {', '.join(each.name for each in plan.slots)}.")
+
+
+def _measured(plan: MigrationPlan, console: Console) -> None:
+    if plan.measured is None:
+        return
+    found = plan.measured
+    _line(
+        console,
+        f"Rows come at {size(found.bytes_per_s)}/s. With the applications stopped, writes stop for "
+        f"about {span(found.copy_s)}, and for the comparison after that. Followed, they stop for "
+        f"seconds at the cutover, and {span(found.cutover_s)} for tables that cannot be followed.",
+    )
 
 
 def _findings(title: str, found: list[Finding], console: Console, style: str) -> None:

@@ -23,8 +23,10 @@ def run(
     user: str,
     adopt: bool,
     tick: Callable[[float], None],
+    longest_poll_s: float = LONGEST_POLL_S,
 ) -> str:
-    """Run `argv` to its end and return its output; `tick` is called with the seconds so far.
+    """Run `argv` to its end and return its output; `tick` is called with the seconds so far. The
+    end is noticed after `longest_poll_s` at most.
 
     `log` is a path in a directory that `user` may write to. With `adopt`, work of this name that is
     still running, or has ended well, is taken instead of started again. Raises OperatorError.
@@ -38,7 +40,7 @@ def run(
     while state in ("active", "activating", "deactivating"):
         tick(time.monotonic() - started)
         time.sleep(pause)
-        pause = min(pause * 1.2, LONGEST_POLL_S)
+        pause = min(pause * 1.2, longest_poll_s)
         state = state_of(machine, unit, log)
     output = machine.run(["cat", log], accept=(0, 1)).stdout
     if state != "0":

@@ -35,12 +35,22 @@ def call_as_unit(
     module: str,
     arguments: Sequence[Any],
     tick: Callable[[float], None],
+    longest_poll_s: float = longrun.LONGEST_POLL_S,
 ) -> Any:
     """The same as a systemd unit, which outlives the connection: one that is under way, or has
     ended well, is adopted. `folder` is for its files, in /run: a reboot ends it. `tick` is called
     with the seconds so far. Raises OperatorError."""
     argv, files = _send(machine, unit, folder, module, arguments)
-    said = longrun.run(machine, unit, argv, files[-1], user="root", adopt=True, tick=tick)
+    said = longrun.run(
+        machine,
+        unit,
+        argv,
+        files[-1],
+        user="root",
+        adopt=True,
+        tick=tick,
+        longest_poll_s=longest_poll_s,
+    )
     machine.run(["rm", "-f", *files, f"{files[-1]}.status"])
     return json.loads(said.splitlines()[-1])
 

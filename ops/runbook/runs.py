@@ -53,6 +53,7 @@ def give_up(site: Site, kind: str, console: Console, procedure: Procedure) -> No
     """End the run that was interrupted as it is: another one will take back what it has done.
     Raises OperatorError."""
     with _taken_over(site, kind, console, procedure, "giving up") as run:
+        steps.refuse_if_final(run.journal, procedure(kind, run.journal.options))
         journal.close(site.barman, run.journal)
 
 

@@ -138,14 +138,19 @@ def is_final(journal: Journal, steps: Sequence[Step]) -> bool:
     return any(step.final and journal.record(step.name) for step in steps)
 
 
+def refuse_if_final(journal: Journal, steps: Sequence[Step]) -> None:
+    """Raises OperatorError for a run that can only go forward."""
+    if is_final(journal, steps):
+        raise OperatorError(
+            f"{journal.kind} {journal.id} has gone too far to be aborted.",
+            "Nothing was undone by this command.",
+            f"python -m ops {journal.kind} --resume{_way_back(journal)}",
+        )
+
+
 def backward(run: Run, steps: Sequence[Step]) -> None:
     """Take back every step that has begun, last first. Raises OperatorError when final."""
-    if is_final(run.journal, steps):
-        raise OperatorError(
-            f"{run.journal.kind} {run.journal.id} has gone too far to be aborted.",
-            "Nothing was undone by this command.",
-            f"python -m ops {run.journal.kind} --resume{_way_back(run.journal)}",
-        )
+    refuse_if_final(run.journal, steps)
     for step in reversed(steps):
         record = run.journal.record(step.name)
         if record is None or record.state is State.UNDONE:

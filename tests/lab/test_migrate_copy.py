@@ -21,6 +21,13 @@ def before(mover: Mover) -> str:
     return mover.everything()
 
 
+def test_following_is_refused_before_anything_is_touched(mover: Mover, before: str) -> None:
+    said = mover.failed("follow", *mover.source("--yes"))
+    assert "wal_level is replica, not logical" in said and "may not replicate" in said
+    assert "Nothing was changed." in said
+    assert mover.everything() == before
+
+
 def test_a_copy_taken_back_leaves_nothing(mover: Mover, before: str) -> None:
     mover.kill_at("rows")
     process = mover.begin("copy")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -107,29 +108,50 @@ def fill(mover: Mover) -> None:
         mover.managed.sql("SELECT pg_logical_emit_message(true, 'x', 'x'); SELECT pg_switch_wal()")
 
 
-def test_a_cutover_that_does_not_catch_up_opens_the_source_again(followed: Mover) -> None:
-    mover = followed
-    # Whoever locks the table here keeps the changes from being applied.
-    lock = "BEGIN; LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(70)"
+@contextmanager
+def held_up(mover: Mover) -> Iterator[None]:
+    """What is written at the source cannot be applied here: somebody has locked the table."""
+    lock = "BEGIN; LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(300)"
     command = f"cd /; runuser -u postgres -- psql -d {SHOP} -c '{lock}'"
     mover.stack.on(POSTGRES, f'systemd-run --quiet --collect --unit=locks sh -c "{command}"')
     try:
         mover.managed.sql("INSERT INTO ledger VALUES (1)", SHOP)
+        yield
+    finally:
+        mover.stack.on(POSTGRES, "systemctl stop locks; true")
+        # It may be closed to writes.
+        again = "SET default_transaction_read_only = off; DELETE FROM ledger WHERE id = 1"
+        mover.managed.sql(again, SHOP)
+
+
+def test_a_cutover_that_does_not_catch_up_opens_the_source_again(followed: Mover) -> None:
+    mover = followed
+    with held_up(mover):
         failure = mover.failed("cutover", "--yes")
         assert "did not catch up with the source in time" in failure
         assert "Everything was put back as it was before" in failure
-    finally:
-        mover.stack.on(POSTGRES, "systemctl stop locks; true")
     with mover.writing() as ledger:
         ledger.wait_for_more(20)
 
 
-def test_a_cutover_killed_half_way_is_gone_on_with_or_taken_back(followed: Mover) -> None:
+def test_a_cutover_killed_half_way_can_be_taken_back(followed: Mover) -> None:
+    """The fixture does so: whoever was shut out of the source is let in again."""
     mover = followed
-    began = mover.stack.start_ops("migrate", "cutover", "--yes")
-    said(began, lambda line: "Close the source" in line, 60)
-    mover.stack.on(POSTGRES, "systemctl kill --signal KILL migration-copy; true")
-    began.wait(120)
+    with held_up(mover):
+        cutover = mover.stack.start_ops("migrate", "cutover", "--yes")
+        eventually("the source to be closed", lambda: closed(mover), 60)
+        cutover.kill()
+        cutover.wait()
+        mover.stack.on(POSTGRES, "systemctl kill --signal KILL migration-copy; true")
+    assert closed(mover)
+    # Its lock expires a minute later.
+    time.sleep(65)
+
+
+def closed(mover: Mover) -> bool:
+    """Whether the source's database with everything in it is closed to writes."""
+    sql = "SELECT setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase"
+    return "read_only=on" in mover.managed.sql(sql)
 
 
 def test_the_page(mover: Mover, before: str) -> None:
@@ -145,7 +167,7 @@ def test_nothing_is_lost_and_writes_stop_for_seconds(mover: Mover, site: Site, b
     mover.type("follow", *mover.source("--yes"))
     mover.give_password_here()
     with mover.writing() as there:
-        mover.managed.sql(CHANGES, SHOP)
+        mover.managed.sql(CHANGES, SHOP, managed_data.OWNER)
         there.wait_for_more(200)
         cutover = mover.stack.start_ops("migrate", "cutover", "--yes")
         said(cutover, lambda line: "clients may connect" in line, 120)
@@ -154,7 +176,10 @@ def test_nothing_is_lost_and_writes_stop_for_seconds(mover: Mover, site: Site, b
             output, _ = cutover.communicate(timeout=300)
     assert cutover.returncode == 0, output
     stopped = here.commits[0].acknowledged - max(each.acknowledged for each in there.commits)
-    print(f"writes stopped for {stopped:.1f} s, as the application saw it")
+    print(
+        f"writes stopped for {stopped:.1f} s, as the application saw it; the cutover's own words:"
+    )
+    print(next(line for line in output.splitlines() if "writes have stopped" in line))
     arrived = {int(line) for line in mover.stack.sql("SELECT id FROM ledger", SHOP).split()}
     assert there.ids | here.ids <= arrived
     # And nobody has written at the source since.

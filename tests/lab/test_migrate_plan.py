@@ -89,6 +89,18 @@ def test_the_page(stack: Stack, managed: ManagedService, passfile: Path) -> None
     assert fingerprint(managed) == before
 
 
+def test_the_time_that_a_move_takes_is_measured(planner: Planner, managed: ManagedService) -> None:
+    before = fingerprint(managed)
+    done = planner.run(managed.conninfo(), "--measure", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)["measured"]
+    assert found["bytes_per_s"] > 1 << 20
+    assert 0 < found["cutover_s"] < found["copy_s"]
+    assert fingerprint(managed) == before
+    left = planner.stack.on(POSTGRES, "ls /run/postgresql")
+    assert "pgpass" not in left
+
+
 def test_everything_there_is_found(planner: Planner, managed: ManagedService) -> None:
     found = planner.plan(managed.conninfo())
     assert (found["source"]["service"], found["source"]["tls"]) == ("azure", "TLSv1.3")

@@ -16,7 +16,7 @@ def test_the_database_machine(site: Site) -> None:
         site.stack.lose("postgres-lab")
     said = site.stack.follow("database-machine-is-gone", codes={2: 1})
     assert "Barman to connect to PostgreSQL" in said[1]
-    assert "PROTECTED" in said[2]
+    assert "PROTECTED" in said[2], said[2]
     assert site.lost(ledger) == set()
     site.stack.until_content()
 
@@ -27,6 +27,6 @@ def test_the_backup_machine(site: Site) -> None:
         site.stack.lose("barman-lab")
         (*_, said) = site.stack.follow("backup-machine-is-gone")
         ledger.wait_for_more(20, 60)
-    assert "PROTECTED" in said
+    assert "PROTECTED" in said, said
     assert site.lost(ledger) == set()
     site.stack.until_content()

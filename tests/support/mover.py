@@ -174,9 +174,13 @@ def said(process: "subprocess.Popen[str]", until: Callable[[str], bool], timeout
     raise AssertionError(f"it has ended: {seen}")
 
 
+# Grants as they are in effect: what was never granted can be written down or not.
 _SHARED = """
 SELECT rolname, rolcanlogin, rolreplication FROM pg_roles ORDER BY 1;
-SELECT datname, datacl, pg_get_userbyid(datdba), datconnlimit FROM pg_database ORDER BY 1;
+SELECT datname, pg_get_userbyid(datdba), datconnlimit, (
+    SELECT string_agg(concat_ws(' ', grantee::regrole, privilege_type, is_grantable), ',' ORDER BY
+      grantee, privilege_type) FROM aclexplode(coalesce(datacl, acldefault('d', datdba))))
+  FROM pg_database ORDER BY 1;
 SELECT setdatabase, setrole, setconfig FROM pg_db_role_setting ORDER BY 1, 2;
 """
 _SLOTS = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical';"

@@ -85,8 +85,9 @@ def run(stack: Stack, sql: str, database: str = "postgres") -> str:
     """All of `sql`, a statement at a time; what psql says."""
     return stack.on(
         POSTGRES,
-        f"set -e; cd /; PGDATABASE='{database}' runuser -u postgres "
-        "--whitelist-environment=PGDATABASE -- "
+        # From its first statement on: one of a millisecond could end the session's own SET.
+        f"set -e; cd /; PGDATABASE='{database}' PGOPTIONS='-c statement_timeout=0' "
+        "runuser -u postgres --whitelist-environment=PGDATABASE,PGOPTIONS -- "
         f"psql -X -A -t -q -v ON_ERROR_STOP=1 <<'END'\n{sql}\nEND",
     )
 

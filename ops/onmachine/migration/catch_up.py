@@ -1,12 +1,15 @@
 """Tables that differ from the source, or cannot be followed, copied over what they have here."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ops.onmachine.migration import definitions, rows, sequences, views
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.rows import Part
 from ops.onmachine.migration.sessions import Failed
+
+_SIDE_BY_SIDE = 4
 
 
 def main(documents: list[dict[str, Any]]) -> None:
@@ -26,8 +29,19 @@ def tables(job: Job) -> int:
     """The job's later tables, and large objects where they differ; how many tables that is. Raises
     Failed."""
     found = [table for table in rows.tables(job) if {table.name, table.plain} & set(job.later)]
-    for table in found:
-        rows.transfer(job, Part(table, 0, table.bytes), "", 0, again=True)
+    # Side by side: at a cutover, writes wait for it.
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as together:
+        objects = together.submit(_large_objects, job)
+        parts = [Part(table, 0, table.bytes) for table in found]
+        done = [
+            together.submit(rows.transfer, job, part, "", worker, again=True)
+            for worker, part in enumerate(parts)
+        ]
+        for each in (objects, *done):
+            each.result()
+    return len(found)
+
+
+def _large_objects(job: Job) -> None:
     if definitions.large_objects_differ(job):
         definitions.large_objects(job)
-    return len(found)

@@ -92,6 +92,7 @@ class Copy:
             changed.keep(job)
             subscription.subscribe(job)
         self._mark("whole")
+        sessions.flush(job.here)
         return {"tables": len(tables)}
 
     def _tell(self, **facts: object) -> None:

@@ -9,7 +9,15 @@ from contextlib import suppress
 from typing import Any
 
 from host.domain.quoting import sql_literal
-from ops.onmachine.migration import catch_up, changed, sequences, shapes, source, way_back
+from ops.onmachine.migration import (
+    catch_up,
+    changed,
+    sequences,
+    sessions,
+    shapes,
+    source,
+    way_back,
+)
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.sessions import Failed
 
@@ -52,6 +60,7 @@ def _cut_over(jobs: list[Job], drain_s: float, reverse: bool) -> dict[str, Any]:
         differing, compared, rest = changed.compare(job)
         if differing:
             raise Failed(f"not the same at the source and here: {', '.join(differing[:5])}")
+        sessions.flush(job.here)
         return copied, advanced, compared, [f"{job.database}: {name}" for name in rest]
 
     with ThreadPoolExecutor(len(jobs)) as together:

@@ -43,7 +43,7 @@ def database(name: str, **changed: Any) -> dict[str, Any]:
 def content(**changed: Any) -> dict[str, Any]:
     """What is in one."""
     counts = {"tables": 1, "sequences": 0, "views": 0}
-    counts |= {"large_objects": 0, "unreadable_large_objects": 0}
+    counts |= {"large_objects": 0, "unreadable_large_objects": 0, "later_bytes": 0}
     return {**counts, **{name: [] for name in LISTS}, **changed}
 
 
@@ -85,6 +85,7 @@ def here(**changed: Any) -> dict[str, Any]:
         "collations": ["C", "de-x-icu", "C.utf8"],
         "locales": ["C", "C.utf8", "POSIX", None],
         "kept_wal_bytes": GIB,
+        "apply_workers": 4,
         **changed,
     }
 

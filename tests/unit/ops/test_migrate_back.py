@@ -269,14 +269,17 @@ def test_only_a_cutover_that_is_to_keep_a_way_back_has_that_step() -> None:
     for reverse in (False, True):
         wanted = a_move(reverse=reverse)
         steps = procedure(CUTOVER, {"move": wanted.model_dump()})
-        assert ("way-back" in [step.name for step in steps]) == reverse
+        names = [step.name for step in steps]
+        assert ("way-back" in names) == reverse
+        # What the way back needs stays until it is given up.
+        assert ("finish" in names) != reverse
         # Once clients may be here it is gone on with, not taken back.
         assert all(step.final for step in steps[1:])
 
 
 def test_going_back_can_be_taken_back_until_the_source_is_open() -> None:
     steps = procedure(BACK, {"move": a_move(reverse=True).model_dump()})
-    assert [step.final for step in steps] == [False, True, True]
+    assert [step.final for step in steps] == [False, True, True, True]
     assert steps[0].undo is not None
     assert Journal.begin(END).finish_command == "python -m ops migrate end"
     assert "migrate back --resume" in Journal.begin(BACK).finish_command

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ops.migrate import following, move, moves, roles, show
+from ops.migrate import following, measuring, move, moves, roles, show
 from ops.migrate.model import Following, MoveStatus
-from ops.onmachine.migration import definitions, rows, watch
+from ops.onmachine.migration import definitions, measure, rows, watch
 from ops.onmachine.migration.rows import Part, Table
 from ops.runbook.journal import Journal
 from tests.unit.ops import migrate_facts
@@ -248,3 +248,18 @@ def test_how_far_a_copy_is() -> None:
 )
 def test_an_interrupted_run_says_how_it_ends(kind: str, said: str) -> None:
     assert Journal.begin(kind).finish_command == said
+
+
+def test_what_is_measured_is_the_largest_table_first_a_portion_at_a_time() -> None:
+    small, large = table("s", 8192), table("l", 40 << 20, (40 << 20) // 8192)
+    found = measure.chunks([small, large])
+    assert [part.table.name for part in found] == ["l", "l", "l", "s"]
+    assert found[1].first == found[0].last
+
+
+def test_the_time_of_a_move_follows_from_what_was_measured() -> None:
+    facts = migrate_facts.facts(contents={"shop": migrate_facts.content(later_bytes=GIB // 2)})
+    found = measuring.reckoned(facts, GIB / 10)
+    assert found is not None
+    assert (found.copy_s, found.cutover_s) == (10, 5)
+    assert measuring.reckoned(facts, 0) is None

@@ -188,6 +188,16 @@ FOLLOWING: list[tuple[Facts, str, str]] = [
         "The prepared transaction 'it''s' in shop of app",
         "COMMIT PREPARED 'it''s';",
     ),
+    (
+        facts(contents={"shop": content(owners_of_others=['"shop owner"'])}),
+        'dbadmin is no member of "shop owner"',
+        'GRANT "shop owner" TO "dbadmin";',
+    ),
+    (
+        facts(here=here(apply_workers=0)),
+        "This server applies changes of 0 databases at once, and there are 1.",
+        "max_logical_replication_workers 1, then pulumi up",
+    ),
 ]
 
 
