@@ -1,6 +1,7 @@
 """Errors that an operator sees: each says what was changed, and one class catches them all."""
 
 import ast
+import sys
 import tempfile
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -70,3 +71,16 @@ def test_a_defect_is_no_traceback_on_the_screen(
     assert "python -m ops status" in said
     (kept,) = tmp_path.iterdir()
     assert "in broken" in kept.read_text()
+
+
+def test_who_interrupts_is_told_what_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        sys.exit(program.INTERRUPTED)
+
+    monkeypatch.setattr(program, "app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == program.INTERRUPTED
+    assert "Next: python -m ops status" in capsys.readouterr().err

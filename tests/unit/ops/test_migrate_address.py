@@ -76,3 +76,12 @@ def test_a_session_can_only_read_and_a_certificate_is_verified_when_asked() -> N
     assert "options='-c default_transaction_read_only=on'" in verified
     assert "sslmode='verify-full'" in verified and "sslrootcert='system'" in verified
     assert "sslrootcert" not in parse("host=db user=me").conninfo("x")
+
+
+def test_time_outs_at_the_source_do_not_reach_what_works_for_hours() -> None:
+    found = parse("host=old user=dbadmin")
+    said = found.for_work("shop")
+    # libpq takes the last of two.
+    assert said.rindex("statement_timeout=0") > said.rindex("dbname='shop'")
+    assert "statement_timeout" not in found.conninfo("shop")
+    assert "default_transaction_read_only=on" in said.rpartition("options=")[2]

@@ -532,3 +532,12 @@ def test_a_materialized_view_that_was_refreshed_here_is_no_difference() -> None:
     assert [each.names for each in found.left_out if each.reason == left_out.STALE_VIEW] == [
         ["public.v"]
     ]
+
+
+def test_settings_of_a_role_that_only_this_server_has_are_no_difference() -> None:
+    ours = whole(
+        roles={**whole()["roles"], "pooler": role_here()},
+        settings=[{"role": "pooler", "database": None, "values": ["statement_timeout=0"]}],
+    )
+    raw = found()
+    assert compared({**raw, "server": {"source": whole(), "here": ours}}).identical
