@@ -135,7 +135,11 @@ def settled(fed: Fed, names: list[str]) -> None:
     """Wait until just these are there, whole and uncompressed."""
 
     def whole() -> bool:
-        sizes = {(fed.folder / f"{name}.ahead").stat().st_size for name in fed.ahead()}
+        try:
+            sizes = {(fed.folder / f"{name}.ahead").stat().st_size for name in fed.ahead()}
+        except FileNotFoundError:
+            # What is not in the store goes again.
+            return False
         return fed.ahead() == names and all(size > 100_000 for size in sizes)
 
     until(whole)
