@@ -67,8 +67,11 @@ class Barman:
         return str(self.programs / name)
 
     def program(self, name: str, text: str) -> None:
-        Path(self.path(name)).write_text(text)
-        Path(self.path(name)).chmod(0o755)
+        # In the place of one that may be about to start: a file that is written cannot be executed.
+        fresh = Path(f"{self.path(name)}.new")
+        fresh.write_text(text)
+        fresh.chmod(0o755)
+        fresh.rename(self.path(name))
 
     def put(self, name: str, content: bytes, where: str | None = None) -> Path:
         path = self.folder / (f"wals/{name[:16]}" if where is None else where) / name
