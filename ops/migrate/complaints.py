@@ -90,6 +90,13 @@ def explain(said: str, address: Address, database: str, machine: str) -> Operato
     return OperatorError(happened, ONLY_READ, next_command)
 
 
+def ended(said: str, address: Address, database: str, machine: str, state: str) -> OperatorError:
+    """What a program of a move `said` when it ended, as an error: with what it means where that is
+    known. `state` is what was and was not changed."""
+    happened, next_command = meaning(said, address, database, machine) or (said, None)
+    return OperatorError(happened, state, next_command)
+
+
 def meaning(said: str, address: Address, database: str, machine: str) -> tuple[str, str] | None:
     """What happened and what to type, where `said` is of a known kind."""
     private = _private(said) if re.search(_SILENT, said) else None

@@ -1,14 +1,14 @@
 """The steps of a copy. Everything is done on the PostgreSQL machine, from the move kept there."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from host.domain.quoting import conninfo_value, identifier, sql_literal
 from ops.errors import OperatorError
 from ops.migrate import compare, complaints, credentials, moves, show_comparison, watching
 from ops.migrate.move import Database, Move
 from ops.onmachine.migration.job import Job
-from ops.onmachine.migration.sessions import EMPTY, FOLDER, NAME
+from ops.onmachine.migration.sessions import EMPTY, FOLDER, NAME, PSQL
 from ops.reach import longrun, postgres, remote_python
 from ops.reach.ssh import CommandFailed, Machine, Site
 from ops.recover import rejoin
@@ -28,7 +28,10 @@ def steps(move: Move) -> list[Step]:
     whole = [COMPARE, *_PROTECTED, FINISH]
     return [
         Step("roles", "Create roles", create_roles, drop_roles),
-        *(_copying(number, each) for number, each in enumerate(move.databases, 1)),
+        *(
+            Step(f"copy-{number}", f"Copy {each.name}", partial(copy, database=each), keeps=True)
+            for number, each in enumerate(move.databases, 1)
+        ),
         Step("settle", "Give databases and roles their grants and settings", settle, keeps=True),
         *([WATCH, *_PROTECTED] if move.follow else whole),
     ]
@@ -40,18 +43,12 @@ _PROTECTED = (
 )
 
 
-def _copying(number: int, database: Database) -> Step:
-    return Step(
-        f"copy-{number}",
-        f"Copy {database.name}",
-        _with(database, copy),
-        None,
-        keeps=True,
-    )
-
-
-def _with(database: Database, do: Callable[[Run, Database], str]) -> Callable[[Run], str]:
-    return lambda run: do(run, database)
+def removals(move: Move) -> list[Step]:
+    """Those that take each database of a copy away."""
+    return [
+        Step(f"remove-{number}", f"Remove {each.name}", partial(remove, database=each), keeps=True)
+        for number, each in enumerate(move.databases, 1)
+    ]
 
 
 def create_roles(run: Run) -> str:
@@ -112,17 +109,17 @@ def copy(run: Run, database: Database) -> str:
 
 def failed(said: str, move: Move, database: Database, machine: Machine) -> OperatorError:
     """What a program of a move `said` when it ended, with what it means where that is known."""
-    known = complaints.meaning(said, move.address, database.name, machine.name)
-    happened, next_command = known or (said, None)
-    return OperatorError(
-        happened,
-        f"What is copied of {database.name} stays; the source was only read.",
-        next_command,
-    )
+    state = f"What is copied of {database.name} stays; the source was only read."
+    return complaints.ended(said, move.address, database.name, machine.name, state)
 
 
 def job_of(site: Site, move: Move, database: Database) -> Job:
-    """What the program on the machine is told."""
+    """What the program on the machine is told of one database of a move."""
+    return jobs(site, move.model_copy(update={"databases": [database]}))[0]
+
+
+def jobs(site: Site, move: Move) -> list[Job]:
+    """The same of all of them."""
     machine = site.postgres
     limit = postgres.query(
         machine,
@@ -131,6 +128,11 @@ def job_of(site: Site, move: Move, database: Database) -> Job:
     )
     allowed = int(limit) if int(limit) >= 0 else _UNLIMITED_WAL_BYTES
     processors = int(machine.run(["nproc"]).stdout)
+    wal_bytes = int(allowed * _WAL_SHARE)
+    return [_job(site, move, each, processors, wal_bytes) for each in move.databases]
+
+
+def _job(site: Site, move: Move, database: Database, processors: int, wal_bytes: int) -> Job:
     return Job(
         database=database.name,
         source=move.conninfo(database.name),
@@ -142,17 +144,12 @@ def job_of(site: Site, move: Move, database: Database) -> Job:
         jobs=max(2, processors),
         binaries=Cluster(site.outputs).binaries,
         backup_slot=site.outputs.backup.slot,
-        wal_bytes=int(allowed * _WAL_SHARE),
+        wal_bytes=wal_bytes,
         replace=database.replace,
         slot=database.slot,
         publish=tuple(database.publish),
         later=tuple(database.later),
     )
-
-
-def jobs(site: Site, move: Move) -> list[Job]:
-    """Those of all databases of a move."""
-    return [job_of(site, move, each) for each in move.databases]
 
 
 def documents(site: Site, move: Move) -> list[dict[str, object]]:
@@ -175,7 +172,7 @@ def _keep(machine: Machine, database: Database) -> None:
     )
 
 
-def remove(run: Run, database: Database) -> None:
+def remove(run: Run, database: Database) -> str:
     """Remove a database that a copy has begun; one that was there, empty, comes back."""
     machine = run.site.postgres
     longrun.stop(machine, UNIT)
@@ -184,18 +181,8 @@ def remove(run: Run, database: Database) -> None:
         remote_python.call(machine, "ops.onmachine.migration.subscription", [database.name])
         postgres.query(machine, f"DROP DATABASE {identifier(database.name)} WITH (FORCE)")
     if _is_kept(machine, database) and postgres.query(machine, _there(database)) != "t":
-        psql = [
-            "psql",
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-f",
-            _kept(database),
-            "-d",
-            "postgres",
-        ]
-        machine.run(psql, user=postgres.USER)
+        machine.run([*PSQL, "-d", "postgres", "-f", _kept(database)], user=postgres.USER)
+    return "as before"
 
 
 def _there(database: Database) -> str:
@@ -273,8 +260,8 @@ WATCH = Step("watch", "Watch the source", watch, keeps=True)
 
 def _catch_up(run: Run, move: Move, differing: dict[str, list[str]]) -> None:
     again = [
-        replace(job_of(run.site, move, each), later=differing.get(each.name, [])).document()
-        for each in move.databases
+        replace(job, later=differing.get(job.database, [])).document()
+        for job in jobs(run.site, move)
     ]
     machine = run.site.postgres
     module = "ops.onmachine.migration.catch_up"

@@ -1,13 +1,12 @@
 """Changes of the source followed: how far behind, and the steps of cutover and abort."""
 
-from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
-from host.domain.quoting import identifier
 from ops.errors import OperatorError
-from ops.migrate import copying, credentials, moves, returning, watching
+from ops.migrate import copying, moves, returning, watching
 from ops.migrate.model import Following, MoveStatus
-from ops.migrate.move import Database, Move
+from ops.migrate.move import Move
+from ops.migrate.moves import DRAIN_S, READY_BYTES, STATUS
 from ops.migrate.refusals import some
 from ops.reach import longrun, remote_python
 from ops.reach.outputs import StackOutputs
@@ -18,12 +17,7 @@ from ops.runbook.journal import State
 from ops.runbook.steps import Run, Step
 from ops.screen import size
 
-# With more than this to catch up, writes would stop for longer than anybody expects.
-READY_BYTES = 64 << 20
-# How long writes may stop before the source is opened again.
-DRAIN_S = 30
 _TIMEOUT_S = 3600
-STATUS = "python -m ops migrate status"
 _READ_ONLY = "The source was only asked; nothing was changed there or here."
 
 
@@ -195,22 +189,10 @@ def refresh(run: Run) -> str:
 def abort_steps(move: Move) -> list[Step]:
     """Everything as it was before the move, there and here."""
     return [
-        *(_removal(number, each) for number, each in enumerate(move.databases, 1)),
+        *copying.removals(move),
         Step("source", "Leave the source", leave, keeps=True),
         Step("roles", "Remove roles", remove_roles, keeps=True),
     ]
-
-
-def _removal(number: int, database: Database) -> Step:
-    return Step(f"remove-{number}", f"Remove {database.name}", _removing(database), keeps=True)
-
-
-def _removing(database: Database) -> Callable[[Run], str]:
-    def do(run: Run) -> str:
-        copying.remove(run, database)
-        return "as before"
-
-    return do
 
 
 def leave(run: Run) -> str:
@@ -222,14 +204,4 @@ def leave(run: Run) -> str:
 
 def remove_roles(run: Run) -> str:
     copying.drop_roles(run)
-    credentials.remove(run.site.postgres)
     return "as before"
-
-
-def closed_commands(move: Move) -> list[str]:
-    """What opens the source again, for the operator who decides to go back at once."""
-    return [
-        f"ALTER DATABASE {identifier(each.name)} RESET default_transaction_read_only; "
-        f"GRANT CONNECT ON DATABASE {identifier(each.name)} TO PUBLIC;"
-        for each in move.databases
-    ]

@@ -1,6 +1,5 @@
 """How long a move will take, from a minute of what it will do."""
 
-from ops.errors import OperatorError
 from ops.migrate import complaints, credentials, move, roles
 from ops.migrate.ask import asker
 from ops.migrate.complaints import ONLY_READ
@@ -31,9 +30,8 @@ def measure(site: Site, found: Facts, password: str) -> Measured | None:
             site.postgres, _MODULE, [document, SECONDS], timeout_s=SECONDS + 600
         )
     if "failed" in said:
-        known = complaints.meaning(said["failed"], whole.address, chosen.name, site.postgres.name)
-        happened, next_command = known or (said["failed"], None)
-        raise OperatorError(happened, ONLY_READ, next_command)
+        why, machine = said["failed"], site.postgres.name
+        raise complaints.ended(why, whole.address, chosen.name, machine, ONLY_READ)
     return reckoned(found, said["bytes"] / max(said["seconds"], 0.1))
 
 

@@ -9,7 +9,11 @@ from ops.reach import postgres, shell
 from ops.reach.ssh import Machine
 
 FILE = f"{FOLDER}/move.json"
-ABORT = "python -m ops migrate abort"
+ABORT, STATUS = "python -m ops migrate abort", "python -m ops migrate status"
+# With more than this to catch up, writes would stop for longer than anybody expects.
+READY_BYTES = 64 << 20
+# How long writes may stop before the server that they left is opened again.
+DRAIN_S = 30
 
 
 def save(machine: Machine, move: Move) -> None:
@@ -42,7 +46,7 @@ def require_none(machine: Machine) -> None:
         raise OperatorError(
             f"A move from {found.host} is under way already.",
             NOTHING_CHANGED,
-            f"python -m ops migrate status   ({ABORT} takes it back)",
+            f"{STATUS}   ({ABORT} takes it back)",
         )
 
 

@@ -105,7 +105,7 @@ def show_cutover(site: Site, console: Console, *, reverse: bool) -> None:
         "nobody but this move may connect there any more, and sessions end.",
         f"Then what is {size(behind)} behind comes over"
         + (f", and {', '.join(later)} as a whole" if later else "")
-        + f"; sequences are advanced. After {following.DRAIN_S} s without success the source is "
+        + f"; sequences are advanced. After {moves.DRAIN_S} s without success the source is "
         "opened again.",
         "The source keeps its data and stays closed. Clients connect to this server from then on.",
     ]
@@ -134,7 +134,7 @@ def show_back(site: Site, console: Console) -> None:
         f"Writes stop here in {', '.join(each.name for each in wanted.databases)}: nobody may "
         "connect any more, and sessions end.",
         f"Then what {wanted.host} is {size(behind)} behind goes there, sequences are advanced, and "
-        f"it is opened as it was before the cutover. After {returning.DRAIN_S} s without success "
+        f"it is opened as it was before the cutover. After {moves.DRAIN_S} s without success "
         "this server is opened again.",
         "The databases here stay, closed. Clients connect to the source from then on.",
     ]

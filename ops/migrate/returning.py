@@ -9,6 +9,7 @@ from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.migrate import copying, moves, units
 from ops.migrate.model import WayBack
 from ops.migrate.move import Move
+from ops.migrate.moves import DRAIN_S, READY_BYTES, STATUS
 from ops.migrate.refusals import some
 from ops.onmachine.migration.sessions import BACK, BACK_UNIT
 from ops.reach import longrun, remote_python
@@ -16,11 +17,6 @@ from ops.reach.ssh import Site
 from ops.runbook.steps import Run, Step
 from ops.screen import size
 
-# With more than this on its way, writes would stop for longer than anybody expects.
-READY_BYTES = 64 << 20
-# How long writes may stop before this server is opened again.
-DRAIN_S = 30
-STATUS = "python -m ops migrate status"
 _MODULE = "ops.onmachine.migration.way_back"
 _SWITCH = "migration-switch-back"
 _RESTART_S = 5

@@ -1,28 +1,25 @@
 """Tables that differ from the source, or cannot be followed, copied over what they have here."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ops.onmachine.migration import definitions, rows, sequences, views
+from ops.onmachine.migration import definitions, rows, sequences, sessions, views
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.rows import Part
-from ops.onmachine.migration.sessions import Failed
 
 _SIDE_BY_SIDE = 4
 
 
 def main(documents: list[dict[str, Any]]) -> None:
     """Everything that could differ, of these jobs."""
-    try:
-        copied = 0
-        for job in (Job(**each) for each in documents):
-            copied += tables(job)
-            sequences.advance(job)
-            views.refresh(job)
-        print(json.dumps({"tables": copied}))
-    except Failed as failed:
-        print(json.dumps({"failed": str(failed)}))
+    sessions.report(lambda: {"tables": sum(_everything(Job(**each)) for each in documents)})
+
+
+def _everything(job: Job) -> int:
+    copied = tables(job)
+    sequences.advance(job)
+    views.refresh(job)
+    return copied
 
 
 def tables(job: Job) -> int:

@@ -35,10 +35,7 @@ BARMAN_POLL_S = 5.0
 
 
 def main(document: dict[str, Any]) -> None:
-    try:
-        print(json.dumps(Copy(Job(**document)).whole()))
-    except Failed as failed:
-        print(json.dumps({"failed": str(failed)}))
+    sessions.report(Copy(Job(**document)).whole)
 
 
 class Copy:

@@ -82,11 +82,7 @@ def require_ready(job: Job) -> None:
             "definitions at the source have changed since the copy, and DDL is not followed: "
             f"{', '.join(found[:5])}{more}"
         )
-    prepared = job.there.ask(
-        "SELECT coalesce(string_agg(gid, ', '), '') FROM pg_prepared_xacts "
-        "WHERE database = current_database()"
-    )
-    if prepared:
+    if prepared := sessions.prepared(job.there):
         raise Failed(f"prepared transactions wait at the source: {prepared}")
 
 

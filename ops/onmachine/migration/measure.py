@@ -1,15 +1,14 @@
 """How fast rows leave the source and reach this machine, by as many sessions as a copy has."""
 
-import json
 import subprocess
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ops.onmachine.migration import rows
+from ops.onmachine.migration import rows, sessions
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.rows import BLOCK_BYTES, Part, Table
-from ops.onmachine.migration.sessions import PSQL, Failed, as_postgres
+from ops.onmachine.migration.sessions import PSQL, as_postgres
 
 # What one session reads before it looks at the clock.
 CHUNK_BYTES = 16 << 20
@@ -18,34 +17,20 @@ CHUNK_BYTES = 16 << 20
 def main(document: dict[str, Any], seconds: float) -> None:
     """Read for this long from the largest table on. Prints {bytes, seconds}; of these bytes are
     the rows as they lie on the source's disk."""
-    job = Job(**document)
-    try:
-        print(json.dumps(measure(job, seconds)))
-    except Failed as failed:
-        print(json.dumps({"failed": str(failed)}))
+    sessions.report(lambda: measure(Job(**document), seconds))
 
 
 def measure(job: Job, seconds: float) -> dict[str, float]:
     todo = chunks(rows.tables(job))
-    done = [0] * job.jobs
     began = time.monotonic()
-    lock = threading.Lock()
 
-    def work(worker: int) -> None:
-        while time.monotonic() < began + seconds:
-            with lock:
-                part = todo.pop(0) if todo else None
-            if part is None:
-                return
-            if _read(job, part) == 0:
-                done[worker] += part.bytes
+    def read(part: Part) -> int:
+        enough = time.monotonic() >= began + seconds
+        return 0 if enough or _read(job, part) else part.bytes
 
-    workers = [threading.Thread(target=work, args=(n,)) for n in range(job.jobs)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return {"bytes": sum(done), "seconds": time.monotonic() - began}
+    with ThreadPoolExecutor(job.jobs) as together:
+        done = sum(together.map(read, todo))
+    return {"bytes": done, "seconds": time.monotonic() - began}
 
 
 def chunks(tables: list[Table]) -> list[Part]:

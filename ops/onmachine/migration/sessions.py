@@ -3,7 +3,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,29 @@ class Server:
     def value(self, sql: str) -> Any:
         """The one JSON value that `sql` gives. Raises Failed."""
         return json.loads(self.ask(sql))
+
+
+def report(work: Callable[[], dict[str, Any]]) -> None:
+    """Print what a program of a move has done, or {failed: why}, as one JSON object."""
+    try:
+        said = work()
+    except Failed as failed:
+        said = {"failed": str(failed)}
+    print(json.dumps(said))
+
+
+def prepared(server: Server) -> str:
+    """Transactions that are prepared in the database, by name; they would be left behind. Raises
+    Failed."""
+    return server.ask(
+        "SELECT coalesce(string_agg(gid, ', '), '') FROM pg_prepared_xacts "
+        "WHERE database = current_database()"
+    )
+
+
+def for_tables(names: Sequence[str]) -> str:
+    """Of CREATE PUBLICATION: these tables, as SQL writes them; without their partitions."""
+    return f" FOR TABLE ONLY {', ONLY '.join(names)}" if names else ""
 
 
 def as_postgres(words: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 """The moment in which writes go back to the source: this server closed, drained and compared with
 the source, which is opened again. Where that fails this server is opened again."""
 
-import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,21 +23,15 @@ def main(action: str, documents: list[dict[str, Any]], drain_s: float) -> None:
     """Have all rows of these jobs (Job's documents) at the source, and `switch` writes there; give
     up `drain_s` seconds after the closing. Or `stay` here."""
     jobs = [Job(**each) for each in documents]
-    try:
-        if action == "stay":
-            _stay(jobs)
-            print(json.dumps({}))
-        else:
-            print(json.dumps(_switch(jobs, drain_s)))
-    except Failed as failed:
-        print(json.dumps({"failed": str(failed)}))
+    sessions.report(lambda: _stay(jobs) if action == "stay" else _switch(jobs, drain_s))
 
 
-def _stay(jobs: list[Job]) -> None:
+def _stay(jobs: list[Job]) -> dict[str, Any]:
     if _DECIDED.exists():
         raise Failed("all is at the source, which is open again or is about to be")
     for job in jobs:
         closing.reopen(sessions.here("postgres"), job.database, _before(job))
+    return {}
 
 
 def _before(job: Job) -> Path:
@@ -70,11 +63,7 @@ def _switch(jobs: list[Job], drain_s: float) -> dict[str, Any]:
 
 def _bring(job: Job, deadline: float) -> dict[str, Any]:
     """Nothing of the database is here alone any more. Raises Failed."""
-    prepared = job.here.ask(
-        "SELECT coalesce(string_agg(gid, ', '), '') FROM pg_prepared_xacts "
-        "WHERE database = current_database()"
-    )
-    if prepared:
+    if prepared := sessions.prepared(job.here):
         raise Failed(f"prepared transactions wait in {job.database} here: {prepared}")
     closing.close(sessions.here("postgres"), job.database, _before(job))
     _drain(job, deadline)

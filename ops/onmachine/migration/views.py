@@ -1,19 +1,14 @@
 # ruff: noqa: S608 - names and values are quoted by host/domain/quoting
 """Materialized views, whose rows come from a REFRESH here: nothing else brings them."""
 
-import json
 from typing import Any
 
 from ops.onmachine.migration import sessions
 from ops.onmachine.migration.job import Job
-from ops.onmachine.migration.sessions import Failed
 
 
 def main(documents: list[dict[str, Any]]) -> None:
-    try:
-        print(json.dumps({"views": sum(refresh(Job(**each)) for each in documents)}))
-    except Failed as failed:
-        print(json.dumps({"failed": str(failed)}))
+    sessions.report(lambda: {"views": sum(refresh(Job(**each)) for each in documents)})
 
 
 def refresh(job: Job) -> int:

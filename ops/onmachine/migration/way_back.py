@@ -3,7 +3,6 @@
 retains what is written from the cutover on; at the source the position up to which that is there.
 """
 
-import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,16 +20,15 @@ RECOVERED = "this server was recovered, and may lack what is at the source alrea
 def main(action: str, documents: list[dict[str, Any]]) -> None:
     """Of these jobs (Job's documents): whether a way back is `possible`, how far it is (`look`), or
     `remove` it; `forget` it where the source may be gone."""
-    jobs = [Job(**each) for each in documents]
-    try:
-        if action == "possible":
-            print(json.dumps({"databases": [obstacles(job) for job in jobs]}))
-        elif action == "look":
-            print(json.dumps({"databases": [look(job) for job in jobs]}))
-        else:
-            print(json.dumps({"left_there": _removed(jobs, action == "forget")}))
-    except Failed as failed:
-        print(json.dumps({"failed": str(failed)}))
+    sessions.report(lambda: _act(action, [Job(**each) for each in documents]))
+
+
+def _act(action: str, jobs: list[Job]) -> dict[str, Any]:
+    if action == "possible":
+        return {"databases": [obstacles(job) for job in jobs]}
+    if action == "look":
+        return {"databases": [look(job) for job in jobs]}
+    return {"left_there": _removed(jobs, action == "forget")}
 
 
 def name(job: Job) -> str:
@@ -77,7 +75,7 @@ def _names(names: Sequence[str]) -> str:
 def prepare(job: Job, timeout_s: float) -> None:
     """Before the source is closed: from here on changes are retained. A slot begins when every
     transaction that writes here has ended, which writes would have to wait for. Raises Failed."""
-    listed = f" FOR TABLE ONLY {', ONLY '.join(job.publish)}" if job.publish else ""
+    listed = sessions.for_tables(job.publish)
     job.here.ask(f"CREATE PUBLICATION {BACK}{listed}")
     try:
         job.here.ask(
