@@ -117,6 +117,7 @@ class BackupStatus(_Model):
     type: str
     ended_at: datetime | None = None
     size_bytes: int | None = None
+    """What it takes on Barman's disk, with the WAL that it needs."""
     timeline: int | None = None
     verified: bool | None = None
     """Whether its newest verification found it sound; null if it was never verified."""

@@ -136,7 +136,9 @@ def _last_backup(status: Status) -> str:
     if last is None:
         return "none" if status.barman_machine.reachable else "unknown"
     age = status.at - last.ended_at if last.ended_at else timedelta()
-    return f"{last.id} {last.status}, {size(last.size_bytes)}, {span(age.total_seconds())} ago"
+    return (
+        f"{last.id} {last.status}, {size(last.size_bytes)} stored, {span(age.total_seconds())} ago"
+    )
 
 
 def _alerts(status: Status) -> str:

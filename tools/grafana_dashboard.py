@@ -150,7 +150,14 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             steps=_red_from(1),
         ),
         Panel("Backups", (("barman_backups", "{{status}}"),), width=6),
-        Panel("Size of the newest", (("barman_last_backup_size_bytes", "size"),), unit="bytes"),
+        Panel(
+            "Size of the newest",
+            (
+                ("barman_last_backup_restored_bytes", "restored"),
+                ("barman_last_backup_size_bytes", "stored"),
+            ),
+            unit="bytes",
+        ),
         Panel("Time it took", (("barman_last_backup_duration_seconds", "duration"),), unit="s"),
         Panel(
             "Space that backups and WAL take",

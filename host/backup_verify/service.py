@@ -23,6 +23,8 @@ from host.domain import backup_info, histories, paths
 from host.domain.compression import uncompressed
 from host.domain.wal import SEGMENT, name_of, number_of, timeline_of
 
+from . import packed_files
+
 STATE = Path(paths.VERIFICATION_STATE)
 HISTORY = Path(paths.VERIFICATION_HISTORY)
 RUNBOOK = Path(paths.CURRENT_RUNBOOK)
@@ -108,15 +110,35 @@ def verify(store: Store, backup: str) -> dict[str, object]:
 
 def _files(store: Store, backup: str, fields: dict[str, str]) -> str | None:
     """What is wrong with the backup's files, by the manifest that PostgreSQL sent with them."""
-    tool = f"{_programs(fields)}/pg_verifybackup"
     data = store.folder / "base" / backup / "data"
+    if backup_info.packed(fields):
+        return _first(packed_files.wrong(data, fields, _Pause()))
+    tool = f"{_programs(fields)}/pg_verifybackup"
     # Its WAL is not beside it but in the archive, and is read there.
     code, complaint = _in_the_background([tool, "--no-parse-wal", "--quiet", str(data)])
     if code == 0:
         return None
-    said = complaint.strip().splitlines() or [f"exit code {code}"]
-    more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
-    return said[0].removeprefix("pg_verifybackup: ").removeprefix("error: ") + more
+    said = _first(complaint.strip().splitlines()) or f"exit code {code}"
+    return said.removeprefix("pg_verifybackup: ").removeprefix("error: ")
+
+
+def _first(complaints: list[str]) -> str | None:
+    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+    return complaints[0] + more if complaints else None
+
+
+class _Pause:
+    """Called all the time by what reads for hours: it stands still while a runbook is at work."""
+
+    def __init__(self) -> None:
+        self._looked = 0.0
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._looked < POLL_S:
+            return
+        while RUNBOOK.exists():
+            time.sleep(POLL_S)
+        self._looked = time.monotonic()
 
 
 def _in_the_background(argv: list[str]) -> tuple[int, str]:

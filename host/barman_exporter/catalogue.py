@@ -10,13 +10,16 @@ from host.domain import backup_info, wal
 
 @dataclass(frozen=True)
 class Backup:
-    """One backup.info; times in seconds since 1970, None where Barman has not written it yet."""
+    """One backup.info; times in seconds since 1970, None where Barman has not written it yet.
+    `size` is what the backup takes on Barman's disk, `restored` what its files take once they are
+    restored."""
 
     id: str
     status: str
     began: float | None
     ended: float | None
     size: int
+    restored: int
     begin_wal: str | None
     segment_size: int
 
@@ -41,7 +44,8 @@ def _backup(name: str, fields: Mapping[str, str]) -> Backup:
         status=fields["status"],
         began=_time(fields.get("begin_time")),
         ended=_time(fields.get("end_time")),
-        size=int(fields.get("deduplicated_size") or fields.get("size") or 0),
+        size=backup_info.stored_size(fields),
+        restored=backup_info.restored_size(fields),
         begin_wal=fields.get("begin_wal"),
         segment_size=backup_info.segment_size(fields),
     )

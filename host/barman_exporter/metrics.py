@@ -33,7 +33,8 @@ RECEIVERS = _gauge("barman_receiver_processes", "Running processes of pg_receive
 
 BACKUPS = _gauge("barman_backups", "Backups in the catalogue", "status")
 BACKUP_AT = _gauge("barman_last_backup_timestamp_seconds", "End of the newest complete backup")
-BACKUP_BYTES = _gauge("barman_last_backup_size_bytes", "Its size")
+BACKUP_BYTES = _gauge("barman_last_backup_size_bytes", "What it takes on Barman's disk")
+RESTORED_BYTES = _gauge("barman_last_backup_restored_bytes", "What its files take once restored")
 BACKUP_SECONDS = _gauge("barman_last_backup_duration_seconds", "How long it took")
 BACKUP_MAXIMUM_AGE = _gauge(
     "barman_backup_maximum_age_seconds", "The oldest that it may be, by the schedule"

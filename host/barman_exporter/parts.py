@@ -87,6 +87,7 @@ class Catalogue:
         last = done[-1] if done else None
         metrics.BACKUP_AT.set((last and last.ended) or 0)
         metrics.BACKUP_BYTES.set(last.size if last else NOT_KNOWN)
+        metrics.RESTORED_BYTES.set(last.restored if last else NOT_KNOWN)
         metrics.BACKUP_SECONDS.set(_duration(last))
         metrics.WINDOW_START.set((done[0].ended or 0) if done else 0)
         archive = self._wals.look()

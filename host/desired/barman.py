@@ -148,6 +148,7 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             files.program(render.BACKUP_ORDER, "barman-backup-order"),
             files.program(render.REMOVE_BROKEN, "remove-broken-backups"),
             files.program(f"{render.BARMAN_PROGRAMS}/pg_receivewal", "pg_receivewal"),
+            files.program(f"{render.BARMAN_PROGRAMS}/pg_basebackup", "pg_basebackup"),
             *files.domain(),
             *files.library("backup_verify"),
             files.program(render.BACKUP_VERIFY, "backup-verify"),

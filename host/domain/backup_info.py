@@ -60,6 +60,22 @@ def segment_size(fields: Mapping[str, str]) -> int:
     return int(fields.get("xlog_segment_size") or DEFAULT_SEGMENT_SIZE)
 
 
+def packed(fields: Mapping[str, str]) -> bool:
+    """Whether the backup's files lie in compressed archives (packed.py)."""
+    return fields.get("compression") == "zstd"
+
+
+def stored_size(fields: Mapping[str, str]) -> int:
+    """Bytes that the backup takes on Barman's disk; 0 while unknown."""
+    return int(fields.get("deduplicated_size") or fields.get("size") or 0)
+
+
+def restored_size(fields: Mapping[str, str]) -> int:
+    """Bytes that its files take once they are restored; 0 while unknown. Of a packed one that is
+    what the server's tablespaces took when the backup began."""
+    return int(fields.get("cluster_size" if packed(fields) else "size") or 0)
+
+
 class Tablespace(NamedTuple):
     """A tablespace of a server that was backed up; `location` is its path there."""
 

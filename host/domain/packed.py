@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 from host.domain.manifest import Damaged
 
@@ -43,7 +43,7 @@ def archives(data: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def uncompressed(compressed: BinaryIO) -> Iterator[BinaryIO]:
+def uncompressed(compressed: BinaryIO) -> Iterator[IO[bytes]]:
     """What is in a compressed file, which is open without a buffer. Raises Unreadable at the end
     where that was cut off or is not what was compressed: until then nothing that was read
     counts."""
@@ -73,7 +73,7 @@ def uncompressed(compressed: BinaryIO) -> Iterator[BinaryIO]:
             raise cut_off
 
 
-def members(archive: str, stream: BinaryIO) -> Iterator[Member]:
+def members(archive: str, stream: IO[bytes]) -> Iterator[Member]:
     """What is in the archive of this name, whose tar comes from `stream`, to its end. Raises
     Unreadable."""
     folder = "" if archive == BASE else f"pg_tblspc/{archive}/"
@@ -87,7 +87,7 @@ def members(archive: str, stream: BinaryIO) -> Iterator[Member]:
         _zeros(piece)
 
 
-def _member(header: bytes, folder: str, stream: BinaryIO) -> Member:
+def _member(header: bytes, folder: str, stream: IO[bytes]) -> Member:
     """From its header, as PostgreSQL writes it (tarCreateHeader)."""
     name, kind = header[:100].rstrip(b"\0"), header[156:157]
     if sum(header[:148]) + 8 * ord(" ") + sum(header[156:]) != _number(header[148:156]):
@@ -119,7 +119,7 @@ def _number(field: bytes) -> int:
         raise Unreadable("a header is no tar's") from None
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytes:
+def _exactly(stream: IO[bytes], size: int) -> bytes:
     piece = stream.read(size)
     if len(piece) < size:
         raise Unreadable("it is cut off")

@@ -19,10 +19,12 @@ SETTLED_S = 30.0
 
 @dataclass(frozen=True)
 class Backup:
-    """A complete backup; of each of its `tablespaces`, the name and the location."""
+    """A complete backup: its `size` once it is restored, the bytes `stored` at Barman; of each of
+    its `tablespaces`, the name and the location."""
 
     id: str
     size: int
+    stored: int
     ended: float
     tablespaces: tuple[tuple[str, str], ...] = ()
     segment_size: int = DEFAULT_SEGMENT_SIZE
@@ -57,15 +59,15 @@ def busy(around: Surroundings) -> str | None:
     return None
 
 
-def reserve(total: int, backup_size: int) -> int:
+def reserve(total: int, backup: Backup) -> int:
     """What a drill leaves free: the next backup must find room, and WAL until then."""
-    return backup_size + int(FREE_SHARE * total)
+    return backup.stored + int(FREE_SHARE * total)
 
 
-def no_room(around: Surroundings, backup_size: int) -> str | None:
-    """Why the disk is too small for a drill of such a backup; None if it is not."""
-    needed = backup_size + REPLAY_ROOM
-    kept = reserve(around.total, backup_size)
+def no_room(around: Surroundings, backup: Backup) -> str | None:
+    """Why the disk is too small for a drill of this backup; None if it is not."""
+    needed = backup.size + REPLAY_ROOM
+    kept = reserve(around.total, backup)
     if around.free - needed >= kept:
         return None
     return (

@@ -36,7 +36,8 @@ def newest_backup(home: Path, server: str) -> Backup | None:
     known = backup_info.read(home / server)[found["backup_id"]]
     return Backup(
         id=found["backup_id"],
-        size=int(found["size_bytes"]),
+        size=backup_info.restored_size(known),
+        stored=backup_info.stored_size(known),
         ended=float(found["end_time_timestamp"]),
         tablespaces=tuple(
             (each.name, each.location) for each in backup_info.tablespaces(known.get("tablespaces"))

@@ -39,7 +39,7 @@ class Drill:
         self.queries: dict[str, str] = configuration["queries"]
         self.copy = copy_in(self.scratch, configuration["version"])
         self.server = Server(self.copy)
-        self.size = 0
+        self.reserve = 0
         self.record: dict[str, Any] = {
             "at": history.iso(time.time()),
             "backup_id": None,
@@ -86,9 +86,10 @@ class Drill:
         if backup is None:
             raise Failed("Barman has no complete backup")
         self.record["backup_id"] = backup.id
-        if reason := decision.no_room(self._around(), backup.size):
+        around = self._around()
+        if reason := decision.no_room(around, backup):
             raise Declined(reason)
-        self.size = backup.size
+        self.reserve = decision.reserve(around.total, backup)
         while (now := time.time()) < decision.earliest(backup, now) + decision.SETTLED_S:
             time.sleep(machine.POLL_S)
         target = decision.target(backup, now, random.SystemRandom().uniform)
@@ -113,8 +114,7 @@ class Drill:
         client = Path(wal_client.__file__).read_text()
         machine.as_barman(lambda: files.prepare(self.copy, target, client, fresh=True))
         store = Store(self.server_name, backup.segment_size)
-        reserve = decision.reserve(self._around().total, self.size)
-        replay.replay(self.copy, store, confinement.BESIDE, self._watch, reserve=reserve)
+        replay.replay(self.copy, store, confinement.BESIDE, self._watch, reserve=self.reserve)
         self.record["rto_s"] = round(time.monotonic() - began, 1)
 
     def _check(self) -> None:
@@ -172,7 +172,7 @@ class Drill:
         around = self._around()
         if reason := decision.busy(around):
             raise Declined(f"broken off: {reason}")
-        if around.free < decision.reserve(around.total, self.size):
+        if around.free < self.reserve:
             raise Declined("aborted: free space on the disk fell below its reserve")
 
     def _phase(self, text: str) -> None:

@@ -143,4 +143,5 @@ def archive_now(site: Site) -> str:
 
 def describe(backup: Backup) -> str:
     """For a sentence."""
-    return f"backup {backup.backup_id} is {backup.status}, {size(backup.size)}"
+    stored = f", stored as {size(backup.stored_size)}" if backup.packed else ""
+    return f"backup {backup.backup_id} is {backup.status}, {size(backup.restored_size)}{stored}"

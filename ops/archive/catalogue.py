@@ -48,7 +48,12 @@ class Backup(_Model):
     end_xlog: Lsn | None = None
     begin_time: datetime | None = None
     end_time: datetime | None = None
-    size: int | None = None
+    packed: bool = False
+    """Whether its files are in compressed archives."""
+    stored_size: int | None = None
+    """Bytes on Barman's disk."""
+    restored_size: int | None = None
+    """Bytes that its files take once they are restored."""
     systemid: str | None = None
     version: int | None = None
     pgdata: str | None = None

@@ -31,6 +31,7 @@ class Plan(BaseModel):
     target: Target
     backup_id: str
     backup_size: int
+    """Bytes that it takes once it is restored."""
     timeline: int
     system_id: str
     last_commit: datetime
@@ -102,7 +103,7 @@ def choose(
     return Plan(
         target=target,
         backup_id=backup.backup_id,
-        backup_size=backup.size or 0,
+        backup_size=backup.restored_size or 0,
         timeline=where,
         system_id=backup.systemid or "",
         last_commit=max(s.ends for s in stretches if s.timeline == _last_restorable(stretches)),

@@ -23,6 +23,9 @@ class BackupEntry(BaseModel):
     timeline: int | None
     ended_at: datetime | None
     size_bytes: int | None
+    """What it takes on Barman's disk."""
+    restored_bytes: int | None
+    """What its files take once they are restored."""
     restorable: bool
     """Complete, with all WAL from its beginning to the end of its own timeline's run."""
     verified: bool | None
@@ -65,7 +68,8 @@ def _entry(catalogue: Catalogue, backup: Backup) -> BackupEntry:
         status=backup.status,
         timeline=own,
         ended_at=backup.end_time,
-        size_bytes=backup.size,
+        size_bytes=backup.stored_size,
+        restored_bytes=backup.restored_size,
         restorable=own is not None and reach(catalogue, backup, own) is not None,
         verified=seen.ok if seen else None,
         verified_at=seen.at if seen else None,
@@ -75,13 +79,14 @@ def _entry(catalogue: Catalogue, backup: Backup) -> BackupEntry:
 
 def show_backups(found: BackupList, console: Console) -> None:
     """Print the table."""
-    table = _table("backup", "status", "TL", "ended (UTC)", "size", "verified", "usable")
+    table = _table("backup", "status", "TL", "ended (UTC)", "size", "stored", "verified", "usable")
     for backup in found.backups:
         table.add_row(
             backup.id,
             backup.status,
             str(backup.timeline or "-"),
             _short(backup.ended_at),
+            size(backup.restored_bytes),
             size(backup.size_bytes),
             _verified(backup),
             "yes" if backup.restorable else "no",

@@ -41,7 +41,6 @@ KEPT_FIELDS = (
     "end_xlog",
     "begin_time",
     "end_time",
-    "size",
     "systemid",
     "version",
     "pgdata",
@@ -93,7 +92,13 @@ def main(home: str, server: str, bad_wal: str, since: str = "") -> None:
 
 
 def _backup(name: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    return {key: fields.get(key) for key in KEPT_FIELDS} | {"backup_id": name}
+    return {
+        **{key: fields.get(key) for key in KEPT_FIELDS},
+        "backup_id": name,
+        "packed": backup_info.packed(fields),
+        "stored_size": backup_info.stored_size(fields) or None,
+        "restored_size": backup_info.restored_size(fields) or None,
+    }
 
 
 def _named(run: Run, size: int) -> dict[str, Any]:

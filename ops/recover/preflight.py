@@ -89,7 +89,7 @@ def check(
         discard=discard_old_data,
     )
     if discard_old_data is not None:
-        warning = space.require_on_barman(site, chosen.backup_size)
+        warning = space.require_on_barman(site, backup.stored_size or 0)
         grown = space.growth(
             found.free_bytes + (found.old_bytes if discard_old_data else 0),
             found.old_bytes,

@@ -193,17 +193,15 @@ def full_backup(run: Run) -> str:
     """A new full backup: the timeline's own, so that no restore crosses the switchpoint."""
     adopt = bool(run.journal.facts.get("backing_up"))
     run.remember(backing_up=True)
-    outputs = run.site.outputs
-    total = int(
-        postgres.query(run.site.postgres, "SELECT sum(pg_database_size(oid)) FROM pg_database")
-    )
-    base = f"{outputs.barman.data_directory}/{outputs.backup.server_name}/base"
+    machine = run.site.postgres
+    total = int(postgres.query(machine, "SELECT sum(pg_database_size(oid)) FROM pg_database"))
 
-    def written() -> int | None:
-        said = shell.run(run.site.barman, "newest-size", base, accept=None).stdout.split()
-        return min(int(said[0]), total) if said else None
+    def sent() -> int | None:
+        # What has come to Barman's disk is compressed.
+        said = postgres.query(machine, "SELECT backup_streamed FROM pg_stat_progress_basebackup")
+        return min(int(said.split()[0]), total) if said else None
 
-    with watched(run.console, total, written) as tick:
+    with watched(run.console, total, sent) as tick:
         taken = backup.take(run.site, run.journal.id, adopt=adopt, tick=tick)
     return backup.describe(taken)
 

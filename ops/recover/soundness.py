@@ -2,8 +2,8 @@
 
 from ops.archive.catalogue import Backup, Catalogue
 from ops.errors import NOTHING_CHANGED, OperatorError
-from ops.reach import barman
-from ops.reach.ssh import Site
+from ops.reach import barman, remote_python
+from ops.reach.ssh import Machine, Site
 from ops.screen import moment, size
 
 # A minute and a half at the 48 MB/s of the default Barman machine's disk (Standard_D2s_v3).
@@ -21,23 +21,13 @@ def check(site: Site, held: Catalogue, backup: Backup) -> str:
     if seen is not None:
         return f"verified {moment(seen.at)}" if seen.ok else f"accepted although: {seen.error}"
     outputs = site.outputs
-    folder = f"{outputs.barman.data_directory}/{outputs.backup.server_name}/base"
-    contents = (backup.size or 0) <= CONTENTS_BYTES
-    done = site.barman.run(
-        [
-            f"/usr/lib/postgresql/{(backup.version or 0) // 10000}/bin/pg_verifybackup",
-            *("--no-parse-wal", "--quiet"),
-            *(() if contents else ("--skip-checksums",)),
-            f"{folder}/{backup.backup_id}/data",
-        ],
-        user=barman.USER,
-        timeout_s=TIMEOUT_S,
-        accept=None,
-    )
-    if not done.ok:
-        wrong = done.said.splitlines()
+    folder = f"{outputs.barman.data_directory}/{outputs.backup.server_name}"
+    contents = (backup.stored_size or 0) <= CONTENTS_BYTES
+    judge = _packed if backup.packed else _plain
+    wrong = judge(site.barman, folder, backup, contents=contents)
+    if wrong:
         raise OperatorError(
-            f"Backup {backup.backup_id} is damaged: {wrong[0] if wrong else 'no reason given'}"
+            f"Backup {backup.backup_id} is damaged: {wrong[0]}"
             f"{f' (and {len(wrong) - 1} more)' if len(wrong) > 1 else ''}.",
             NOTHING_CHANGED,
             next_command=f"python -m ops verify {backup.backup_id}   (marks it; then the same "
@@ -46,6 +36,31 @@ def check(site: Site, held: Catalogue, backup: Backup) -> str:
     if contents:
         return "every file is as PostgreSQL sent it"
     return (
-        f"every file is there with its size; contents not read yet ({size(backup.size)}; "
+        f"every file is there with its size; contents not read yet ({size(backup.stored_size)}; "
         f"python -m ops verify {backup.backup_id} reads them)"
     )
+
+
+def _packed(machine: Machine, folder: str, backup: Backup, *, contents: bool) -> list[str]:
+    return remote_python.call(
+        machine,
+        "ops.onmachine.packed_backup",
+        [folder, backup.backup_id, contents],
+        user=barman.USER,
+        timeout_s=TIMEOUT_S,
+    )
+
+
+def _plain(machine: Machine, folder: str, backup: Backup, *, contents: bool) -> list[str]:
+    done = machine.run(
+        [
+            f"/usr/lib/postgresql/{(backup.version or 0) // 10000}/bin/pg_verifybackup",
+            *("--no-parse-wal", "--quiet"),
+            *(() if contents else ("--skip-checksums",)),
+            f"{folder}/base/{backup.backup_id}/data",
+        ],
+        user=barman.USER,
+        timeout_s=TIMEOUT_S,
+        accept=None,
+    )
+    return [] if done.ok else done.said.splitlines() or ["no reason given"]

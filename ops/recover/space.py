@@ -69,8 +69,8 @@ def require(site: Site, backup_size: int, *, free: int, old: int, discard: bool 
 
 
 def require_on_barman(site: Site, backup_size: int) -> str | None:
-    """A warning when the full backup at the end will not fit. Raises OperatorError when not even
-    the run itself can be written down."""
+    """A warning when the full backup at the end may not fit, which takes about `backup_size` bytes.
+    Raises OperatorError when not even the run itself can be written down."""
     free, name = free_bytes(site.barman), site.outputs.barman.name
     if free < RESERVE_BYTES:
         raise OperatorError(
@@ -81,7 +81,7 @@ def require_on_barman(site: Site, backup_size: int) -> str | None:
         )
     if free < backup_size + RESERVE_BYTES:
         return (
-            f"{name} has {size(free)} free: the full backup at the end will not fit. Enlarge "
+            f"{name} has {size(free)} free: the full backup at the end may not fit. Enlarge "
             "barmanDiskGb and pulumi up, before or after"
         )
     return None

@@ -142,13 +142,13 @@ def _growth(report: Report) -> charts.Chart | None:
         return None
     values = [
         charts.Value(
-            amount=float(entry.size_bytes),
-            text=f"backup {entry.id}, {size(entry.size_bytes)}",
+            amount=float(entry.restored_bytes),
+            text=f"backup {entry.id}, {size(entry.restored_bytes)}",
             label=f"{entry.ended_at.day} {entry.ended_at:%b}",
-            shown=size(entry.size_bytes),
+            shown=size(entry.restored_bytes),
         )
         for entry in reversed(report.backups.value.backups)
-        if entry.status == "DONE" and entry.size_bytes and entry.ended_at
+        if entry.status == "DONE" and entry.restored_bytes and entry.ended_at
     ]
     return charts.chart(values)
 

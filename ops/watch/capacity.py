@@ -4,7 +4,7 @@ Measured from what is there anyway: Barman's catalogue, the file systems, the se
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.table import Table
 
+from host.domain.wal import LAST_NAME
+from ops.archive import catalogue
 from ops.reach import barman, postgres
 from ops.reach.outputs import MachineOutputs
 from ops.reach.ssh import CommandFailed, Machine, Site
@@ -69,11 +71,11 @@ class Capacity(_Model):
     copies_kept: int
     """As many as it will have once the window is full, the one being written included."""
     backup_bytes: int | None
-    """The newest one's size."""
+    """What the newest one takes on Barman's disk."""
     measured_days: float
     """From the oldest complete backup to the newest."""
     growth_bytes_per_day: float | None
-    """Of a full backup, thus of the database; null with less than two days to measure by."""
+    """Of the database, by what its backups hold; null with less than two days to measure by."""
     archived_wal_bytes_per_day: float | None
     """As Barman stores it, compressed; null with less than six hours to measure by."""
     disks: list[DiskCapacity]
@@ -90,12 +92,13 @@ def read(site: Site) -> Capacity:
     with ThreadPoolExecutor() as pool:
         disks = [pool.submit(_disk, machine) for machine in (site.postgres, site.barman)]
         listed = pool.submit(barman.ask, site.barman, "list-backups", _server(site))
+        known = pool.submit(_restored_sizes, site)
         sizes = _server_sizes(site.postgres)
         postgres_disk, barman_disk = (each.result() for each in disks)
     return judge(
         datetime.now(UTC),
         sizes,
-        sized(listed.result()[_server(site)]),
+        sized(listed.result()[_server(site)], known.result()),
         [(site.outputs.postgres, postgres_disk), (site.outputs.barman, barman_disk)],
         copies=site.outputs.backup.copies_kept,
         interval=timedelta(hours=site.outputs.backup.interval_hours),
@@ -104,6 +107,13 @@ def read(site: Site) -> Capacity:
 
 def _server(site: Site) -> str:
     return site.outputs.backup.server_name
+
+
+def _restored_sizes(site: Site) -> dict[str, int]:
+    home = site.outputs.barman.data_directory
+    # Of WAL, nothing is asked.
+    held = catalogue.read(site.barman, home, _server(site), since=LAST_NAME)
+    return {backup.backup_id: backup.restored_size or 0 for backup in held.backups}
 
 
 def _disk(machine: Machine) -> dict[str, int]:
@@ -118,15 +128,17 @@ def _server_sizes(machine: Machine) -> dict[str, int | None]:
         return {"databases": None, "wal": None}
 
 
-def sized(listed: Sequence[dict[str, Any]]) -> list[Sized]:
-    """The complete backups of `barman list-backups`, oldest first. `size_bytes` there includes the
-    WAL that a backup needs, `wal_size_bytes` is WAL from then to the next backup."""
-    done = [item for item in listed if item["status"] == "DONE"]
+def sized(listed: Sequence[dict[str, Any]], restored: Mapping[str, int]) -> list[Sized]:
+    """The complete backups of `barman list-backups`, oldest first, with what each takes once it is
+    `restored`. `size_bytes` there includes the WAL that a backup needs, `wal_size_bytes` is WAL
+    from then to the next backup."""
+    done = [item for item in listed if item["status"] == "DONE" and restored.get(item["backup_id"])]
     return [
         Sized(
             ended=datetime.fromtimestamp(int(item["end_time_timestamp"]), UTC),
             size=int(item["size_bytes"]),
             wal=int(item["wal_size_bytes"]),
+            database=restored[item["backup_id"]],
         )
         for item in sorted(done, key=lambda item: item["backup_id"])
     ]
@@ -226,7 +238,8 @@ def show(found: Capacity, console: Console) -> None:
     lines = [
         f"databases {size(found.database_bytes)}, "
         f"WAL beside them {size(found.wal_directory_bytes)}",
-        f"{found.backups} of {found.copies_kept} backups, the newest {size(found.backup_bytes)}",
+        f"{found.backups} of {found.copies_kept} backups, the newest stored as "
+        f"{size(found.backup_bytes)}",
         f"growth {_rate(found.growth_bytes_per_day)}, archived WAL "
         f"{_rate(found.archived_wal_bytes_per_day)}, measured over {found.measured_days} days",
     ]

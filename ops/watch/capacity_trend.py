@@ -18,20 +18,22 @@ QUIET_SHARE = 0.85
 
 @dataclass(frozen=True)
 class Sized:
-    """A complete backup, with the archived WAL from it to the next."""
+    """A complete backup as it is stored, with the archived WAL from it to the next; `database` is
+    what it takes once it is restored."""
 
     ended: datetime
     size: int
     wal: int
+    database: int
 
 
 def growth_per_day(backups: Sequence[Sized]) -> float | None:
-    """By how much a backup is larger than the one a day before; `backups` oldest first. Never
-    negative: what shrank once is no promise. None with too little to measure by."""
+    """By how much the database in a backup is larger than in the one a day before; `backups` oldest
+    first. Never negative: what shrank once is no promise. None with too little to measure by."""
     if len(backups) < 2 or backups[-1].ended - backups[0].ended < GROWTH_BASIS:
         return None
     days = [(backup.ended - backups[0].ended) / _DAY for backup in backups]
-    slope, _ = linear_regression(days, [backup.size for backup in backups])
+    slope, _ = linear_regression(days, [backup.database for backup in backups])
     return max(0.0, slope)
 
 
@@ -50,10 +52,13 @@ def barman_content(
     copies: int,
     interval: timedelta,
 ) -> float:
-    """How many bytes more than now Barman's disk holds after so many days: new backups, each a
-    little larger, of which `copies` are kept, and WAL as far back as the oldest of them."""
+    """How many bytes more than now Barman's disk holds after so many days: new backups, stored as
+    the newest is and each a little larger by the database's `growth` a day, of which `copies` are
+    kept, and WAL as far back as the oldest of them."""
     step = interval / _DAY
-    new = [backups[-1].size + growth * step * number for number in range(1, int(days / step) + 1)]
+    last = backups[-1]
+    more = growth * step * last.size / max(last.database, 1)
+    new = [last.size + more * number for number in range(1, int(days / step) + 1)]
     kept = [*(float(backup.size) for backup in backups), *new][-copies:]
     backups_more = sum(kept) - sum(backup.size for backup in backups)
     wal_now = sum(backup.wal for backup in backups)

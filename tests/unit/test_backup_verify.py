@@ -14,6 +14,7 @@ import pytest
 
 from host.backup_verify import service
 from host.domain import backup_info, histories
+from tests.unit import packed_backup
 
 SEGMENT_SIZE = 2**20
 PAGE = b"\x16\xd1" + bytes(SEGMENT_SIZE - 2)
@@ -82,6 +83,46 @@ def test_a_damaged_file_makes_the_backup_failed_until_it_is_sound_again(
     assert program.verify(store, FIRST)["ok"]
     sound = store.backups()[FIRST]
     assert (sound["status"], sound.get("error")) == ("DONE", None)
+
+
+def test_a_packed_backup_is_read_too_beside_a_plain_one(program: Any, folder: Path) -> None:
+    info = folder / "meta" / f"{SECOND}-backup.info"
+    info.write_text(info.read_text() + "compression=zstd\ntablespaces=[('x', 16400, '/x')]\n")
+    data = folder / "base" / SECOND / "data"
+    packed_backup.make(data)
+    store = program.Store(folder)
+    assert [program.verify(store, name)["ok"] for name in (FIRST, SECOND)] == [True, True]
+    archive = data / "16400.tar.zst"
+    archive.rename(folder / "hidden")
+    entry = program.verify(store, SECOND)
+    # And the file of it that the manifest has.
+    assert (entry["ok"], entry["error"]) == (False, "16400.tar.zst is missing (and 1 more)")
+    assert [store.backups()[name]["status"] for name in (FIRST, SECOND)] == ["DONE", "FAILED"]
+    (folder / "hidden").rename(archive)
+    assert program.verify(store, SECOND)["ok"]
+    assert store.backups()[SECOND]["status"] == "DONE"
+
+
+def test_reading_a_packed_backup_stands_still_while_a_runbook_is_at_work(
+    program: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runbook = tmp_path / "current.json"
+    monkeypatch.setattr(program, "RUNBOOK", runbook)
+    monkeypatch.setattr(program, "POLL_S", 0.05)
+    info = folder / "meta" / f"{SECOND}-backup.info"
+    info.write_text(info.read_text() + "compression=zstd\n")
+    packed_backup.make(folder / "base" / SECOND / "data")
+    runbook.touch()
+    done: list[dict[str, Any]] = []
+    reading = threading.Thread(
+        target=lambda: done.append(program.verify(program.Store(folder), SECOND))
+    )
+    reading.start()
+    time.sleep(0.5)
+    assert done == []
+    runbook.unlink()
+    reading.join(20)
+    assert done[0]["ok"]
 
 
 @pytest.mark.parametrize("harm", ["missing", "flipped", "short"])

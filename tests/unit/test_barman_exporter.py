@@ -170,9 +170,18 @@ def test_backups_are_read_from_either_place_the_oldest_first(tmp_path: Path) -> 
     new.write_text(INFO.format(began=began, ended=None, status="STARTED"))
     done, started = backups(tmp_path)
     assert (done.id, done.status, done.size) == ("20260501T040000", "DONE", 1000)
+    assert done.restored == 1000
     assert done.ended is not None and done.began is not None
     assert done.ended - done.began == 90
     assert (started.status, started.ended) == ("STARTED", None)
+
+
+def test_a_packed_backup_takes_less_than_what_is_in_it(tmp_path: Path) -> None:
+    info = tmp_path / "base" / "20260501T040000" / "backup.info"
+    info.parent.mkdir(parents=True)
+    info.write_text("status=DONE\nsize=1000\ncluster_size=4200\ncompression=zstd\n")
+    (packed,) = backups(tmp_path)
+    assert (packed.size, packed.restored) == (1000, 4200)
 
 
 def test_archived_wal_is_counted_again_only_where_it_changed(tmp_path: Path) -> None:
@@ -219,7 +228,7 @@ def test_the_alarm_ends_by_itself_unless_it_is_renewed(firing: bool) -> None:
 
 def test_a_damaged_backup_is_not_hidden_by_what_was_read_after_it() -> None:
     def backup(name: str, status: str) -> Backup:
-        return Backup(name, status, None, None, 0, None, SIZE)
+        return Backup(name, status, None, None, 0, 0, None, SIZE)
 
     read = [
         {"backup_id": "b", "ok": False},

@@ -1,18 +1,19 @@
 """A packed backup, read without being unpacked and held against its manifest."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from host.backup_verify.packed import wrong
+from host.backup_verify.packed_files import wrong, wrong_outside
 from host.domain import manifest, packed
 from tests.unit import packed_backup
-from tests.unit.packed_backup import FILES, FILES_IN_TABLESPACE, TABLESPACE
+from tests.unit.packed_backup import FILES, FILES_IN_TABLESPACE, LOCATION, TABLESPACE
 
-EXPECTED = ("base", TABLESPACE)
+FIELDS = {"tablespaces": f"[('fast', {TABLESPACE}, '{LOCATION}')]", "compression": "zstd"}
 
 
 @pytest.fixture
@@ -22,12 +23,12 @@ def data(tmp_path: Path) -> Path:
 
 
 def found(data: Path) -> list[str]:
-    return wrong(data, EXPECTED, lambda: None)
+    return wrong(data, FIELDS, lambda: None)
 
 
 def test_a_backup_as_it_was_sent(data: Path) -> None:
     pieces: list[None] = []
-    assert wrong(data, EXPECTED, lambda: pieces.append(None)) == []
+    assert wrong(data, FIELDS, lambda: pieces.append(None)) == []
     # One that is paused stands still inside of a file, too.
     assert len(pieces) > len(FILES) + len(FILES_IN_TABLESPACE) - 1
     assert list(packed.archives(data)) == ["base", TABLESPACE]
@@ -87,7 +88,9 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
         '"base/5/666" is there and not in the manifest',
     ),
     "a file outside": (
-        lambda data: packed_backup.pack(data / "base.tar.zst", {"../authorized_keys": b"", **FILES}),
+        lambda data: packed_backup.pack(
+            data / "base.tar.zst", {"../authorized_keys": b"", **FILES}
+        ),
         "outside of the data directory",
     ),
     "a checksum that nothing here computes": (
@@ -117,7 +120,41 @@ def test_no_byte_of_an_archive_changes_unseen(data: Path) -> None:
 
 
 def unpacked(path: Path) -> bytes:
-    return subprocess.run(["zstd", "-dcq", path], capture_output=True, check=False).stdout.rstrip(b"\0")
+    return subprocess.run(["zstd", "-dcq", path], capture_output=True, check=False).stdout.rstrip(
+        b"\0"
+    )
+
+
+OUTSIDE = (
+    "an archive cut off",
+    "an empty archive",
+    "no archive of a tablespace",
+    "no base archive",
+    "the manifest edited",
+    "the manifest cut off",
+    "no manifest",
+)
+
+
+def test_what_is_seen_without_reading_the_archives(data: Path) -> None:
+    # With Barman's own notes of the backup.
+    size = sum(path.stat().st_size for path in data.iterdir()) + 1500
+    fields = FIELDS | {"size": str(size)}
+    assert wrong_outside(data, fields) == []
+    packed_backup.pack(data / "base.tar.zst", FILES | {"more": os.urandom(2 * 2**20)})
+    assert "bytes" in wrong_outside(data, fields)[0]
+
+
+@pytest.mark.parametrize("harm", OUTSIDE)
+def test_harm_that_is_seen_without_reading_the_archives(data: Path, harm: str) -> None:
+    base = data / "base.tar.zst"
+    packed_backup.pack(base, FILES | {"base/5/1259": os.urandom(2 * 2**20)})
+    size = sum(path.stat().st_size for path in data.iterdir())
+    if harm == "an archive cut off":
+        cut(base, 2**20 + 1)
+    else:
+        HARMS[harm][0](data)
+    assert wrong_outside(data, FIELDS | {"size": str(size)}) != []
 
 
 def test_everything_that_is_wrong_is_told(data: Path) -> None:

@@ -59,38 +59,41 @@ def test_backups_and_runbooks_come_first() -> None:
 )
 def test_a_drill_never_eats_into_the_reserve(size: int, free: int, total: int) -> None:
     around = replace(QUIET, free=free, total=total)
-    if no_room(around, size) is None:
-        assert free - size >= reserve(total, size)
+    backup = Backup("b", size, size // 4, NOW)
+    if no_room(around, backup) is None:
+        assert free - size >= reserve(total, backup) >= size // 4
 
 
 def test_too_little_space_is_told_in_figures() -> None:
-    assert no_room(QUIET, 20 * GIB) is None
-    message = no_room(replace(QUIET, free=50 * GIB), 20 * GIB)
+    backup = Backup("b", 20 * GIB, 5 * GIB, NOW)
+    assert no_room(QUIET, backup) is None
+    assert no_room(replace(QUIET, free=39 * GIB), backup) is None
+    message = no_room(replace(QUIET, free=38 * GIB), backup)
     assert message is not None
     assert (
-        "50.0 GiB are free" in message
+        "38.0 GiB are free" in message
         and "needs 21.0 GiB" in message
-        and "32.5 GiB must stay" in message
+        and "17.5 GiB must stay" in message
     )
 
 
 @given(age=st.floats(SETTLED_S + 1, 30 * 24 * 3600.0), seed=st.integers())
 def test_the_moment_is_recent_after_the_backup_and_settled(age: float, seed: int) -> None:
-    backup = Backup("b", GIB, NOW - age)
+    backup = Backup("b", GIB, GIB, NOW - age)
     moment = target(backup, NOW, random.Random(seed).uniform)  # noqa: S311
     assert backup.ended < moment <= NOW - SETTLED_S + 1
     assert moment >= NOW - LOOK_BACK_S - 1
 
 
 def test_the_moment_is_not_always_the_same() -> None:
-    backup = Backup("b", GIB, NOW - 3600)
+    backup = Backup("b", GIB, GIB, NOW - 3600)
     sources = [random.Random(seed) for seed in range(20)]  # noqa: S311
     moments = {target(backup, NOW, source.uniform) for source in sources}
     assert max(moments) - min(moments) > 600
 
 
 def test_a_fresh_backup_is_waited_for() -> None:
-    assert earliest(Backup("b", GIB, NOW - 1), NOW) + SETTLED_S > NOW
+    assert earliest(Backup("b", GIB, GIB, NOW - 1), NOW) + SETTLED_S > NOW
 
 
 @pytest.mark.parametrize(

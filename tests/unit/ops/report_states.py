@@ -90,7 +90,9 @@ def no_backup_for_two_days() -> Report:
     entries = [_night(day, timeline=1 if day < 4 else 2) for day in range(8)]
     for entry in entries[-2:]:
         entry.status, entry.restorable = "FAILED", False
-        entry.ended_at = entry.size_bytes = entry.verified = entry.verified_at = None
+        entry.ended_at = entry.size_bytes = entry.restored_bytes = entry.verified = (
+            entry.verified_at
+        ) = None
         entry.error = "failure copying base backup (pg_basebackup terminated)"
     window.intervals[-1].backups = [entry.id for entry in entries[4:-2]]
     status = _status(entries)
@@ -183,7 +185,8 @@ def _night(day: int, timeline: int) -> BackupEntry:
         status="DONE",
         timeline=timeline,
         ended_at=began + timedelta(minutes=11),
-        size_bytes=int((18 + 0.6 * day) * GIB),
+        size_bytes=int((18 + 0.6 * day) * GIB / 4),
+        restored_bytes=int((18 + 0.6 * day) * GIB),
         restorable=True,
         verified=True,
         verified_at=began + timedelta(minutes=34),

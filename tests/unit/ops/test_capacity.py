@@ -16,10 +16,18 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def nightly(count: int, *, size: float = 20, more: float = 0, wal: float = 2) -> list[Sized]:
-    """Nightly backups up to today: GiB of the first, by how much each is larger, WAL a day."""
+def nightly(
+    count: int, *, size: float = 20, more: float = 0, wal: float = 2, ratio: float = 1
+) -> list[Sized]:
+    """Nightly backups up to today: GiB of the database in the first, by how much each is larger,
+    WAL a day, what part of it is stored."""
     return [
-        Sized(NOW - (count - 1 - n) * DAY, int((size + more * n) * GIB), int(wal * GIB))
+        Sized(
+            ended=NOW - (count - 1 - n) * DAY,
+            size=int((size + more * n) * ratio * GIB),
+            wal=int(wal * GIB),
+            database=int((size + more * n) * GIB),
+        )
         for n in range(count)
     ]
 
@@ -78,6 +86,21 @@ def test_a_database_that_grows_fills_barman_s_disk_first() -> None:
     assert any("shorten retention" in line for line in barman.advice)
 
 
+def test_packed_backups_fill_it_more_slowly() -> None:
+    found = asked(nightly(9, size=16, more=0.5, ratio=0.25))
+    assert found.growth_bytes_per_day == pytest.approx(0.5 * GIB, rel=1e-6)
+    full = found.disks[1].full_at
+    assert full is not None
+    assert timedelta(days=40) <= full - NOW <= timedelta(days=48)
+
+
+def test_plain_backups_that_make_way_for_packed_ones_are_no_growth_and_no_shrinking() -> None:
+    plain, packed = nightly(9, size=16, more=0.5), nightly(9, size=16, more=0.5, ratio=0.25)
+    found = asked(plain[:5] + packed[5:])
+    assert found.growth_bytes_per_day == pytest.approx(0.5 * GIB, rel=1e-6)
+    assert found.disks[1].full_at is None or found.disks[1].full_at - NOW > timedelta(days=60)
+
+
 def test_a_window_that_is_not_full_yet_fills_the_disk_without_any_growth() -> None:
     # Three of nine copies of 20 GiB and 6 GiB of WAL are there; six more need 132.
     found = asked(nightly(3), barman=(150, 80))
@@ -122,4 +145,8 @@ def test_only_complete_backups_count() -> None:
         }
         for n, status in ((3, "DONE"), (1, "DONE"), (2, "FAILED"))
     ]
-    assert [backup.size for backup in sized(listed)] == [1 * GIB, 3 * GIB]
+    restored = {item["backup_id"]: 4 * GIB for item in listed}
+    assert [backup.size for backup in sized(listed, restored)] == [1 * GIB, 3 * GIB]
+    assert {backup.database for backup in sized(listed, restored)} == {4 * GIB}
+    # One that was deleted between the two questions.
+    assert sized(listed, {}) == []

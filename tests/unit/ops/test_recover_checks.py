@@ -76,7 +76,7 @@ def test_barmans_disk() -> None:
     assert space.require_on_barman(site(Answering(f"Avail\n{9 * GIB}\n")), 5 * GIB) is None
     warned = space.require_on_barman(site(Answering(f"Avail\n{3 * GIB}\n")), 5 * GIB)
     assert warned is not None
-    assert "will not fit" in warned
+    assert "may not fit" in warned
     with pytest.raises(OperatorError, match="/data on barman-dev is full"):
         space.require_on_barman(site(Answering(f"Avail\n{GIB // 2}\n")), 5 * GIB)
 
@@ -95,11 +95,22 @@ def test_a_backup_that_was_verified_is_not_read_again() -> None:
 
 def test_a_large_backup_is_looked_at_only_from_outside() -> None:
     small, large = Answering(), Answering()
-    backup = STORE.backups[-1].model_copy(update={"size": soundness.CONTENTS_BYTES})
+    backup = STORE.backups[-1].model_copy(update={"stored_size": soundness.CONTENTS_BYTES})
     assert "as PostgreSQL sent it" in soundness.check(site(small), STORE, backup)
-    backup = backup.model_copy(update={"size": soundness.CONTENTS_BYTES + 1})
+    backup = backup.model_copy(update={"stored_size": soundness.CONTENTS_BYTES + 1})
     assert "contents not read" in soundness.check(site(large), STORE, backup)
     assert ["--skip-checksums" in machine.asked[0] for machine in (small, large)] == [False, True]
+
+
+def test_a_packed_backup_is_read_by_our_own_program() -> None:
+    packed = {"packed": True, "restored_size": 4 * soundness.CONTENTS_BYTES}
+    sound, damaged = Answering("[]\n"), Answering('["base.tar.zst: it is cut off", "x"]\n')
+    for size, words in ((0, "as PostgreSQL sent it"), (1, "contents not read")):
+        stored = {"stored_size": soundness.CONTENTS_BYTES + size}
+        backup = STORE.backups[-1].model_copy(update=packed | stored)
+        assert words in soundness.check(site(sound), STORE, backup)
+    with pytest.raises(OperatorError, match=r"base.tar.zst: it is cut off \(and 1 more\)"):
+        soundness.check(site(damaged), STORE, backup)
 
 
 def test_a_backup_with_a_damaged_file_is_refused() -> None:

@@ -50,6 +50,7 @@ def _entry(name: str, timeline: int | None, ended: datetime | None, usable: bool
         timeline=timeline,
         ended_at=ended,
         size_bytes=1,
+        restored_bytes=1,
         restorable=usable,
         verified=None,
         verified_at=None,

@@ -219,17 +219,6 @@ def test_a_segment_is_fetched_whole_or_not_at_all(here: Here, tmp_path: Path) ->
     assert names(tmp_path) == ["bin", "said", "source"]
 
 
-def test_the_newest_backups_size_is_asked_of_du(here: Here, tmp_path: Path) -> None:
-    for name, size in (("20260102T030405", 10), ("20260103T030405", 3000)):
-        (tmp_path / "base" / name).mkdir(parents=True)
-        (tmp_path / "base" / name / "file").write_bytes(b"x" * size)
-    said = run(here, "newest-size", tmp_path / "base").stdout.split()
-    assert int(said[0]) >= 3000
-    assert said[1].rstrip("/").endswith("20260103T030405")
-    (tmp_path / "none").mkdir()
-    assert run(here, "newest-size", tmp_path / "none", accept=None).stdout == ""
-
-
 def test_the_newest_segment_is_the_last_of_the_last_folder(here: Here, tmp_path: Path) -> None:
     for name in ("0000000100000000/00000001000000000000000B", "0000000100000001/0", "xlog.db"):
         (tmp_path / "wals" / name).parent.mkdir(parents=True, exist_ok=True)

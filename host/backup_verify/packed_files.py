@@ -1,26 +1,50 @@
 """A packed backup held against its manifest. pg_verifybackup can do that from PostgreSQL 18 on, and
 only where nothing is compressed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from host.domain import manifest, packed
+from host.domain import backup_info, manifest, packed
 from host.domain.manifest import Damaged
 from host.domain.packed import Member, Unreadable
 
+# More than it ever has.
+_BACKUP_INFO = 2**20
 
-def wrong(data: Path, expected: Iterable[str], between: Callable[[], None]) -> list[str]:
-    """What is wrong with the backup whose archives are in `data`; empty where nothing is. Those of
-    the names `expected` must be among them. `between` is called now and then, every MiB or so."""
+
+def wrong(data: Path, fields: Mapping[str, str], between: Callable[[], None]) -> list[str]:
+    """What is wrong with the backup whose archives are in `data` and that has these `fields` of
+    backup.info; empty where nothing is. `between` is called after every MiB, or more often."""
     try:
         files = manifest.Files(manifest.read((data / manifest.NAME).read_bytes()))
     except (OSError, Damaged) as error:
         return [str(error)]
-    there = packed.archives(data)
-    found = [f"{name}{packed.SUFFIX} is missing" for name in expected if name not in there]
-    for name, path in there.items():
+    found = _absent(data, fields)
+    for name, path in packed.archives(data).items():
         found += _archive(name, path, files, between)
     return found + [f'"{path}" is in the manifest and not there' for path in files.missing()]
+
+
+def wrong_outside(data: Path, fields: Mapping[str, str]) -> list[str]:
+    """What is wrong with it as far as can be seen without reading the archives."""
+    try:
+        manifest.read((data / manifest.NAME).read_bytes())
+        size = sum(path.stat().st_size for path in data.iterdir())
+    except (OSError, Damaged) as error:
+        return [str(error)]
+    known = int(fields["size"])
+    # Barman has counted its own backup.info, too.
+    changed = not known - _BACKUP_INFO <= size <= known
+    return _absent(data, fields) + (
+        [f"its files have {size} bytes, and had {known} when it ended"] if changed else []
+    )
+
+
+def _absent(data: Path, fields: Mapping[str, str]) -> list[str]:
+    tablespaces = backup_info.tablespaces(fields.get("tablespaces"))
+    needed = [packed.BASE, *(str(each.oid) for each in tablespaces)]
+    there = packed.archives(data)
+    return [f"{name}{packed.SUFFIX} is missing" for name in needed if name not in there]
 
 
 def _archive(
