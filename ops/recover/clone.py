@@ -75,7 +75,7 @@ def make(site: Site, clone: Clone, plan: Plan, console: Console) -> str:
             adopt=False,
             reserve=space.LEAST_BYTES,
         )
-        target = restore.target_settings(plan.target, plan.timeline)
+        target = restore.target_settings(plan.target, plan.timeline, plan.restore_point)
         copies.prepare(site.postgres, copy, target, fresh=True)
         copies.replay(
             site.postgres,

@@ -86,10 +86,16 @@ def undo_restore(run: Run) -> None:
     copies.remove(run.site.postgres, copy_of(run))
 
 
-def target_settings(target: Target, timeline: int) -> dict[str, str]:
-    """What has PostgreSQL replay to `target` on `timeline`."""
+def target_settings(
+    target: Target, timeline: int, restore_point: str | None = None
+) -> dict[str, str]:
+    """What has PostgreSQL replay to `target` on `timeline`; one that is a name is the
+    `restore_point` whose record begins at that LSN."""
     values = {"recovery_target_timeline": str(timeline)}
-    if target.kind is not Kind.LATEST:
+    if target.kind is Kind.NAME and restore_point is not None:
+        values["recovery_target_lsn"] = restore_point
+        values["recovery_target_inclusive"] = "on"
+    elif target.kind is not Kind.LATEST:
         immediate = target.kind is Kind.IMMEDIATE
         values["recovery_target" if immediate else f"recovery_target_{target.kind}"] = target.value
         values["recovery_target_inclusive"] = "off" if target.exclusive else "on"
