@@ -3,7 +3,7 @@ checksum of its own."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 NAME = "backup_manifest"
@@ -82,6 +82,6 @@ class Files:
         if seen.hexdigest() != entry.checksum:
             raise Damaged(f'"{path}" does not match its checksum')
 
-    def missing(self) -> Iterable[str]:
+    def missing(self) -> list[str]:
         """The files of the manifest that have not come."""
         return sorted(self._missing)

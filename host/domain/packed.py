@@ -4,6 +4,7 @@ tablespace, beside the manifest. Read in one pass, nothing is unpacked to the di
 Not with Python's tarfile, which takes a damaged header for the end of the archive.
 """
 
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,6 +86,14 @@ def members(archive: str, stream: IO[bytes]) -> Iterator[Member]:
         _zeros(_exactly(stream, -member.size % _BLOCK))
     while piece := stream.read(_BUFFER):
         _zeros(piece)
+
+
+def locations(tablespace_map: bytes) -> dict[str, str]:
+    """Where the tablespaces of a backup were, by OID, from the file of this name in the archive of
+    its data directory."""
+    # A line break of a path is behind a backslash, as is a backslash.
+    lines = re.findall(r"(\d+) ((?:\\[^\0]|[^\\\n])+)\n", tablespace_map.decode())
+    return {oid: re.sub(r"\\([^\0])", r"\1", path) for oid, path in lines}
 
 
 def _member(header: bytes, folder: str, stream: IO[bytes]) -> Member:
