@@ -12,6 +12,8 @@ _COMMON = (
     "rsync",
     "unattended-upgrades",
     "xfsprogs",
+    # Base backups are packed with it.
+    "zstd",
 )
 
 

@@ -37,7 +37,8 @@ def make(
 
 def pack(path: Path, files: Mapping[str, bytes]) -> None:
     """A tar as PostgreSQL sends it: folders before what is in them, no checksum in zstd's frame."""
-    tar, folders = io.BytesIO(), {"pg_wal", *(str(Path(name).parent) for name in files)} - {"."}
+    tar = io.BytesIO()
+    folders = {"pg_wal", *(str(each) for name in files for each in Path(name).parents)} - {"."}
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for folder in sorted(folders):
             info = tarfile.TarInfo(folder)
