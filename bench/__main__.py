@@ -13,7 +13,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from bench import durability, move, restore, stand_up
+from bench import durability, move, pooler, restore, stand_up
 
 ROOT = Path(__file__).resolve().parents[1]
 Result = TypeVar("Result")
@@ -35,6 +35,11 @@ def durability_table() -> Table:
     return table(durability.TITLE, load, durability.COLUMNS, rates.rows())
 
 
+def pooler_table() -> Table:
+    load = os.getloadavg()[0]
+    return table(pooler.TITLE, load, pooler.COLUMNS, on_a_copy(pooler.measure))
+
+
 def timings(measure: Callable[[Path], tuple[str, list[tuple[str, float]]]]) -> Table:
     """The table of a measurement that tells how many seconds what took."""
     load = os.getloadavg()[0]
@@ -47,6 +52,7 @@ MEASUREMENTS: dict[str, Callable[[], Table]] = {
     "restore": partial(timings, restore.measure),
     "move": partial(timings, move.measure),
     "durability": durability_table,
+    "pooler": pooler_table,
 }
 
 

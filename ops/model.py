@@ -148,6 +148,8 @@ class Hazards(_Model):
     """For how long the oldest transaction has had a snapshot."""
     xid_age: int | None = None
     """Of the oldest transaction or multixact id."""
+    shut_out_owners: dict[str, str] = Field(default_factory=dict)
+    """Owners of the stack's databases who may not log in, each with the reason."""
     cannot_restart: str | None = None
     """Why PostgreSQL could not be started again with what was set since it was started."""
 

@@ -146,6 +146,7 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             files.unit("backup-verify.service", render.backup_verify_unit(BARMAN_HOME, SERVER)),
             files.program(paths.BARMAN_GET_WAL, "barman-get-wal"),
             files.program(paths.BARMAN_SEND_WAL, "barman-send-wal"),
+            files.program(paths.BARMAN_SEND_BACKUP, "barman-send-backup"),
             files.program(render.SSH_GATE, "barman-ssh-gate"),
             *files.restored_copy(),
             *files.library("restore_drill"),

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 NAME = "backup_manifest"
 # PostgreSQL's names of what Python computes, too. Its default, CRC-32C, is not among them.
 _ALGORITHMS = {f"SHA{bits}": f"sha{bits}" for bits in (224, 256, 384, 512)}
+# In place of an algorithm: the size alone is compared.
+_NONE = "size alone"
 _PIECE = 2**20
 
 
@@ -38,6 +40,11 @@ def read(content: bytes) -> dict[str, Entry]:
     if hashlib.sha256(body).hexdigest() != own:
         raise Damaged(f'"{NAME}" does not match its own checksum')
     return entries
+
+
+def of_size(entry: Entry) -> Entry:
+    """The same file, of which the size alone is compared."""
+    return Entry(entry.size, _NONE, "")
 
 
 def _apart(content: bytes) -> tuple[bytes, bytes]:
@@ -73,13 +80,13 @@ class Files:
             raise Damaged(f'"{path}" is there and not in the manifest')
         if size != entry.size:
             raise Damaged(f'"{path}" has {size} bytes, and {entry.size} by the manifest')
-        if entry.algorithm not in _ALGORITHMS:
+        if entry.algorithm not in (*_ALGORITHMS, _NONE):
             raise Damaged(f'"{path}" has a checksum by {entry.algorithm}, which is not known here')
-        seen = hashlib.new(_ALGORITHMS[entry.algorithm])
+        seen = hashlib.new(_ALGORITHMS.get(entry.algorithm, "sha256"))
         while piece := read(_PIECE):
             seen.update(piece)
             yield piece
-        if seen.hexdigest() != entry.checksum:
+        if entry.algorithm != _NONE and seen.hexdigest() != entry.checksum:
             raise Damaged(f'"{path}" does not match its checksum')
 
     def missing(self) -> list[str]:

@@ -4,12 +4,11 @@ tablespace, beside the manifest. Read in one pass, nothing is unpacked to the di
 Not with Python's tarfile, which takes a damaged header for the end of the archive.
 """
 
-import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 from host.domain.manifest import Damaged
 
@@ -44,7 +43,7 @@ def archives(data: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def uncompressed(compressed: BinaryIO) -> Iterator[IO[bytes]]:
+def uncompressed(compressed: IO[bytes]) -> Iterator[IO[bytes]]:
     """What is in a compressed file, which is open without a buffer. Raises Unreadable at the end
     where that was cut off or is not what was compressed: until then nothing that was read
     counts."""
@@ -86,14 +85,6 @@ def members(archive: str, stream: IO[bytes]) -> Iterator[Member]:
         _zeros(_exactly(stream, -member.size % _BLOCK))
     while piece := stream.read(_BUFFER):
         _zeros(piece)
-
-
-def locations(tablespace_map: bytes) -> dict[str, str]:
-    """Where the tablespaces of a backup were, by OID, from the file of this name in the archive of
-    its data directory."""
-    # A line break of a path is behind a backslash, as is a backslash.
-    lines = re.findall(r"(\d+) ((?:\\[^\0]|[^\\\n])+)\n", tablespace_map.decode())
-    return {oid: re.sub(r"\\([^\0])", r"\1", path) for oid, path in lines}
 
 
 def _member(header: bytes, folder: str, stream: IO[bytes]) -> Member:

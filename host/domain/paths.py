@@ -19,6 +19,8 @@ BARMAN_GET_WAL = "/usr/local/bin/barman-get-wal"
 BARMAN_SEND_WAL = "/usr/local/bin/barman-send-wal"
 # Barman's configuration for taking backups, which differs in that they are packed.
 BARMAN_BACKUP_CONF = "/etc/barman-backup.conf"
+# A backup, for a restore (files/barman-send-backup).
+BARMAN_SEND_BACKUP = "/usr/local/bin/barman-send-backup"
 BARMAN_CRON = "/etc/cron.d/barman"
 # Histories, one JSON object a line (histories.py).
 DURABILITY_HISTORY = "/var/lib/durability-guard/history.jsonl"

@@ -34,8 +34,10 @@ class Commit(NamedTuple):
 
 
 class RestorePoint(NamedTuple):
-    """A named restore point (pg_create_restore_point)."""
+    """A named restore point (pg_create_restore_point): its record begins at `begin` and ends at
+    `lsn`."""
 
+    begin: int
     lsn: int
     name: str
     time: float
@@ -63,7 +65,7 @@ def scan(segment: bytes) -> Iterator[Commit | RestorePoint]:
             main = _main_data(stream.data, at + RECORD_HEADER, min(end, len(stream.data)))
             if main is not None and len(main) > 8:
                 name = main[8:].split(b"\0", 1)[0].decode(errors="replace")
-                yield RestorePoint(stream.lsn(end), name, _time(main))
+                yield RestorePoint(stream.lsn(at), stream.lsn(end), name, _time(main))
         elif rmid == RM_XLOG and info & 0xF0 == XLOG_SWITCH:
             return
         previous = stream.lsn(at)

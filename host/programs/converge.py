@@ -169,10 +169,12 @@ class Host:
         *argv: str,
         user: str | None = None,
         stdin: str | None = None,
+        environment: Mapping[str, str] | None = None,
         accept: Sequence[int] = (0,),
         timeout_s: float = COMMAND_TIMEOUT_S,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command. Raises ConvergeError when its exit code is not in `accept`."""
+        """Run a command, with `environment` beside its own. Raises ConvergeError when its exit
+        code is not in `accept`."""
         command = ["runuser", "-u", user, "--", *argv] if user else list(argv)
         try:
             done = subprocess.run(
@@ -184,6 +186,7 @@ class Host:
                 check=False,
                 timeout=timeout_s,
                 cwd="/",
+                env={**os.environ, **(environment or {})},
             )
         except subprocess.TimeoutExpired:
             raise ConvergeError(f"{' '.join(argv)} timed out after {timeout_s:.0f} s") from None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host.domain import server_log
+from host.domain import server_log, sessions
 from host.domain.file_settings import OVERRULED
 from host.domain.paths import RECOVERY_MARKER
 from host.domain.pooler import REMOVE, ROLE
@@ -262,16 +262,10 @@ class Postgres:
 
     def _psql(self, sql: str, database: str) -> str:
         return self.host.run(
-            "psql",
-            "-X",
-            "-q",
-            "-t",
-            "--csv",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            database,
+            *("psql", "-X", "-q", "-t", "--csv", "-v", "ON_ERROR_STOP=1"),
             user="postgres",
+            # Not with -d, which takes a name with = in it for a connection string.
+            environment={"PGOPTIONS": sessions.OPTIONS, "PGDATABASE": database},
             # Nothing here needs Barman, which may be away.
             stdin=f"SET synchronous_commit = local;\n{sql}",
         ).stdout

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from host.domain import sessions
 from host.domain.paths import BARMAN_BACKUP_CONF
 from host.domain.processes import APPLICATION_NAME, RECEIVER
 from host.programs.converge import ConvergeError, Host, conclude
@@ -122,14 +123,9 @@ class StreamingBackup:
     def _psql(self, statement: str) -> str:
         """What PostgreSQL answers, asked as Barman connects to it."""
         return self.host.run(
-            "psql",
-            "-X",
-            "-A",
-            "-q",
-            "-t",
-            "-d",
-            self._status()["conninfo"],
+            *("psql", "-X", "-A", "-q", "-t", "-d", self._status()["conninfo"]),
             user="barman",
+            environment={"PGOPTIONS": sessions.OPTIONS},
             stdin=statement,
         ).stdout.strip()
 

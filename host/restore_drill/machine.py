@@ -4,11 +4,9 @@ import errno
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +37,6 @@ def newest_backup(home: Path, server: str) -> Backup | None:
         size=backup_info.restored_size(known),
         stored=backup_info.stored_size(known),
         ended=float(found["end_time_timestamp"]),
-        tablespaces=tuple(
-            (each.name, each.location) for each in backup_info.tablespaces(known.get("tablespaces"))
-        ),
         segment_size=backup_info.segment_size(known),
     )
 
@@ -82,31 +77,6 @@ def locked(path: Path, locks: str) -> bool:
     return any(f" {device}:{state.st_ino} " in line for line in locks.splitlines())
 
 
-def run(argv: Sequence[str], log: Path, watch: Callable[[], None]) -> int:
-    """Run `argv` as barman to its end, its output in `log`, and return its exit code. `watch` is
-    called every second; what it raises ends the command too."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            user.argv_as(USER, argv),
-            env=user.environment(USER),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            start_new_session=True,
-        )
-    try:
-        while process.poll() is None:
-            watch()
-            time.sleep(POLL_S)
-    finally:
-        stop(process)
-        # What it has started, Barman's rsync above all, would go on writing.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode
-
-
 def make_folder(folder: Path) -> None:
     """A directory of barman's own."""
     folder.mkdir(mode=0o700)
@@ -117,27 +87,6 @@ def as_barman(work: Callable[[], None]) -> None:
     """Do something with files as barman. Raises Failed."""
     if os.waitpid(user.child(USER, work), 0)[1]:
         raise Failed("the restored files could not be prepared for a replay (see the journal)")
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process that may have ended, in order if it can."""
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files below `folder`."""
-    return sum(
-        (Path(where) / name).lstat().st_size
-        for where, _, names in os.walk(folder)
-        for name in names
-    )
 
 
 def empty(folder: Path) -> None:
@@ -153,8 +102,3 @@ def empty(folder: Path) -> None:
             time.sleep(0.2)
         else:
             return
-
-
-def tail(log: Path, length: int = 600) -> str:
-    """The end of what a command said."""
-    return log.read_text(errors="replace").strip()[-length:]

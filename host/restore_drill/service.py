@@ -11,7 +11,8 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
 
-from host.restored_copy import check, confinement, files, replay, wal_client
+from host.restored_copy import backup as stored
+from host.restored_copy import check, confinement, files, materialise, replay, wal_client
 from host.restored_copy.copy import Copy
 from host.restored_copy.server import Failed, Refused, Server
 from host.restored_copy.store import Store
@@ -101,13 +102,8 @@ class Drill:
         self._phase(f"restoring backup {backup.id}")
         for folder in (self.copy.data, self.copy.tablespaces):
             machine.make_folder(Path(folder))
-        log = self.scratch / "restore.log"
-        command = files.barman_recover(
-            self.copy, self.server_name, backup.id, dict(backup.tablespaces)
-        )
-        if machine.run(command, log, self._watch):
-            raise Failed(f"Barman could not restore: {machine.tail(log)}")
-        self.record["restored_bytes"] = machine.size_of(self.scratch)
+        source = stored.Backup(self.server_name, backup.id)
+        self.record["restored_bytes"] = materialise.materialise(self.copy, source, self._watch)
         until = self.record["target_time"]
         self._phase(f"replaying to {until}")
         target = {"recovery_target_time": until, "recovery_target_timeline": "latest"}

@@ -1,4 +1,4 @@
-"""A copy's files: what Barman restored becomes a data directory that the copy runs on."""
+"""A copy's files: what was restored becomes a data directory that the copy runs on."""
 
 import shutil
 from collections.abc import Mapping
@@ -9,9 +9,6 @@ from host.restored_copy import confinement
 from host.restored_copy.copy import Copy, folder_of, location_of
 
 AUTO_CONF = "postgresql.auto.conf"
-# Barman rewrites the file at a restore (archive_command becomes false) and leaves it beside as it
-# was (barman/recovery_executor.py, 3.13 to 3.20).
-AS_BACKED_UP = f"{AUTO_CONF}.origin"
 
 
 def main(document: dict[str, Any], target: dict[str, str], client: str, fresh: bool) -> None:
@@ -37,14 +34,10 @@ def prepare(copy: Copy, target: Mapping[str, str], client: str, *, fresh: bool) 
 
 def keep_auto_conf(copy: Copy) -> None:
     """Take what was set by ALTER SYSTEM out of the copy, as it was when it was backed up."""
-    auto, origin = Path(copy.data, AUTO_CONF), Path(copy.data, AS_BACKED_UP)
-    kept = Path(copy.kept_auto_conf)
-    source = origin if origin.exists() else auto
+    auto, kept = Path(copy.data, AUTO_CONF), Path(copy.kept_auto_conf)
     if not kept.exists():
-        kept.write_text(source.read_text() if source.exists() else "")
+        kept.write_text(auto.read_text() if auto.exists() else "")
     auto.write_text("")
-    for left in Path(copy.data).glob("*.origin"):
-        left.unlink()
 
 
 def relink(data: Path) -> None:
@@ -83,17 +76,3 @@ def empty(folder: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
-
-
-def barman_recover(
-    copy: Copy, server: str, backup: str, tablespaces: Mapping[str, str], *words: str
-) -> list[str]:
-    """Barman's command that restores `backup` into the copy's folder, its `tablespaces` (name ->
-    location) included; `words` are more options. WAL is not copied: the copy asks for it while it
-    replays, the segment that was still being received included."""
-    moved = [
-        word
-        for name, location in tablespaces.items()
-        for word in ("--tablespace", f"{name}:{copy.tablespace(location)}")
-    ]
-    return ["barman", "recover", "--get-wal", *moved, *words, server, backup, copy.data]

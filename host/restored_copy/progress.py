@@ -19,6 +19,11 @@ def file_of(copy: Copy) -> Path:
     return folder_of(copy) / "progress.json"
 
 
+def restored(copy: Copy, count: int) -> None:
+    """So many bytes of its files are there."""
+    _write(copy, {**read(copy), "restored": count})
+
+
 def at(copy: Copy, wal: str) -> None:
     """It asks for this WAL file."""
     _write(copy, {**read(copy), "wal": wal})
@@ -38,7 +43,7 @@ def note(copy: Copy, text: str) -> None:
 
 
 def read(copy: Copy) -> dict[str, Any]:
-    """{wal, checked, notes}, each only once it is known."""
+    """{restored, wal, checked, notes}, each only once it is known."""
     try:
         return json.loads(file_of(copy).read_text())
     except FileNotFoundError:

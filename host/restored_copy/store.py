@@ -16,8 +16,9 @@ from host.domain.wal_store import DAMAGED
 OUT_OF_REACH = 255
 # How long a sender whose connection was closed may take to end.
 ENDING_S = 5.0
-# A machine that is gone says nothing: half a minute of that ends the connection.
-_SSH = (
+# How Barman's machine is reached. One that is gone says nothing: half a minute of that ends the
+# connection.
+SSH = (
     *("ssh", "-T", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=15"),
     *("-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"),
 )
@@ -41,7 +42,7 @@ class Store:
         """The command that sends one file after another (host/domain/wal_stream.py)."""
         if self.address is None:
             return [BARMAN_SEND_WAL, self.server]
-        return [*_SSH, f"barman@{self.address}", f"barman-send-wal {self.server}"]
+        return [*SSH, f"barman@{self.address}", f"barman-send-wal {self.server}"]
 
     def fetch_alone(self, name: str, destination: Path, *, partial: bool) -> int:
         """As Connection.fetch, with a login and a start of Barman for this one file."""

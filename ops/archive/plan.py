@@ -16,11 +16,13 @@ WINDOW = "python -m ops window"
 
 
 class Located(BaseModel):
-    """Where in WAL a transaction or a restore point was found."""
+    """Where in WAL a transaction or a restore point was found: where its record ends and, of a
+    restore point, where that begins."""
 
     timeline: int
     lsn: int
     time: datetime
+    begin: int | None = None
 
 
 class Plan(BaseModel):
@@ -40,6 +42,9 @@ class Plan(BaseModel):
     """Where in WAL the backup ends."""
     replay_to: int = 0
     """Where replay ends at the latest."""
+    restore_point: str | None = None
+    """Where the record of the restore point meant begins: there may be several of its name, and
+    PostgreSQL by itself stops at the first that it meets."""
     tablespaces: dict[str, str] = {}
     """Of the backup: by name, where they were."""
     segment_size: int = DEFAULT_SEGMENT_SIZE
@@ -109,10 +114,11 @@ def choose(
         last_commit=max(s.ends for s in stretches if s.timeline == _last_restorable(stretches)),
         replay_from=backup.end_xlog or 0,
         replay_to=end_lsn,
+        restore_point=_begins(located),
         tablespaces={each.name: each.location for each in tablespaces(backup.tablespaces)},
         segment_size=catalogue.segment_size,
         ends_early=ends_early,
-        notes=notes + _left_out(incrementals),
+        notes=notes + _restore_point(located) + _left_out(incrementals),
     )
 
 
@@ -128,6 +134,16 @@ def _end(stretch: Interval, target: Target, located: Located | None) -> int:
     if located is not None:
         return located.lsn
     return parse_lsn(target.value) if target.kind is Kind.LSN else stretch.end_lsn
+
+
+def _begins(located: Located | None) -> str | None:
+    return None if located is None or located.begin is None else show_lsn(located.begin)
+
+
+def _restore_point(located: Located | None) -> tuple[str, ...]:
+    if _begins(located) is None or located is None:
+        return ()
+    return (f"the restore point is of {moment(located.time)}, the newest of that name",)
 
 
 def _goes_on(catalogue: Catalogue, stretch: Interval) -> bool:

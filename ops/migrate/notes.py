@@ -79,16 +79,19 @@ def for_following(facts: Facts) -> list[Finding]:
                     f"{identifier(facts.address.user)};   (at the source)",
                 )
             )
-        found += [
-            Finding(
-                text=f"{table} has no key by which its UPDATE and DELETE could be followed: its "
-                "rows are copied at the cutover, while writes have stopped; or first",
-                database=name,
-                required=False,
-                next_command=f"ALTER TABLE {table} REPLICA IDENTITY FULL;   (at the source)",
+        if keyless := content["without_key"]:
+            more = "" if len(keyless) == 1 else ", and the others; --json names them all"
+            found.append(
+                Finding(
+                    text=f"No key by which UPDATE and DELETE could be followed has "
+                    f"{some(keyless)}: the rows are copied at the cutover, while writes have "
+                    "stopped; or first",
+                    database=name,
+                    required=False,
+                    next_command=f"ALTER TABLE {keyless[0]} REPLICA IDENTITY FULL;   (at the "
+                    f"source{more})",
+                )
             )
-            for table in content["without_key"]
-        ]
     return found
 
 

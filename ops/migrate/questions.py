@@ -184,6 +184,12 @@ _LISTS = {
             UNION SELECT lomowner FROM {_UNREADABLE_LARGE_OBJECTS}) o""",  # noqa: S608 - constants
         "quote_ident(pg_get_userbyid(owner))",
     ),
+    "of_two_lines": (
+        f"""(SELECT name FROM own WHERE relkind = 'r'
+            UNION SELECT {_COLUMN} FROM {_COLUMNS} WHERE relkind = 'r') o
+          WHERE name ~ '[\\n\\r]'""",  # noqa: S608 - constants
+        "name",
+    ),
     # What it reads without some of the rows.
     "hidden": ("own WHERE relrowsecurity AND row_security_active(oid)", "name"),
 }

@@ -20,6 +20,7 @@ def find(facts: Facts) -> list[Finding]:
     return [
         *_version(facts),
         *_databases(facts),
+        *_names(facts),
         *_roles(facts),
         *_rights(facts),
         *_extensions(facts),
@@ -65,6 +66,20 @@ def _databases(facts: Facts) -> Iterable[Finding]:
                 text=f"There is a database {name} here that nobody can connect to.",
                 database=name,
                 next_command=_free_name(name, facts.machine),
+            )
+
+
+def _names(facts: Facts) -> Iterable[Finding]:
+    r"""psql's \\copy, by which rows come over, ends with its line."""
+    for database, found in facts.contents.items():
+        if found["of_two_lines"]:
+            names = some(repr(name).strip("'") for name in found["of_two_lines"])
+            yield Finding(
+                text=f"There is a line break in the name of {names}: rows cannot be copied from "
+                "there.",
+                database=database,
+                next_command="ALTER TABLE … RENAME TO …, or RENAME COLUMN … TO …;   (at the "
+                "source, and in the application)",
             )
 
 

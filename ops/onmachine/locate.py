@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from host.domain.wal import name_of
-from host.domain.wal_records import Commit, scan
+from host.domain.wal_records import Commit, RestorePoint, scan
 from ops.onmachine.catalogue import segment
 
 
@@ -29,4 +29,7 @@ def _find(base: Path, kind: str, value: str, name: str) -> dict[str, object] | N
                 hit = item
         elif kind == "name" and item.name == value:
             hit = item
-    return {"lsn": hit.lsn, "time": hit.time} if hit else None
+    if hit is None:
+        return None
+    begin = hit.begin if isinstance(hit, RestorePoint) else None
+    return {"lsn": hit.lsn, "time": hit.time, "begin": begin}

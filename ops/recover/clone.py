@@ -14,7 +14,7 @@ from host.restored_copy.confinement import BESIDE
 from host.restored_copy.copy import Copy
 from ops.archive.plan import Plan
 from ops.errors import NOTHING_CHANGED, OperatorError
-from ops.reach import barman, longrun, postgres
+from ops.reach import postgres
 from ops.reach.ssh import CommandFailed, Site
 from ops.recover import copies, restore, space
 from ops.recover.cluster import Cluster
@@ -35,7 +35,6 @@ class Clone:
             )
         self.name, self.port = name, port
         self.folder = f"{CLONES}/{name}"
-        self.restore_unit = f"{UNIT}-restore-{name}"
 
     def copy(self, site: Site) -> Copy:
         """The restored copy that it is."""
@@ -65,17 +64,8 @@ def make(site: Site, clone: Clone, plan: Plan, console: Console) -> str:
     try:
         copies.create_folder(site.postgres, copy)
         console.print(f"restoring {size(plan.backup_size)} into {copy.data}", highlight=False)
-        copies.restore(
-            site,
-            copy,
-            plan,
-            console,
-            unit=clone.restore_unit,
-            log=f"{barman.HOME}/{clone.restore_unit}.log",
-            adopt=False,
-            reserve=space.LEAST_BYTES,
-        )
-        target = restore.target_settings(plan.target, plan.timeline)
+        copies.restore(site, copy, plan, console, reserve=space.LEAST_BYTES)
+        target = restore.target_settings(plan.target, plan.timeline, plan.restore_point)
         copies.prepare(site.postgres, copy, target, fresh=True)
         copies.replay(
             site.postgres,
@@ -118,5 +108,4 @@ def require(site: Site, clone: Clone) -> None:
 
 def drop(site: Site, clone: Clone) -> None:
     """Remove the clone, running or not."""
-    longrun.stop(site.barman, clone.restore_unit)
     copies.remove(site.postgres, clone.copy(site))

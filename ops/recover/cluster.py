@@ -134,11 +134,3 @@ def require_kept(run: Run) -> None:
             "The restored data was not touched by this step.",
             f"python -m ops {run.journal.kind} --resume",
         )
-
-
-def boot(run: Run) -> str:
-    """A mark that is another one after the machine was rebooted."""
-    files = ["/proc/sys/kernel/random/boot_id", "/proc/1/stat"]
-    boot_id, *process = run.site.postgres.run(["cat", *files]).stdout.split()
-    # proc(5): the 22nd field is when it was started.
-    return f"{boot_id}/{process[21]}"

@@ -9,15 +9,15 @@ from rich.console import Console
 from host.domain.paths import CLONES
 from host.domain.wal import SEGMENT, start_of
 from host.render import library_sources
-from host.restored_copy import files, progress
+from host.restored_copy import progress
+from host.restored_copy.backup import Backup
 from host.restored_copy.copy import Copy
 from host.restored_copy.store import Store
 from ops.archive.plan import Plan
 from ops.errors import OperatorError
-from ops.reach import barman, longrun, postgres, remote_python
+from ops.reach import longrun, postgres, remote_python
 from ops.reach.outputs import StackOutputs
 from ops.reach.ssh import Machine, Site
-from ops.recover import space
 from ops.recover.cluster import Cluster
 from ops.runbook.progress import watched
 
@@ -52,42 +52,35 @@ def stop(machine: Machine, copy: Copy) -> None:
     machine.run(["systemctl", "stop", copy.unit], timeout_s=700, accept=None)
 
 
+def restoring(machine: Machine, copy: Copy) -> bool:
+    """Whether a restore into the copy's folder is under way, or has ended and nobody was there to
+    see it. A reboot ends it: what it wrote may not have been on the disk."""
+    unit = _worker(copy)
+    log = f"{progress.folder_of(copy)}/{unit}.log"
+    return longrun.state_of(machine, unit, log) in ("active", "activating", "0")
+
+
 def restore(
-    site: Site,
-    copy: Copy,
-    plan: Plan,
-    console: Console,
-    *,
-    unit: str,
-    log: str,
-    adopt: bool,
-    reserve: int = 0,
-) -> None:
-    """Let Barman restore the plan's backup into the copy's folder, which exists, while more than
-    `reserve` bytes are free. With `adopt`, as longrun.run. Raises OperatorError."""
-    outputs, machine = site.outputs, site.postgres
-    address = outputs.postgres.private_address
+    site: Site, copy: Copy, plan: Plan, console: Console, *, reserve: int = 0
+) -> dict[str, Any]:
+    """Have the copy's folder, which exists, filled from the plan's backup, while more than
+    `reserve` bytes are free; a restore under way is adopted. {bytes: how much there is}. Raises
+    OperatorError."""
+    outputs = site.outputs
+    backup = Backup(outputs.backup.server_name, plan.backup_id, outputs.barman.private_address)
 
-    def restored() -> int:
-        space.require_reserve(machine, reserve)
-        return space.used_bytes(machine, copy.folder)
+    def done(seen: Mapping[str, Any]) -> int | None:
+        return seen.get("restored")
 
-    with watched(console, plan.backup_size, restored) as tick:
-        longrun.run(
-            site.barman,
-            unit,
-            files.barman_recover(
-                copy,
-                outputs.backup.server_name,
-                plan.backup_id,
-                plan.tablespaces,
-                *("--remote-ssh-command", f"ssh -q postgres@{address}"),
-            ),
-            log,
-            user=barman.USER,
-            adopt=adopt,
-            tick=tick,
+    arguments = (copy.document(), backup.document(), reserve)
+    found = _work(site.postgres, copy, "materialise", arguments, console, plan.backup_size, done)
+    if "failed" in found:
+        raise OperatorError(
+            found["failed"],
+            f"What was being restored is not complete. {NOT_OPENED}",
+            "python -m ops backups",
         )
+    return found
 
 
 def prepare(machine: Machine, copy: Copy, target: Mapping[str, str], *, fresh: bool) -> None:

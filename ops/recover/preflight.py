@@ -134,6 +134,7 @@ def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) ->
         timeline=answer["timeline"],
         lsn=answer["lsn"],
         time=datetime.fromtimestamp(answer["time"], UTC),
+        begin=answer["begin"],
     )
 
 

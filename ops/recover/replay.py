@@ -29,7 +29,8 @@ def replay(run: Run) -> str:
     # While the old server goes on, more than the last commit may arrive.
     last = None if serving(run) else last_commit(run)
     target = effective(plan, last.time if last else None)
-    copies.prepare(machine, copy, target_settings(target, plan.timeline), fresh=False)
+    settings = target_settings(target, plan.timeline, plan.restore_point)
+    copies.prepare(machine, copy, settings, fresh=False)
     found = copies.replay(
         machine,
         copy,

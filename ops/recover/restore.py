@@ -1,4 +1,4 @@
-"""The backup brought back by Barman beside the old data, and how far WAL is to be replayed."""
+"""The backup brought back beside the old data, and how far WAL is to be replayed."""
 
 from datetime import UTC, datetime
 
@@ -9,14 +9,12 @@ from ops.archive import catalogue
 from ops.archive.catalogue import Catalogue, Commit
 from ops.archive.plan import Plan
 from ops.archive.targets import Kind, Target
-from ops.reach import barman, longrun, postgres
+from ops.reach import postgres
 from ops.reach.ssh import Machine
 from ops.recover import copies, space
-from ops.recover.cluster import boot, cluster, discard, prove_stopped, require_kept
+from ops.recover.cluster import cluster, discard, prove_stopped, require_kept
 from ops.runbook.steps import Run
 from ops.screen import size
-
-UNIT = "runbook-restore"
 
 
 def copy_of(run: Run) -> Copy:
@@ -48,48 +46,39 @@ def quarter_of_memory(machine: Machine) -> str:
 
 
 def restore(run: Run) -> str:
-    """Let Barman copy the backup into a folder of the run's own."""
+    """Fetch the backup into a folder of the run's own."""
     plan, machine, copy = the_plan(run), run.site.postgres, copy_of(run)
     if not serving(run):
         prove_stopped(run)
-    log = f"{barman.HOME}/{UNIT}-{run.journal.id}.log"
-    adopt = _under_way(run, log)
-    if not adopt:
-        longrun.stop(run.site.barman, UNIT)
+    if not copies.restoring(machine, copy):
         discard(run)
         copies.create_folder(machine, copy)
-        run.remember(restoring=boot(run))
         if not serving(run):
             run.remember(shared_buffers=quarter_of_memory(machine))
     began = datetime.now(UTC)
-    copies.restore(
-        run.site, copy, plan, run.console, unit=UNIT, log=log, adopt=adopt, reserve=reserve(run)
-    )
+    found = copies.restore(run.site, copy, plan, run.console, reserve=reserve(run))
     copies.prepare(machine, copy, {}, fresh=True)
     seconds = (datetime.now(UTC) - began).total_seconds()
-    gigabytes = plan.backup_size / 1e9
-    return f"{size(plan.backup_size)} restored, {seconds / max(gigabytes, 1e-9):.1f} s/GB"
-
-
-def _under_way(run: Run, log: str) -> bool:
-    """Whether copying that was begun before an interruption still goes on, or has ended well on a
-    machine that was not restarted since: what it wrote may not have been on disk yet."""
-    if run.journal.facts.get("restoring") != boot(run):
-        return False
-    return longrun.state_of(run.site.barman, UNIT, log) in ("active", "activating", "0")
+    gigabytes = found["bytes"] / 1e9
+    return f"{size(found['bytes'])} restored, {seconds / max(gigabytes, 1e-9):.1f} s/GB"
 
 
 def undo_restore(run: Run) -> None:
-    """Stop copying and remove what was restored."""
+    """Stop it and remove what was restored."""
     require_kept(run)
-    longrun.stop(run.site.barman, UNIT)
     copies.remove(run.site.postgres, copy_of(run))
 
 
-def target_settings(target: Target, timeline: int) -> dict[str, str]:
-    """What has PostgreSQL replay to `target` on `timeline`."""
+def target_settings(
+    target: Target, timeline: int, restore_point: str | None = None
+) -> dict[str, str]:
+    """What has PostgreSQL replay to `target` on `timeline`; one that is a name is the
+    `restore_point` whose record begins at that LSN."""
     values = {"recovery_target_timeline": str(timeline)}
-    if target.kind is not Kind.LATEST:
+    if target.kind is Kind.NAME and restore_point is not None:
+        values["recovery_target_lsn"] = restore_point
+        values["recovery_target_inclusive"] = "on"
+    elif target.kind is not Kind.LATEST:
         immediate = target.kind is Kind.IMMEDIATE
         values["recovery_target" if immediate else f"recovery_target_{target.kind}"] = target.value
         values["recovery_target_inclusive"] = "off" if target.exclusive else "on"

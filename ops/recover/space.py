@@ -21,17 +21,6 @@ def used_bytes(machine: Machine, directory: str) -> int:
     return int(said[0]) if said else 0
 
 
-def require_reserve(machine: Machine, reserve: int) -> None:
-    """Raises OperatorError when less than `reserve` bytes are free at /data."""
-    if reserve and free_bytes(machine) < reserve:
-        raise OperatorError(
-            f"Free space at /data on {machine.name} fell below {size(reserve)}, which the running "
-            "server must have.",
-            "What was being restored beside it is not complete.",
-            next_command="enlarge postgresDiskGb, then pulumi up",
-        )
-
-
 def growth(free: int, old: int, backup_size: int) -> str | None:
     """A warning where the database has grown since the backup, and replay may need that room too.
 

@@ -11,7 +11,7 @@ from ops.reach.outputs import StackOutputs
 from ops.reach.ssh import Machine, Site, admits
 from ops.rotate.plan import Kind
 from ops.screen import moment
-from ops.watch import certificates, status
+from ops.watch import certificates, owners, status
 
 # Barman's receiver is looked after once a minute.
 PROTECTED_TIMEOUT_S = 180
@@ -59,6 +59,12 @@ def _passwords(site: Site, before: StackOutputs) -> list[str]:
 
 def _password(site: Site, whom: str, new: str, old: str) -> str:
     if not _logs_in(site.postgres, new):
+        if found := owners.shut_out(site):
+            raise OperatorError(
+                f"PostgreSQL refuses the new password: {owners.sentence(found)}.",
+                "The update is finished and the new passwords are set.",
+                owners.remedy(found),
+            )
         raise _not("PostgreSQL refuses the new password", whom)
     if old == new:
         return "the new password works"

@@ -1,4 +1,4 @@
-"""What would stop or fill the server soon, though all goes well now."""
+"""What stops applications, or would stop or fill the server soon, though all goes well now."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from host.domain.file_settings import OVERRULED
 from ops.model import Hazards, Reason
 from ops.reach import postgres
 from ops.reach.ssh import Site
-from ops.watch import startable
+from ops.watch import owners, startable
 from ops.watch.reasons import degraded
 
 # Half of what the server has before it takes no more commands (2^31, less a reserve).
@@ -42,6 +42,7 @@ def read(site: Site) -> Hazards:
     sql = _ASK % {**names, "back": f"{_WAY_BACK}%", "behind": BEHIND_BYTES}
     said = postgres.query(site.postgres, sql, timeout_s=20)
     found = Hazards.model_validate(json.loads(said))
+    found.shut_out_owners = owners.shut_out(site)
     found.cannot_restart = startable.obstacle(site)
     return found
 
@@ -54,6 +55,8 @@ def judge(found: Hazards) -> Iterator[Reason]:
             f"{found.cannot_restart}",
             startable.REMEDY,
         )
+    if found.shut_out_owners:
+        yield degraded(owners.sentence(found.shut_out_owners), owners.remedy(found.shut_out_owners))
     if found.failing_archiver:
         yield degraded(
             f"archive_command fails (for {found.failing_archiver}): WAL piles up until the disk is "

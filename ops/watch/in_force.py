@@ -28,7 +28,7 @@ def judge(name: str, stack: Mapping[str, str], seen: Mapping[str, Any]) -> Itera
         if there.get("asked") == there.get("in_force"):
             text = f"{name} ({program}) has another state than the stack"
         elif why := there.get("refused"):
-            text = f"an update of {name} ({program}) ended with: {why.splitlines()[0]}"
+            text = f"an update of {name} ({program}) ended with: {' '.join(why.split())}"
         else:
             text = f"an update of {name} ({program}) was begun and did not end"
         yield degraded(text, NEXT)

@@ -24,8 +24,9 @@ CUT_OFF = ("EMPTY", "STARTED")
 # A new backup is read again within an hour of its end; a large one takes some more.
 UNVERIFIED_AFTER = timedelta(hours=24)
 # Barman's checks that say in other words what is judged here: a failed backup until there is a good
-# one after it, a damaged one until it is gone.
-JUDGED_ELSEWHERE = frozenset({"backup_minimum_size", FAILED_BACKUPS})
+# one after it, a damaged one until it is gone; and the slot, which Barman finds missing, too, when
+# its own login is refused.
+JUDGED_ELSEWHERE = frozenset({"backup_minimum_size", "replication_slot", FAILED_BACKUPS})
 # How many of a list are named on the screen.
 SHOWN = 3
 OTHER_CLUSTER = "systemid_coherence"

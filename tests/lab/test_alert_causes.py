@@ -105,13 +105,17 @@ def test_certificate_of_an_authority_that_barman_does_not_know(stack: Stack, inb
 
 def test_slot_that_keeps_too_much_is_invalidated(stack: Stack, inbox: Inbox) -> None:
     write = "SELECT pg_switch_wal(), pg_logical_emit_message(false, 'fault', repeat('x', 33554432))"
+    # Another tool's, which nobody reads from either.
+    stack.sql("SELECT pg_create_physical_replication_slot('debezium', true)")
     stack.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '128MB'")
     stack.sql("SELECT pg_reload_conf()")
     try:
         with no_receiver(stack):
             for _ in range(3):
                 stack.sql(write)
-            inbox.wait_firing(("SlotRetainsTooMuch", "postgres"))
+            inbox.wait_firing(
+                ("SlotRetainsTooMuch", "postgres"), ("OtherSlotRetainsTooMuch", "postgres")
+            )
             for _ in range(3):
                 stack.sql(write)
             stack.sql("CHECKPOINT")
@@ -119,6 +123,7 @@ def test_slot_that_keeps_too_much_is_invalidated(stack: Stack, inbox: Inbox) -> 
     finally:
         stack.sql("ALTER SYSTEM RESET max_slot_wal_keep_size")
         stack.sql("SELECT pg_reload_conf()")
+        stack.sql("SELECT pg_drop_replication_slot('debezium')")
     stack.ops("rejoin")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import managed_data, untidy
+from tests.support.alerts import Inbox
 from tests.support.ledger import Ledger
 from tests.support.mover import Mover, said
 from tests.support.site import Site
@@ -126,10 +127,24 @@ def test_nothing_is_lost_on_the_way_back(mover: Mover, site: Site, logical: None
     mover.remove_here()
 
 
-def test_a_way_back_is_given_up(mover: Mover, site: Site, logical: None) -> None:
+def test_a_way_back_is_given_up(mover: Mover, site: Site, inbox: Inbox, logical: None) -> None:
     mover.type("follow", *mover.source("--yes"))
     mover.give_password_here()
     cut_over(mover, site).stop()
+    mover.stack.on(POSTGRES, "systemctl stop migration-back")
+    for _ in range(5):
+        mover.stack.sql(
+            "SELECT pg_logical_emit_message(false, 'test', repeat('x', 64 << 20))", SHOP
+        )
+    inbox.wait_firing(("WayBackBehind", "postgres"))
+    mover.stack.on(POSTGRES, "systemctl start migration-back")
+    mover.stack.sql("ALTER SYSTEM SET wal_level = 'replica'")
+    try:
+        said = " ".join(mover.stack.ops("status", check=False).stdout.split())
+        assert "could not be started again" in said
+        assert 'but "wal_level" < "logical"' in said
+    finally:
+        mover.stack.sql("ALTER SYSTEM RESET wal_level")
     mover.type("end", "--yes")
     gone(mover)
     assert "No move is under way" in mover.failed("back", "--yes")

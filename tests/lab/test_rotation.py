@@ -98,8 +98,18 @@ def test_secrets_are_rotated_while_clients_write(
     assert after["caCertificate"] == before["caCertificate"]
 
 
+@contextmanager
+def database_postgres_is_read_only(site: Site) -> Iterator[None]:
+    """As somebody has left it who meant to keep applications out of it."""
+    site.sql("ALTER DATABASE postgres SET default_transaction_read_only = on")
+    try:
+        yield
+    finally:
+        site.sql("SET default_transaction_read_only = off; ALTER DATABASE postgres RESET ALL")
+
+
 def test_a_rotation_that_is_killed_is_finished_by_the_next(site: Site) -> None:
-    with load(site) as ledger:
+    with load(site) as ledger, database_postgres_is_read_only(site):
         running = site.stack.start_ops("rotate", "password", "--yes")
         assert running.stdout
         seen = ""
@@ -119,6 +129,21 @@ def test_a_rotation_that_is_killed_is_finished_by_the_next(site: Site) -> None:
         assert "An earlier run began this" in again
         assert site.stack.pulumi("config", "get", "--path", "rotations.password").stdout == marks
         end(site, ledger)
+    site.stack.assert_protected()
+
+
+def test_an_owner_who_may_not_log_in_is_named(site: Site) -> None:
+    owner = site.stack.outputs["databases"]["app"]["owner"]
+    site.sql(f"ALTER ROLE {owner} VALID UNTIL '2026-01-31 12:00:00+00'")
+    try:
+        rotated = site.stack.ops("rotate", "password", "--yes", check=False)
+    finally:
+        site.sql(f"ALTER ROLE {owner} VALID UNTIL 'infinity'")
+        site.stack.read_outputs_again()
+    said = " ".join((rotated.stdout + rotated.stderr).split())
+    assert rotated.returncode == 2
+    assert f"may not log in ({owner}: its password ended at 2026-01-31 12:00:00 UTC)" in said
+    assert f'ALTER ROLE "{owner}" LOGIN VALID UNTIL' in said
     site.stack.assert_protected()
 
 

@@ -110,6 +110,7 @@ class DoubleHost(Host):
         *argv: str,
         user: str | None = None,
         stdin: str | None = None,
+        environment: Mapping[str, str] | None = None,
         accept: Sequence[int] = (0,),
         timeout_s: float = 0,
     ) -> subprocess.CompletedProcess[str]:

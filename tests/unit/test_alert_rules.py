@@ -22,6 +22,7 @@ BARMAN = 'job="barman",machine="barman",instance="b"'
 POSTGRES = 'job="postgres",machine="postgres",instance="p"'
 POOLER = 'job="pgbouncer",machine="postgres",instance="b"'
 SLOT = f'{POSTGRES},slot_name="barman"'
+WAY_BACK = f'{POSTGRES},slot_name="ops_migrate_back_16384"'
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,18 @@ CASES = [
         fires=8,
     ),
     Case(
+        "WayBackBehind",
+        {f"pg_replication_slots_pg_wal_lsn_diff{{{WAY_BACK}}}": "100x3 300000000x20"},
+        quiet=3,
+        fires=6,
+    ),
+    Case(
+        "WayBackBehind",
+        {f'pg_replication_slot_wal_status{{{WAY_BACK},wal_status="lost"}}': "_x3 1x20"},
+        quiet=3,
+        fires=6,
+    ),
+    Case(
         "DurabilityNotReached",
         {'durability_guard_exposed{reason="not armed yet"}': "1x20"},
         quiet=9,
@@ -162,6 +175,16 @@ CASES = [
             f"pg_replication_slots_pg_wal_lsn_diff{{{SLOT}}}": "0x5 stale",
         },
         quiet=5,
+        fires=8,
+    ),
+    Case(
+        "OtherSlotRetainsTooMuch",
+        {
+            f'pg_replication_slots_pg_wal_lsn_diff{{{POSTGRES},slot_name="debezium"}}': "49x5 51x5",
+            f"pg_replication_slots_pg_wal_lsn_diff{{{SLOT}}}": "99x20",
+            f"pg_settings_max_slot_wal_keep_size_bytes{{{POSTGRES}}}": "100x20",
+        },
+        quiet=6,
         fires=8,
     ),
     Case(
@@ -347,6 +370,6 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
 def test_every_rule_is_fired_by_its_cause_on_the_lab() -> None:
     """The heartbeat always fires: there it is the silence that is tested."""
     lab = Path(__file__).parents[1] / "lab"
-    names = ("alerts", "alert_causes", "migrate_follow", "pooler")
+    names = ("alerts", "alert_causes", "migrate_follow", "migrate_back", "pooler")
     tests = "".join((lab / f"test_{name}.py").read_text() for name in names)
     assert {name for name in ALERTS if f'"{name}"' not in tests} == {"Heartbeat"}

@@ -1,11 +1,8 @@
 """The restore drill: what it decides, what it writes down, what it leaves behind."""
 
 import fcntl
-import getpass
 import json
 import random
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +26,6 @@ from host.restore_drill.decision import (
     reserve,
     target,
 )
-from host.restore_drill.machine import Declined
 from settings import schedule
 
 QUIET = Surroundings(backup_running=False, runbook_running=False, free=200 * GIB, total=250 * GIB)
@@ -182,40 +178,6 @@ def test_after_a_drill_that_ended_there_is_nothing_to_tell(folder: Path) -> None
     service.clean(service.copy_in(folder / "scratch", "17"))
     assert records(folder) == []
     assert list((folder / "scratch").iterdir()) == []
-
-
-@pytest.fixture
-def myself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no user barman here."""
-    monkeypatch.setattr(machine, "USER", getpass.getuser())
-
-
-def test_a_command_is_watched_and_ended(tmp_path: Path, myself: None) -> None:
-    def stop_it() -> None:
-        raise Declined("a backup")
-
-    began = time.monotonic()
-    with pytest.raises(Declined):
-        machine.run([sys.executable, "-c", "import time; time.sleep(600)"], tmp_path / "l", stop_it)
-    assert time.monotonic() - began < 60
-    assert machine.run(["sh", "-c", "echo why; exit 3"], tmp_path / "l", lambda: None) == 3
-    assert machine.tail(tmp_path / "l") == "why"
-
-
-def test_what_a_command_has_started_ends_with_it(tmp_path: Path, myself: None) -> None:
-    beats = tmp_path / "beats"
-    script = f"(while :; do echo x >>{beats}; sleep 0.05; done) & wait"
-
-    def stop_it() -> None:
-        if beats.exists():
-            raise Declined("a backup")
-
-    with pytest.raises(Declined):
-        machine.run(["sh", "-c", script], tmp_path / "l", stop_it)
-    time.sleep(0.3)
-    size = beats.stat().st_size
-    time.sleep(0.5)
-    assert beats.stat().st_size == size
 
 
 def test_a_lock_is_seen_without_being_taken(tmp_path: Path) -> None:

@@ -66,34 +66,24 @@ def test_the_target_is_quoted() -> None:
     assert "recovery_target_action = 'promote'\n" in text
 
 
-def test_barman_puts_tablespaces_into_the_copys_folder() -> None:
-    argv = files.barman_recover(COPY, "pg", "20260101T000000", {"fast": "/fast"}, "--x")
-    assert " ".join(argv) == (
-        "barman recover --get-wal --tablespace fast:/data/clones/x/tablespaces/_2ffast --x "
-        "pg 20260101T000000 /data/clones/x/data"
-    )
-
-
 @pytest.fixture
 def copy(tmp_path: Path) -> Copy:
-    """A copy as Barman has restored it, with a tablespace that was at /srv/fast."""
+    """A copy as it was restored, with a tablespace that was at /srv/fast."""
     found = Copy(str(tmp_path / "copy"), "postgres", "17", "u")
     data = Path(found.data)
     (data / "pg_tblspc").mkdir(parents=True)
     (data / "PG_VERSION").write_text("17\n")
     (data / "pg_tblspc/16400").symlink_to(found.tablespace("/srv/fast"))
-    (data / files.AUTO_CONF).write_text("archive_command = 'false'\nrestore_command = 'barman'\n")
-    (data / files.AS_BACKED_UP).write_text("archive_command = 'wal-g wal-push %p'\n")
+    (data / files.AUTO_CONF).write_text("archive_command = 'wal-g wal-push %p'\n")
     return found
 
 
-def test_what_barman_restored_becomes_a_data_directory(copy: Copy) -> None:
+def test_what_was_restored_becomes_a_data_directory(copy: Copy) -> None:
     data = Path(copy.data)
     for _ in range(2):
         files.prepare(copy, {"recovery_target_timeline": "3"}, "pass\n", fresh=True)
         assert (data / files.AUTO_CONF).read_text() == ""
         assert Path(copy.kept_auto_conf).read_text() == "archive_command = 'wal-g wal-push %p'\n"
-        assert not (data / files.AS_BACKED_UP).exists()
         assert (data / "pg_tblspc/16400").readlink() == Path("/srv/fast")
         assert (data / "recovery.signal").exists()
     (data / "recovery.signal").unlink()

@@ -1,5 +1,6 @@
 """A packed backup that becomes a copy's files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,15 @@ from host.restored_copy.unpack import Unpacking
 from tests.unit import packed_backup
 from tests.unit.packed_backup import FILES, FILES_IN_TABLESPACE, LOCATION, TABLESPACE
 
+SPACES = {TABLESPACE: LOCATION}
 
-def unpack(backup: Path, folder: Path, *names: str) -> Copy:
+
+def unpack(backup: Path, folder: Path, *names: str, spaces: Mapping[str, str] = SPACES) -> Copy:
     copy = Copy(str(folder), "postgres", "17", "unit")
     for each in (copy.folder, copy.data, copy.tablespaces):
         Path(each).mkdir()
-    unpacking = Unpacking(copy, manifest.read((backup / manifest.NAME).read_bytes()))
+    entries = manifest.read((backup / manifest.NAME).read_bytes())
+    unpacking = Unpacking(copy, spaces, entries)
     for name, path in packed.archives(backup).items():
         if name in names:
             with path.open("rb", buffering=0) as compressed:
@@ -53,16 +57,10 @@ def test_what_does_not_come_is_missed(backup: Path, tmp_path: Path) -> None:
     with pytest.raises(Damaged, match=f"pg_tblspc/{TABLESPACE}/.* is in the manifest and not"):
         unpack(backup, tmp_path / "copy", "base")
     with pytest.raises(Damaged, match="of a tablespace that"):
-        unpack(backup, tmp_path / "other", TABLESPACE)
+        unpack(backup, tmp_path / "other", "base", TABLESPACE, spaces={})
 
 
 def test_a_file_that_is_not_what_was_sent_stops_it(backup: Path, tmp_path: Path) -> None:
     packed_backup.pack(backup / "base.tar.zst", FILES | {"PG_VERSION": b"18\n"})
     with pytest.raises(Damaged, match='"PG_VERSION" does not match its checksum'):
         unpack(backup, tmp_path / "copy", "base", TABLESPACE)
-
-
-def test_odd_locations_of_tablespaces() -> None:
-    content = b"16400 /srv/my space\n16401 /srv/a\\\nb\\\\c\n"
-    assert packed.locations(content) == {"16400": "/srv/my space", "16401": "/srv/a\nb\\c"}
-    assert packed.locations(b"") == {}

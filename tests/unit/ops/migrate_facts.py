@@ -10,6 +10,7 @@ GIB = 2**30
 ADDRESS = Address("old.example.org", 5432, "postgres", "dbadmin", "require")
 LISTS = (
     *("partitioned", "foreign_tables", "materialized_views", "unlogged", "without_key"),
+    *("of_two_lines",),
     *("identity_columns", "generated_columns", "triggers", "event_triggers", "publications"),
     *("subscriptions", "row_security", "invalid_indexes", "text_indexes", "text_partitions"),
     *("superuser_objects", "schemas", "unreadable", "hidden", "extensions", "collations"),

@@ -30,6 +30,8 @@ def test_nothing_is_nothing() -> None:
         ({"retaining_slots": [f"{BACK}_16400"]}, "way back to a source", "migrate end"),
         ({"oldest_prepared_s": FORGOTTEN_S * 2}, "open for 48 h", "pg_prepared_xacts"),
         ({"oldest_transaction_s": FORGOTTEN_S * 2}, "a transaction is open", "pg_stat_activity"),
+        ({"shut_out_owners": {"app": "it is NOLOGIN"}}, "app: it is NOLOGIN", "VALID UNTIL"),
+        ({"shut_out_owners": {"app": "there is no such role"}}, "no such role", "pulumi up"),
         ({"xid_age": AGE + 1}, "1,000,000,001 old", "VACUUM (FREEZE)"),
     ],
 )

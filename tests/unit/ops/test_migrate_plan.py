@@ -102,6 +102,11 @@ REFUSED: list[tuple[Facts, str, str]] = [
         'GRANT a, b TO "dbadmin";',
     ),
     (
+        with_content(of_two_lines=['public."two\nlines"']),
+        r'the name of public."two\nlines": rows cannot be copied',
+        "RENAME TO",
+    ),
+    (
         with_content(hidden=["public.t"]),
         "Row security hides rows from dbadmin in public.t",
         "BYPASSRLS",
@@ -162,8 +167,8 @@ FOLLOWING: list[tuple[Facts, str, str]] = [
     (facts(server=server(free_slots=0)), "0 replication slots are left", "max_replication_slots"),
     (facts(server=server(in_recovery=True)), "read replica", "that server's host"),
     (
-        with_content(without_key=['public."log"']),
-        'public."log" has no key',
+        with_content(without_key=['public."log"', "public.z"]),
+        'could be followed has public."log", public.z',
         'ALTER TABLE public."log" REPLICA IDENTITY FULL;',
     ),
     (

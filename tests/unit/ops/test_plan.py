@@ -151,6 +151,14 @@ def test_what_was_located_on_an_older_timeline_is_restored_there() -> None:
     assert choose(targets.parse(xid="828"), located=later).timeline == 2
 
 
+def test_a_restore_point_is_the_one_that_was_found_whatever_others_have_its_name() -> None:
+    begin, end = parse_lsn("0/E019FA0"), parse_lsn("0/E019FF0")
+    spot = Located(timeline=4, lsn=end, time=NOW - timedelta(hours=1), begin=begin)
+    chosen = choose(targets.parse(name="before_release"), located=spot)
+    assert chosen.restore_point == "0/E019FA0"
+    assert any("the newest of that name" in note for note in chosen.notes)
+
+
 def test_no_backup_at_all() -> None:
     empty = STORE.model_copy(update={"backups": ()})
     with pytest.raises(OperatorError, match="nothing can be restored"):

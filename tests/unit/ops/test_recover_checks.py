@@ -66,12 +66,6 @@ def test_a_database_that_has_grown_is_told() -> None:
     assert said is not None and "grown from 4.0 GiB to 5.0 GiB" in said
 
 
-def test_a_copy_beside_the_server_leaves_it_room() -> None:
-    with pytest.raises(OperatorError, match=r"fell below 2\.0 GiB"):
-        space.require_reserve(cast(Any, Answering(f"Avail\n{GIB}\n")), 2 * GIB)
-    space.require_reserve(cast(Any, Answering(f"Avail\n{GIB}\n")), 0)
-
-
 def test_barmans_disk() -> None:
     assert space.require_on_barman(site(Answering(f"Avail\n{9 * GIB}\n")), 5 * GIB) is None
     warned = space.require_on_barman(site(Answering(f"Avail\n{3 * GIB}\n")), 5 * GIB)

@@ -220,6 +220,11 @@ def test_the_settings_of_each_kind_of_target() -> None:
         "recovery_target_inclusive": "off",
     }
     assert restore.target_settings(Target(), 3) == {"recovery_target_timeline": "3"}
+    assert restore.target_settings(Target(kind=Kind.NAME, value="x"), 3, "0/E019FA0") == {
+        "recovery_target_timeline": "3",
+        "recovery_target_lsn": "0/E019FA0",
+        "recovery_target_inclusive": "on",
+    }
     immediate = restore.target_settings(Target(kind=Kind.IMMEDIATE, value="immediate"), 1)
     assert immediate["recovery_target"] == "immediate"
 

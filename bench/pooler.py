@@ -1,0 +1,85 @@
+"""What the pooler is worth to an application of many clients: transactions per second by port 6432
+beside port 5432, for clients that keep their connection and for clients that make one for each
+transaction.
+
+All of them log in as an application does, with TLS and SCRAM, on the PostgreSQL machine itself.
+Works on a stack of its own that it stands up and removes.
+"""
+
+import re
+from pathlib import Path
+from statistics import median
+
+from bench.durability import spread
+from bench.restore import POSTGRES, lab, on, psql
+
+CLIENTS, ROUNDS, SECONDS, SCALE = 500, 3, 15, 20
+PORTS = {"direct": 5432, "pooler": 6432}
+# What the clients do with their connection.
+HABITS = {"kept": (), "one for each transaction": ("--connect",)}
+TITLE = f"Transactions per second of {CLIENTS} clients, median and range of {ROUNDS} rounds"
+COLUMNS = ("connection", "direct", "pooler", "of direct")
+# As many direct connections as clients, and the machine itself among those who are let in.
+SETTINGS = """
+  postgres-barman:pooler: true
+  postgres-barman:postgresParameters:
+    max_connections: "600"
+"""
+_CIDRS = "    - 10.30.0.0/16\n"
+_OWN = "10.20.0.4"
+_ROLE, _PASSFILE = "bench", "/var/lib/postgresql/bench.pgpass"
+_TPS = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
+_MAKE = f"""
+CREATE ROLE {_ROLE} LOGIN PASSWORD '{_ROLE}';
+GRANT CONNECT ON DATABASE app TO {_ROLE};
+GRANT ALL ON SCHEMA public TO {_ROLE};
+"""
+
+
+def measure(checkout: Path) -> list[tuple[str, ...]]:
+    """The rows of the table. Raises CalledProcessError."""
+    settings = checkout / "Pulumi.lab.yaml"
+    text = settings.read_text().replace(_CIDRS, f"{_CIDRS}    - {_OWN}/32\n")
+    settings.write_text(text.rstrip("\n") + SETTINGS)
+    found: dict[tuple[str, str], list[float]] = {}
+    try:
+        lab(checkout, "up")
+        psql(checkout, _MAKE)
+        line = f"*:*:*:{_ROLE}:{_ROLE}"
+        write = f"umask 077; echo '{line}' >{_PASSFILE}; chown postgres {_PASSFILE}"
+        on(checkout, POSTGRES, "sh", "-c", write)
+        pgbench(checkout, 5432, "--initialize", "--quiet", f"--scale={SCALE}")
+        for _ in range(ROUNDS):
+            for habit, options in HABITS.items():
+                for way, port in PORTS.items():
+                    rate = transactions_per_second(checkout, port, *options)
+                    found.setdefault((habit, way), []).append(rate)
+    finally:
+        lab(checkout, "down", "--yes-delete-data")
+    return [row(habit, found[habit, "direct"], found[habit, "pooler"]) for habit in HABITS]
+
+
+def row(habit: str, direct: list[float], pooled: list[float]) -> tuple[str, ...]:
+    """A line of the table; the ratio is taken within a round."""
+    ratios = [there / here for here, there in zip(direct, pooled, strict=True)]
+    return (habit, spread(direct, 0), spread(pooled, 0), f"{median(ratios):.2f}")
+
+
+def transactions_per_second(checkout: Path, port: int, *options: str) -> float:
+    said = pgbench(
+        checkout,
+        port,
+        *("--builtin=simple-update", "--no-vacuum", f"--time={SECONDS}"),
+        *(f"--client={CLIENTS}", "--jobs=2", *options),
+    )
+    found = _TPS.search(said)
+    if found is None:
+        raise ValueError(said)
+    return float(found[1])
+
+
+def pgbench(checkout: Path, port: int, *options: str) -> str:
+    client = ["runuser", "-u", "postgres", "--", "env", f"PGPASSFILE={_PASSFILE}"]
+    where = f"host={_OWN} port={port} user={_ROLE} dbname=app sslmode=require"
+    program = "/usr/lib/postgresql/17/bin/pgbench"
+    return on(checkout, POSTGRES, *client, program, *options, where)
