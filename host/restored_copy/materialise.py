@@ -82,7 +82,9 @@ def _report(copy: Copy, backup: Backup, writer: int) -> None:
 
     try:
         tell(done=_fill(copy, backup, lambda count: tell(bytes=count)))
-    except (Failed, Damaged, OSError, ValueError) as error:
+    except Damaged as error:
+        tell(failed=f"backup {backup.id} is damaged: {error}")
+    except (Failed, OSError, ValueError) as error:
         tell(failed=str(error))
 
 

@@ -116,7 +116,7 @@ def test_a_drill_on_a_corrupted_backup_fails_loudly(stack: Stack, unverified: No
     assert "docs/runbooks/drill-failed.md" in done.stdout
     last = records(stack)[-1]
     assert last["outcome"] == "failed"
-    assert "base.tar.zst" in last["reason"]
+    assert f"backup {newest} is damaged" in last["reason"]
     assert "restore drill failed" in stack.on(
         "barman-lab", "journalctl -u restore-drill -p err --no-pager -o cat"
     )
