@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from ops.reach import barman, postgres
+from ops.reach import barman, glance, postgres
 from ops.reach.outputs import MachineOutputs
 from ops.reach.ssh import CommandFailed, Machine, Site
 from ops.screen import moment, size
@@ -25,7 +25,6 @@ from ops.watch.capacity_trend import (
     wal_per_day,
     when_full,
 )
-from ops.watch.status import MACHINE_PROBE
 
 # A disk that lasts less is worth an exit code.
 SOON = timedelta(days=30)
@@ -107,8 +106,7 @@ def _server(site: Site) -> str:
 
 
 def _disk(machine: Machine) -> dict[str, int]:
-    answer = machine.run(["python3", "-I", "-"], stdin=MACHINE_PROBE, timeout_s=20)
-    return json.loads(answer.stdout)["disk"]
+    return glance.take(machine).disk.model_dump()
 
 
 def _server_sizes(machine: Machine) -> dict[str, int | None]:
