@@ -21,7 +21,7 @@ def show(stack: Stack = None, as_json: Json = False) -> None:
         from ops.reach.ssh import connect
         from ops.screen import show_status
         from ops.watch import status
-    with connect(parse(outputs.result(), stack)) as site:
+    with connect(parse(outputs.result(), stack), at_once=True) as site:
         found = status.collect(site)
     answer(found, as_json, show_status)
     raise typer.Exit(found.verdict.exit_code)

@@ -1,6 +1,5 @@
 """Is it up, is it protected, how far back can one go, what would be lost right now."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from ops.model import BackupStatus, Check, MachineStatus, Reason, Status, Verdic
 from ops.reach import barman, glance, pooler, postgres, remote_python
 from ops.reach.glance import Glance
 from ops.reach.outputs import MachineOutputs
-from ops.reach.ssh import CommandFailed, ConnectionLost, Machine, Site
+from ops.reach.ssh import CommandFailed, ConnectionLost, Site
 from ops.runbook import journal
 from ops.watch import alerts, certificates, drills, guard, hazards, in_force
 from ops.watch.verdict import judge
@@ -37,25 +36,19 @@ def collect(site: Site) -> Status:
         postgres_machine=_unreachable(site, outputs.postgres),
         barman_machine=_unreachable(site, outputs.barman),
     )
+    questions = (
+        # The way to the other machine: it is asked while that is being connected to. What takes
+        # longest comes first.
+        (outputs.barman, (_checks, _backups, _barman_machine, _wal, _alerts)),
+        (outputs.postgres, (_postgres, _postgres_machine, _certificate, _hazards)),
+    )
     with ThreadPoolExecutor(QUESTIONS) as pool:
-        asked: list[tuple[MachineOutputs, Callable[[], None]]] = []
-        if outputs.barman.name not in site.unreachable:
-            asked += [
-                # What takes longest is asked first.
-                (outputs.barman, lambda: _checks(site.barman, status)),
-                (outputs.barman, lambda: _backups(site.barman, status)),
-                (outputs.barman, lambda: _barman_machine(site, status)),
-                (outputs.barman, lambda: _wal(site, status)),
-                (outputs.barman, lambda: _alerts(site.barman, status)),
-            ]
-        if outputs.postgres.name not in site.unreachable:
-            asked += [
-                (outputs.postgres, lambda: _postgres(site, status)),
-                (outputs.postgres, lambda: _postgres_machine(site, status)),
-                (outputs.postgres, lambda: _certificate(site, status)),
-                (outputs.postgres, lambda: _hazards(site, status)),
-            ]
-        running = [(target, pool.submit(work)) for target, work in asked]
+        running = [
+            (target, pool.submit(ask, site, status))
+            for target, asked in questions
+            if site.reaches(target)
+            for ask in asked
+        ]
         for target, future in running:
             try:
                 future.result()
@@ -141,15 +134,16 @@ def _hazards(site: Site, into: Status) -> None:
         into.hazards_unknown = error.result.said
 
 
-def _checks(machine: Machine, into: Status) -> None:
+def _checks(site: Site, into: Status) -> None:
     try:
-        answer = barman.ask(machine, "check", into.server, timeout_s=CHECK_TIMEOUT_S)
+        answer = barman.ask(site.barman, "check", into.server, timeout_s=CHECK_TIMEOUT_S)
         into.checks = barman.checks(answer, into.server)
     except (OperatorError, CommandFailed) as error:
         into.checks = [Check(name="barman_check", ok=False, hint=str(error).splitlines()[0])]
 
 
-def _backups(machine: Machine, into: Status) -> None:
+def _backups(site: Site, into: Status) -> None:
+    machine = site.barman
     # Before and after: one that begins or ends in between was not cut off.
     into.backup_running = backups_.running(machine)
     try:
@@ -187,9 +181,9 @@ def _wal(site: Site, into: Status) -> None:
     into.torn_backups, into.missing_wal = found["torn"], found["missing"]
 
 
-def _alerts(machine: Machine, into: Status) -> None:
+def _alerts(site: Site, into: Status) -> None:
     try:
-        found = alerts.ask(machine)
+        found = alerts.read(site)
     except OperatorError as error:
         into.undeliverable = error.happened
         return

@@ -282,7 +282,7 @@ def test_the_policy_lets_this_script_run_and_no_other() -> None:
 def test_a_machine_that_nobody_reaches_still_gives_a_page() -> None:
     outputs = StackOutputs.model_validate(stack())
     names = (outputs.postgres.name, outputs.barman.name)
-    site = Site(outputs, None, None, dict.fromkeys(names, "no route to host"))
+    site = Site(outputs, lambda: None, lambda: None, dict.fromkeys(names, "no route to host"))
     report = collect(site)
     html = render(report)
     assert "UNPROTECTED" in html
