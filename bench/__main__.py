@@ -13,7 +13,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from bench import durability, move, pooler, restore, stand_up
+from bench import again, durability, move, pooler, restore, stand_up
 
 ROOT = Path(__file__).resolve().parents[1]
 Result = TypeVar("Result")
@@ -44,11 +44,12 @@ def timings(measure: Callable[[Path], tuple[str, list[tuple[str, float]]]]) -> T
     """The table of a measurement that tells how many seconds what took."""
     load = os.getloadavg()[0]
     title, rows = on_a_copy(measure)
-    return table(title, load, ("what", "seconds"), ((what, f"{took:.1f}") for what, took in rows))
+    return table(title, load, ("what", "seconds"), ((what, f"{took:.2f}") for what, took in rows))
 
 
 MEASUREMENTS: dict[str, Callable[[], Table]] = {
     "stand-up": partial(timings, stand_up.measure),
+    "again": partial(timings, again.measure),
     "restore": partial(timings, restore.measure),
     "move": partial(timings, move.measure),
     "durability": durability_table,

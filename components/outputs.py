@@ -14,9 +14,8 @@ from components.remote import SSH_PORT, in_force
 from components.streaming_backup import StreamingBackup
 from host.desired.names import OPERATOR, SERVER, SLOT
 from host.desired.postgres import data_directory
-from host.domain.paths import BARMAN_HOME
+from host.domain.paths import BARMAN_HOME, PORT
 from host.domain.pooler import PORT as POOLER_PORT
-from host.render import PORT
 from settings.model import Settings
 
 README = """\

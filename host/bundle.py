@@ -5,6 +5,7 @@ import ast
 import json
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,10 +28,18 @@ def bundle(entry: str, *arguments: Any) -> str:
 
 def _collect(name: str) -> Iterator[tuple[str, str]]:
     """A module after everything of ours that it imports, which no circle can be in."""
-    source = _source(name)
-    for needed in _imports(source):
+    source, imports = _module(name)
+    for needed in imports:
         yield from _collect(needed)
     yield name, source
+
+
+# Programs share most of their modules, and each is parsed to see what it imports.
+@cache
+def _module(name: str) -> tuple[str, list[str]]:
+    """The source of a module, and the modules of ours that it imports."""
+    source = _source(name)
+    return source, _imports(source)
 
 
 def _imports(source: str) -> list[str]:

@@ -9,11 +9,11 @@ from math import ceil
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from host.domain import paths, pooler, processes, sessions
+from host.domain.paths import PORT
 from host.domain.quoting import conf_value, pgpass_field
 
 Parameter = str | int | float | bool
 
-PORT = 5432
 # Barman is asked to tolerate a late backup, not a missing one: the seed lost backups unnoticed.
 BACKUP_AGE_MARGIN = timedelta(hours=2)
 # A segment is forced every hour (host/templates/barman-cron.j2).

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from engine import binary
+from engine import binary, bootstrap
 from engine.environment import Workspace, exports
 from engine.errors import EngineError, StackBusyError
 from lab import bring_up, plan, preflight, teardown
@@ -137,7 +137,7 @@ def console(name: Name, stack: Stack = "lab") -> None:
 def show_plan(stack: Annotated[str, typer.Argument(help="dev, lab, …")] = "dev") -> None:
     """Print what a stack would create as JSON, offline; exits as `pulumi preview` does."""
     with progress.step("Pulumi engine") as echo:
-        programs = binary.ensure(root, echo)
+        programs = bootstrap.ensure(root, echo)
     raise typer.Exit(plan.plan(root, programs, stack))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from engine import binary
+from engine import bootstrap
 from engine.environment import Workspace, environment
 from engine.project import copy_configuration, release_dead_locks, state_file
 from engine.pulumi import Pulumi
@@ -32,7 +32,7 @@ def up(root: Path, lab: Lab, progress: Progress) -> int:
         progress.say(f"The lab {lab.stack!r} exists: bringing it up to date.")
     copy = copy_configuration(root, lab.stack, lab.directory / "project")
     with progress.step("Pulumi engine") as echo:
-        programs = binary.ensure(root, echo)
+        programs = bootstrap.ensure(root, echo)
     around = environment(workspace, programs)
     # Where official plugins can be downloaded, it is the engine that does it.
     os.environ["PATH"] = around["PATH"]

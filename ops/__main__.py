@@ -3,49 +3,64 @@
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
+from importlib import import_module
 
 import typer
-from rich.console import Console
 
-from ops.cli import adopt, apply, foresight, inspect, migrate, recovery, report, rotate, teardown
 from ops.errors import OperatorError, OpsError
 
 # The exit code of `status` for unprotected or unreachable, and of whatever could not be done.
 FAILED, INTERRUPTED = 2, 130
+# The modules of ops/cli and their commands. Only the module of the command that is typed is
+# imported: all of them take three times as long.
+COMMANDS = {
+    "status": ("status",),
+    "inspect": (
+        *("durability", "alerts", "top", "backups", "verify", "window", "backup"),
+        "restore-point",
+    ),
+    "report": ("report",),
+    "foresight": ("drill", "drills", "capacity"),
+    "recovery": ("recover", "rejoin", "undo", "rebuild", "clone"),
+    "migrate": ("migrate",),
+    "rotate": ("rotate",),
+    "apply": ("apply",),
+    "adopt": ("adopt",),
+    "teardown": ("teardown",),
+}
 
-app = typer.Typer(
-    help="Runbooks for PostgreSQL with Barman. They read the stack's outputs and work over SSH.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.add_typer(inspect.app)
-app.add_typer(report.app)
-app.add_typer(foresight.app)
-app.add_typer(recovery.app)
-app.add_typer(migrate.app)
-app.add_typer(rotate.app)
-app.add_typer(apply.app)
-app.add_typer(adopt.app)
-app.add_typer(teardown.app)
+
+def command_line(words: Sequence[str]) -> typer.Typer:
+    """What understands `words`: the command that they begin with, or every command where that is
+    none of them, for the help and for what was mistyped."""
+    app = typer.Typer(
+        help="Runbooks for PostgreSQL with Barman. They read the stack's outputs and work over "
+        "SSH.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        # Without one, typer takes a command that is alone for the whole program.
+        callback=lambda: None,
+    )
+    typed = [module for module, commands in COMMANDS.items() if set(words[:1]) & set(commands)]
+    for module in typed or COMMANDS:
+        app.add_typer(import_module(f"ops.cli.{module}").app)
+    return app
 
 
 def main() -> None:
     """Run the command line; no error is printed with a traceback."""
     try:
-        app()
+        command_line(sys.argv[1:])()
     except OpsError as error:
-        Console(stderr=True, emoji=False).print(
-            str(error), style="red", markup=False, highlight=False
-        )
+        _complain(str(error), style="red")
         sys.exit(FAILED)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            Console(stderr=True, emoji=False).print(
+            _complain(
                 "Interrupted. What was done so far stays; a unit on a machine goes on.\n"
-                "Next: python -m ops status   (it names a run under way, and what ends it)",
-                markup=False,
-                highlight=False,
+                "Next: python -m ops status   (it names a run under way, and what ends it)"
             )
         raise
     except Exception as error:
@@ -60,10 +75,15 @@ def main() -> None:
             "Whether anything was changed before it is not known.",
             "python -m ops status",
         )
-        Console(stderr=True, emoji=False).print(
-            str(unforeseen), style="red", markup=False, highlight=False
-        )
+        _complain(str(unforeseen), style="red")
         sys.exit(FAILED)
+
+
+def _complain(text: str, style: str = "") -> None:
+    # Here and not above: it is not needed where all goes well.
+    from rich.console import Console
+
+    Console(stderr=True, emoji=False).print(text, style=style, markup=False, highlight=False)
 
 
 if __name__ == "__main__":

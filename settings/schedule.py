@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import islice, pairwise
 
 from cronsim import CronSim, CronSimError
@@ -93,6 +94,8 @@ def _weekdays(text: str) -> str:
     )
 
 
+# Everything that is sized by it asks for it, and each time 400 runs would be worked out.
+@cache
 def longest_interval(expression: str) -> timedelta:
     """The longest time between two runs of a valid cron expression."""
     runs = islice(CronSim(expression, _REFERENCE), _RUNS)

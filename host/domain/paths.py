@@ -5,6 +5,8 @@ MOUNT_POINT = "/data"
 BARMAN_HOME = f"{MOUNT_POINT}/barman"
 # PostgreSQL's own, of Debian's packaging.
 SOCKETS = "/run/postgresql"
+# The server's, which its sockets are named by.
+PORT = 5432
 # Left by a recovery runbook for as long as it owns the data directory of PostgreSQL's machine.
 RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 # Copies of the server beside it, on PostgreSQL's machine, each in a folder of its own: clones, by

@@ -15,7 +15,7 @@ from typing import Any
 
 from host.domain import server_log, sessions
 from host.domain.file_settings import OVERRULED
-from host.domain.paths import RECOVERY_MARKER
+from host.domain.paths import PORT, RECOVERY_MARKER
 from host.domain.pooler import REMOVE, ROLE
 from host.domain.quoting import identifier
 from host.domain.scram import scram_verifier, verifies
@@ -29,7 +29,6 @@ CLUSTER = "main"
 GUARD = "durability-guard"
 # Written once a cluster exists: an empty data directory beside it means lost data, not a new disk.
 INITIALISED = ".cluster-initialised"
-PORT = 5432
 
 ROLES = """
 SELECT rolname, rolcanlogin, rolreplication, coalesce(rolpassword, ''),

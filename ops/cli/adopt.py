@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from ops import adopt as adopting
-from ops.cli.common import Stack, Yes, ask, console
+from ops.cli.common import ask, console
+from ops.cli.options import Stack, Yes
 from ops.reach import engine
 
 app = typer.Typer()

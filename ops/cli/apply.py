@@ -2,7 +2,8 @@
 
 import typer
 
-from ops.cli.common import Stack, console, site_of
+from ops.cli.common import console, site_of
+from ops.cli.options import Stack
 from ops.errors import OperatorError
 from ops.reach import engine
 from ops.runbook import runs

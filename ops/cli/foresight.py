@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.common import Json, Stack, answer, console, site_of
+from ops.cli.common import answer, console, site_of
+from ops.cli.options import Json, Stack
 from ops.watch import capacity as capacity_
 from ops.watch import drills as drills_
 

@@ -8,26 +8,20 @@ from rich.console import Console
 
 from host.domain.quoting import sql_literal
 from ops.archive import backup as backups_
-from ops.archive import targets, verification, window
+from ops.archive import catalogue, targets, verification, window
+from ops.archive.catalogue import Catalogue
 from ops.archive.verification import Verification
-from ops.cli.common import Json, Stack, answer, console, site_of, store_of
+from ops.cli.common import answer, console, site_of
+from ops.cli.options import Json, Stack
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import postgres
-from ops.screen import show_status, span
+from ops.reach.ssh import Site
+from ops.screen import span
 from ops.watch import alerts as alerts_
 from ops.watch import durability as durability_
-from ops.watch import statements, status
+from ops.watch import statements
 
 app = typer.Typer()
-
-
-@app.command("status")
-def show(stack: Stack = None, as_json: Json = False) -> None:
-    """Is it up, is it protected, how far back, what would be lost now. Exit code 0, 1 or 2."""
-    with site_of(stack) as site:
-        found = status.collect(site)
-    answer(found, as_json, show_status)
-    raise typer.Exit(found.verdict.exit_code)
 
 
 @app.command()
@@ -59,8 +53,14 @@ def top(stack: Stack = None, as_json: Json = False) -> None:
 def backups(stack: Stack = None, as_json: Json = False) -> None:
     """Barman's backups, and which of them can be restored."""
     with site_of(stack) as site:
-        found = window.backup_list(store_of(site))
+        found = window.backup_list(_store(site))
     answer(found, as_json, window.show_backups)
+
+
+def _store(site: Site) -> Catalogue:
+    """What Barman holds."""
+    home, server = site.outputs.barman.data_directory, site.outputs.backup.server_name
+    return catalogue.read(site.barman, home, server)
 
 
 @app.command()
@@ -109,7 +109,7 @@ def _show_verification(found: Verification, console: Console) -> None:
 def show_window(stack: Stack = None, as_json: Json = False) -> None:
     """What can be restored: the stretches of time, by timeline."""
     with site_of(stack) as site:
-        found = window.window(store_of(site), datetime.now(UTC))
+        found = window.window(_store(site), datetime.now(UTC))
     answer(found, as_json, window.show_window)
 
 

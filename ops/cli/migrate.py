@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ops.cli import common
-from ops.cli.common import Json, Resume, Stack, Yes, answer, console, site_of
+from ops.cli import common, running
+from ops.cli.common import answer, console, site_of
+from ops.cli.options import Json, Resume, Stack, Yes
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.migrate import (
     address,
@@ -90,7 +91,7 @@ def copy(
     with site_of(stack) as site:
         run = _seen_through(site, COPY, source, database, (passfile, password_file), yes, resume)
         moving.show_passwords(run)
-        common.conclude(site, run)
+        running.conclude(site, run)
 
 
 @group.command()
@@ -138,7 +139,7 @@ def cutover(
             common.ask("Close the source, and go on here?", yes)
             run = moving.cut_over(site, console, reverse=reverse)
         moving.show_passwords(run)
-        common.conclude(site, run)
+        running.conclude(site, run)
 
 
 @group.command()

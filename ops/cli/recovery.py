@@ -7,8 +7,9 @@ import typer
 
 from ops.archive.plan import Plan
 from ops.archive.targets import Point, Target
-from ops.cli import common
-from ops.cli.common import Abort, Resume, Stack, Yes, console, site_of
+from ops.cli import common, running
+from ops.cli.common import console, site_of
+from ops.cli.options import Abort, Resume, Stack, Yes
 from ops.cli.point import takes_point
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import postgres
@@ -71,7 +72,7 @@ def recover(
     """Bring the data back, in place. Without a target: to the last acknowledged commit."""
     with site_of(stack) as site:
         if resume or abort:
-            common.finish(site, "recover", abort=abort)
+            running.finish(site, "recover", abort=abort)
             return
         options = {
             "discard_old_data": discard_old_data,
@@ -87,7 +88,7 @@ def recover(
             return
         common.ask("Stop PostgreSQL and replace its data?", yes)
         new = Journal.begin("recover", found.plan, **options)
-        common.conclude(site, runs.begin(site, new, console, procedure))
+        running.conclude(site, runs.begin(site, new, console, procedure))
 
 
 @app.command()
@@ -95,9 +96,9 @@ def rejoin(stack: Stack = None, resume: Resume = False) -> None:
     """Make streaming backup work again after a recovery, and prove it."""
     with site_of(stack) as site:
         if resume:
-            common.finish(site, "rejoin", abort=False)
+            running.finish(site, "rejoin", abort=False)
             return
-        common.conclude(site, runs.begin(site, Journal.begin("rejoin"), console, procedure))
+        running.conclude(site, runs.begin(site, Journal.begin("rejoin"), console, procedure))
 
 
 @app.command()
@@ -112,7 +113,7 @@ def undo(
     aside, so undo can be undone."""
     with site_of(stack) as site:
         if resume or abort:
-            common.finish(site, "undo", abort=abort)
+            running.finish(site, "undo", abort=abort)
             return
         runs.refuse_if_busy(site)
         server, _, _ = postgres.state(site.postgres, site.outputs.backup.slot)
@@ -124,7 +125,7 @@ def undo(
         if dry_run:
             return
         common.ask("Stop PostgreSQL and go back?", yes)
-        common.conclude(site, runs.begin(site, undoing.begin(last), console, procedure))
+        running.conclude(site, runs.begin(site, undoing.begin(last), console, procedure))
 
 
 @app.command()
@@ -158,7 +159,7 @@ def rebuild(
                 check_everything=check_everything,
                 accept_damage=accept_damage,
             )
-        common.conclude(site, runs.begin(site, new, console, procedure))
+        running.conclude(site, runs.begin(site, new, console, procedure))
 
 
 def _plan_rebuild(site: Site, point: Point, yes: bool) -> Plan:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.common import Stack, console, site_of
+from ops.cli.common import console, site_of
+from ops.cli.options import Stack
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import outputs
 from ops.reach.ssh import connect

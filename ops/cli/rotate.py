@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 from ops.cli import common
-from ops.cli.common import Json, Stack, Yes, ask, document, site_of
+from ops.cli.common import ask, document, site_of
+from ops.cli.options import Json, Stack, Yes
 from ops.errors import OperatorError
 from ops.model import Verdict
 from ops.reach import outputs

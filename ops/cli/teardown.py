@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from ops import teardown as ending
-from ops.cli.common import Stack, console, site_of
+from ops.cli.common import console, site_of
+from ops.cli.options import Stack
 from ops.model import Status
 from ops.reach import engine, postgres
 from ops.reach.ssh import Site

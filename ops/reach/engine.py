@@ -13,6 +13,8 @@ from ops.errors import NOTHING_CHANGED, OperatorError
 
 PROJECT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 120
+# Outputs are read at the start of a runbook, and again after it has changed something.
+ONLY_READ = "Reading the outputs changed nothing."
 
 
 def of(stack: str | None, base: Mapping[str, str] | None = None) -> Pulumi:
@@ -44,6 +46,13 @@ def answer(
     if done.returncode != 0:
         raise explain(done.stderr, stack, state)
     return done.stdout
+
+
+def outputs(stack: str | None, base: Mapping[str, str] | None = None) -> str:
+    """The outputs of `stack`, or of the selected one, as JSON with secrets in clear. Raises
+    OperatorError."""
+    pulumi = of(stack, base)
+    return answer(lambda: pulumi.outputs(TIMEOUT_S), stack, ONLY_READ)
 
 
 def name(stack: str | None) -> str:

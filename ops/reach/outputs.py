@@ -10,9 +10,6 @@ from pydantic.alias_generators import to_camel
 from ops.errors import OperatorError
 from ops.reach import engine
 
-# Outputs are read at the start of a runbook, and again after it has changed something.
-ONLY_READ = "Reading the outputs changed nothing."
-
 
 def _one_key(value: str) -> str:
     if len(value.split()) < 2 or not value.startswith(("ssh-", "ecdsa-")):
@@ -87,9 +84,7 @@ class StackOutputs(_Output):
 
 def read(stack: str | None = None, base: Mapping[str, str] | None = None) -> StackOutputs:
     """The outputs of `stack`, or of the selected one. Raises OperatorError."""
-    pulumi = engine.of(stack, base)
-    answer = engine.answer(lambda: pulumi.outputs(engine.TIMEOUT_S), stack, ONLY_READ)
-    return parse(answer, stack)
+    return parse(engine.outputs(stack, base), stack)
 
 
 def parse(text: str, stack: str | None = None) -> StackOutputs:
@@ -99,7 +94,7 @@ def parse(text: str, stack: str | None = None) -> StackOutputs:
     if not raw:
         raise OperatorError(
             "The stack has no outputs: it was never brought up, or it was destroyed.",
-            ONLY_READ,
+            engine.ONLY_READ,
             next_command=f"pulumi up{option}   (make up, for a lab)",
         )
     try:
@@ -112,6 +107,6 @@ def parse(text: str, stack: str | None = None) -> StackOutputs:
         )
         raise OperatorError(
             f"The stack's outputs are not those of this version of the program: {wrong}.",
-            ONLY_READ,
+            engine.ONLY_READ,
             next_command=f"pulumi up{option}   (make up, for a lab)",
         ) from None

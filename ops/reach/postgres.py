@@ -5,9 +5,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from host.domain import sessions
-from host.domain.paths import SOCKETS
+from host.domain.paths import PORT, SOCKETS
 from host.domain.processes import APPLICATION_NAME
-from host.render import PORT
 from host.restored_copy.copy import Copy
 from host.restored_copy.server import PSQL
 from ops.errors import OperatorError

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -187,20 +188,26 @@ def _drain(channel: paramiko.Channel, into: list[bytes]) -> None:
 
 @dataclass
 class Site:
-    """Both machines of a stack. A machine that cannot be reached is None, with the reason kept."""
+    """Both machines of a stack. A machine that cannot be reached has its reason in `unreachable`,
+    once it was waited for."""
 
     outputs: StackOutputs
-    _postgres: Machine | None
-    _barman: Machine | None
+    _postgres: Callable[[], Machine | None]
+    _barman: Callable[[], Machine | None]
     unreachable: dict[str, str]
 
     @property
     def postgres(self) -> Machine:
-        return self._required(self._postgres, self.outputs.postgres.name)
+        return self._required(self._postgres(), self.outputs.postgres.name)
 
     @property
     def barman(self) -> Machine:
-        return self._required(self._barman, self.outputs.barman.name)
+        return self._required(self._barman(), self.outputs.barman.name)
+
+    def reaches(self, target: MachineOutputs) -> bool:
+        """Whether one of the two is connected; waits for it, and for it alone."""
+        machine = self._postgres if target is self.outputs.postgres else self._barman
+        return machine() is not None and target.name not in self.unreachable
 
     def _required(self, machine: Machine | None, name: str) -> Machine:
         if machine is None:
@@ -213,38 +220,56 @@ class Site:
 
 
 @contextmanager
-def connect(outputs: StackOutputs) -> Iterator[Site]:
+def connect(outputs: StackOutputs, *, at_once: bool = False) -> Iterator[Site]:
     """Connections to both machines, PostgreSQL's through Barman's where that is the way in.
 
-    Raises OperatorError when a host key is not the one in the outputs: that is never a detail.
+    Raises OperatorError when a host key is not the one in the outputs: that is never a detail. With
+    `at_once`, for who asks and changes nothing, the machines are still being connected to, and it
+    is raised where one is waited for.
     """
     transports: list[paramiko.Transport] = []
     unreachable: dict[str, str] = {}
-    found: dict[str, Machine | None] = {}
     key = _private_key(outputs.ssh_private_key.get_secret_value())
+
+    def reach(target: MachineOutputs, way: Callable[[], Machine | None] | None) -> Machine | None:
+        jump = way() if way else None
+        if way and jump is None:
+            why = f"its jump host, {outputs.barman.name}, cannot be reached"
+            unreachable[target.name] = why
+            return None
+        try:
+            transport = _open(target, key, jump)
+        except (OSError, paramiko.SSHException, EOFError) as error:
+            unreachable[target.name] = _reason(target, error)
+            return None
+        transports.append(transport)
+        return Machine(target.name, transport)
+
+    barman = _beside(lambda: reach(outputs.barman, None))
+    way = barman.result if outputs.through_jump_host else None
+    postgres = _beside(lambda: reach(outputs.postgres, way))
     try:
-        for target in (outputs.barman, outputs.postgres):
-            jump = None
-            if outputs.through_jump_host and target is outputs.postgres:
-                jump = found[outputs.barman.name]
-                if jump is None:
-                    unreachable[target.name] = (
-                        f"its jump host, {outputs.barman.name}, cannot be reached"
-                    )
-                    found[target.name] = None
-                    continue
-            try:
-                transport = _open(target, key, jump)
-            except (OSError, paramiko.SSHException, EOFError) as error:
-                unreachable[target.name] = _reason(target, error)
-                found[target.name] = None
-                continue
-            transports.append(transport)
-            found[target.name] = Machine(target.name, transport)
-        yield Site(outputs, found[outputs.postgres.name], found[outputs.barman.name], unreachable)
+        if not at_once:
+            barman.result()
+            postgres.result()
+        yield Site(outputs, postgres.result, barman.result, unreachable)
     finally:
         for transport in reversed(transports):
             transport.close()
+
+
+def _beside(work: Callable[[], Machine | None]) -> "Future[Machine | None]":
+    """What `work` will have found, in a thread that nobody waits for at the end of this program."""
+    found: Future[Machine | None] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(work())
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return found
 
 
 def admits(site: Site, private_key: str) -> list[str]:

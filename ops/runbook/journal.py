@@ -122,8 +122,12 @@ def save(machine: Machine, journal: Journal) -> None:
 
 def load(machine: Machine) -> Journal | None:
     """The run under way, or None."""
-    result = machine.run(["cat", CURRENT_RUNBOOK], accept=(0, 1))
-    return Journal.model_validate_json(result.stdout) if result.ok else None
+    return parse(machine.run(["cat", CURRENT_RUNBOOK], accept=(0, 1)).stdout)
+
+
+def parse(text: str) -> Journal | None:
+    """The run that CURRENT_RUNBOOK tells of; None where it is empty or not there."""
+    return Journal.model_validate_json(text) if text else None
 
 
 def close(machine: Machine, journal: Journal) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.errors import NOTHING_CHANGED, OperatorError
-from ops.reach.ssh import CommandFailed, Machine, Site
+from ops.reach.ssh import CommandFailed, Site
 from ops.screen import moment, span
 
 HEARTBEAT = "Heartbeat"
@@ -81,11 +81,7 @@ class Alerts(BaseModel):
 
 def read(site: Site) -> Alerts:
     """Ask Alertmanager. Raises OperatorError if it does not answer."""
-    return ask(site.barman)
-
-
-def ask(barman: Machine) -> Alerts:
-    """The same, of the Barman machine."""
+    barman = site.barman
     try:
         answer = barman.run(["python3", "-I", "-"], stdin=_ASK, timeout_s=30)
     except CommandFailed as error:

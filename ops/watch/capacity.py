@@ -15,7 +15,7 @@ from rich.table import Table
 
 from host.domain.wal import LAST_NAME
 from ops.archive import catalogue
-from ops.reach import barman, postgres
+from ops.reach import barman, glance, postgres
 from ops.reach.outputs import MachineOutputs
 from ops.reach.ssh import CommandFailed, Machine, Site
 from ops.screen import moment, size
@@ -27,7 +27,6 @@ from ops.watch.capacity_trend import (
     wal_per_day,
     when_full,
 )
-from ops.watch.status import MACHINE_PROBE
 
 # A disk that lasts less is worth an exit code.
 SOON = timedelta(days=30)
@@ -117,8 +116,7 @@ def _restored_sizes(site: Site) -> dict[str, int]:
 
 
 def _disk(machine: Machine) -> dict[str, int]:
-    answer = machine.run(["python3", "-I", "-"], stdin=MACHINE_PROBE, timeout_s=20)
-    return json.loads(answer.stdout)["disk"]
+    return glance.take(machine).disk.model_dump()
 
 
 def _server_sizes(machine: Machine) -> dict[str, int | None]:

@@ -4,26 +4,14 @@ import json
 from typing import NamedTuple
 
 from host.durability_guard.decision import UNSEEN
+from ops.reach import glance
+from ops.reach.glance import Glance
 from ops.reach.ssh import Machine
 
 UNIT = "durability-guard"
 # It looks once a second, and waits for PostgreSQL's answer for some.
 SILENT_S = 15.0
-_READ = """
-import json, time
-try:
-    with open("/run/durability-guard/status.json") as file:
-        seen = json.load(file)
-    print(json.dumps({
-        "level": seen["level"],
-        "fallback_after_s": seen["fallback_after_s"],
-        "ago_s": time.monotonic() - seen["look"]["now"],
-        "server": seen["look"]["server"],
-        "problem": seen["problem"],
-    }))
-except (OSError, ValueError, KeyError):
-    print("null")
-"""
+STATUS = "/run/durability-guard/status.json"
 
 
 class Guard(NamedTuple):
@@ -37,9 +25,18 @@ class Guard(NamedTuple):
 
 def read(machine: Machine) -> Guard:
     """What it says of itself, on PostgreSQL's machine."""
-    said = machine.run(["python3", "-I", "-"], stdin=_READ, timeout_s=20).stdout
-    seen = json.loads(said)
-    if seen and 0 <= seen["ago_s"] <= SILENT_S:
-        blind = seen["problem"] if seen["server"] in UNSEEN else None
-        return Guard(seen["level"], seen["fallback_after_s"], blind)
-    return Guard()
+    return seen_in(glance.take(machine, STATUS))
+
+
+def seen_in(found: Glance) -> Guard:
+    """The same, of a machine that was looked at, and into STATUS."""
+    try:
+        said = json.loads(found.files[STATUS])
+        level, fallback_after_s = said["level"], said["fallback_after_s"]
+        server, problem = said["look"]["server"], said["problem"]
+        ago_s = found.clock_s - said["look"]["now"]
+    except (ValueError, KeyError, TypeError):
+        return Guard()
+    if not 0 <= ago_s <= SILENT_S:
+        return Guard()
+    return Guard(level, fallback_after_s, problem if server in UNSEEN else None)

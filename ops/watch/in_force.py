@@ -4,19 +4,17 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from host.domain.paths import CONVERGED_PROGRAMS
 from ops.model import Reason
-from ops.reach.ssh import Machine
 from ops.watch.reasons import degraded
 
 NEXT = "pulumi up; where that has nothing to do: python -m ops apply"
 
 
-def read(machine: Machine) -> dict[str, dict[str, str]]:
+def parse(text: str) -> dict[str, dict[str, str]]:
     """What each program (host/programs) was `asked` for last, and what it brought about
-    (`in_force`), as digests; and why it did not get there (`refused`)."""
-    said = machine.run(["cat", CONVERGED_PROGRAMS], accept=(0, 1)).stdout
-    return json.loads(said or "{}")
+    (`in_force`), as digests; and why it did not get there (`refused`). `text` is what a machine has
+    in CONVERGED_PROGRAMS."""
+    return json.loads(text or "{}")
 
 
 def judge(name: str, stack: Mapping[str, str], seen: Mapping[str, Any]) -> Iterator[Reason]:

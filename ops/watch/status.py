@@ -1,39 +1,25 @@
 """Is it up, is it protected, how far back can one go, what would be lost right now."""
 
-import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from host.domain.paths import CONVERGED_PROGRAMS, CURRENT_RUNBOOK, DRILL_HISTORY
 from ops.archive import backup as backups_
 from ops.archive import verification
 from ops.errors import OperatorError
-from ops.model import BackupStatus, Check, Disk, MachineStatus, Reason, Status, Verdict
-from ops.reach import barman, pooler, postgres, remote_python
+from ops.model import BackupStatus, Check, MachineStatus, Reason, Status, Verdict
+from ops.reach import barman, glance, pooler, postgres, remote_python
+from ops.reach.glance import Glance
 from ops.reach.outputs import MachineOutputs
-from ops.reach.ssh import CommandFailed, ConnectionLost, Machine, Site
+from ops.reach.ssh import CommandFailed, ConnectionLost, Site
 from ops.runbook import journal
 from ops.watch import alerts, certificates, drills, guard, hazards, in_force
 from ops.watch.verdict import judge
 
-# Python is there wherever Barman and cloud-init are; a shell would need five tools and a parser.
-MACHINE_PROBE = """
-import json, os, time
-disk = os.statvfs("/data")
-names = dict(line.rstrip().split("=", 1) for line in open("/etc/os-release") if "=" in line)
-print(json.dumps({
-    "uptime_s": time.time() - os.stat("/proc/1").st_mtime,
-    "os": names["PRETTY_NAME"].strip('"'),
-    "disk": {
-        "mounted": os.path.ismount("/data"),
-        "total_bytes": disk.f_blocks * disk.f_frsize,
-        "used_bytes": (disk.f_blocks - disk.f_bfree) * disk.f_frsize,
-        "free_bytes": disk.f_bavail * disk.f_frsize,
-    },
-}))
-"""
 CHECK_TIMEOUT_S = 60
+# None waits for another one; sshd lets ten into one connection at a time.
+QUESTIONS = 10
 
 
 def collect(site: Site) -> Status:
@@ -50,29 +36,19 @@ def collect(site: Site) -> Status:
         postgres_machine=_unreachable(site, outputs.postgres),
         barman_machine=_unreachable(site, outputs.barman),
     )
-    with ThreadPoolExecutor() as pool:
-        asked: list[tuple[MachineOutputs, Callable[[], None]]] = []
-        if outputs.postgres.name not in site.unreachable:
-            asked += [
-                (outputs.postgres, lambda: _machine(site.postgres, status.postgres_machine)),
-                (outputs.postgres, lambda: _postgres(site, status)),
-                (outputs.postgres, lambda: _certificate(site, status)),
-                (outputs.postgres, lambda: _guard(site.postgres, status)),
-                (outputs.postgres, lambda: _in_force(site, site.postgres, "postgres", status)),
-                (outputs.postgres, lambda: _hazards(site, status)),
-            ]
-        if outputs.barman.name not in site.unreachable:
-            asked += [
-                (outputs.barman, lambda: _machine(site.barman, status.barman_machine)),
-                (outputs.barman, lambda: _checks(site.barman, status)),
-                (outputs.barman, lambda: _in_force(site, site.barman, "barman", status)),
-                (outputs.barman, lambda: _backups(site.barman, status)),
-                (outputs.barman, lambda: _wal(site, status)),
-                (outputs.barman, lambda: _drills(site.barman, status)),
-                (outputs.barman, lambda: _run_under_way(site.barman, status)),
-                (outputs.barman, lambda: _alerts(site.barman, status)),
-            ]
-        running = [(target, pool.submit(work)) for target, work in asked]
+    questions = (
+        # The way to the other machine: it is asked while that is being connected to. What takes
+        # longest comes first.
+        (outputs.barman, (_checks, _backups, _barman_machine, _wal, _alerts)),
+        (outputs.postgres, (_postgres, _postgres_machine, _certificate, _hazards)),
+    )
+    with ThreadPoolExecutor(QUESTIONS) as pool:
+        running = [
+            (target, pool.submit(ask, site, status))
+            for target, asked in questions
+            if site.reaches(target)
+            for ask in asked
+        ]
         for target, future in running:
             try:
                 future.result()
@@ -102,13 +78,35 @@ def _settled(site: Site, target: MachineOutputs, seen: MachineStatus) -> Machine
     return seen
 
 
-def _machine(machine: Machine, into: MachineStatus) -> None:
-    answer = machine.run(["python3", "-I", "-"], stdin=MACHINE_PROBE, timeout_s=20)
-    facts = json.loads(answer.stdout)
+def _postgres_machine(site: Site, into: Status) -> None:
+    seen = glance.take(site.postgres, CONVERGED_PROGRAMS, guard.STATUS)
+    _machine(seen, into.postgres_machine)
+    _in_force(site, seen, site.outputs.postgres, "postgres", into)
+    into.guard_level, into.guard_fallback_after_s, into.guard_blind = guard.seen_in(seen)
+
+
+def _barman_machine(site: Site, into: Status) -> None:
+    seen = glance.take(site.barman, CONVERGED_PROGRAMS, DRILL_HISTORY, CURRENT_RUNBOOK)
+    _machine(seen, into.barman_machine)
+    _in_force(site, seen, site.outputs.barman, "barman", into)
+    into.barman_version = seen.barman_version
+    into.failed_drill = drills.failure(drills.parse(seen.files[DRILL_HISTORY]))
+    if current := journal.parse(seen.files[CURRENT_RUNBOOK]):
+        into.run_under_way = Reason(
+            verdict=Verdict.DEGRADED,
+            text=f"a run is under way: {current.describe()}",
+            next_command=f"wait for it; if it was interrupted: {current.finish_command}",
+        )
+
+
+def _machine(seen: Glance, into: MachineStatus) -> None:
     into.reachable = True
-    into.uptime_s = facts["uptime_s"]
-    into.os = facts["os"]
-    into.disk = Disk.model_validate(facts["disk"])
+    into.uptime_s, into.os, into.disk = seen.uptime_s, seen.os, seen.disk
+
+
+def _in_force(site: Site, seen: Glance, machine: MachineOutputs, role: str, into: Status) -> None:
+    there = in_force.parse(seen.files[CONVERGED_PROGRAMS])
+    into.behind += in_force.judge(machine.name, site.outputs.in_force.get(role, {}), there)
 
 
 def _postgres(site: Site, into: Status) -> None:
@@ -129,15 +127,6 @@ def _certificate(site: Site, into: Status) -> None:
         into.certificate_ends = certificates.read(site).ends
 
 
-def _guard(machine: Machine, into: Status) -> None:
-    into.guard_level, into.guard_fallback_after_s, into.guard_blind = guard.read(machine)
-
-
-def _in_force(site: Site, machine: Machine, role: str, into: Status) -> None:
-    stack = site.outputs.in_force.get(role, {})
-    into.behind += in_force.judge(machine.name, stack, in_force.read(machine))
-
-
 def _hazards(site: Site, into: Status) -> None:
     try:
         into.hazards = hazards.read(site)
@@ -145,17 +134,16 @@ def _hazards(site: Site, into: Status) -> None:
         into.hazards_unknown = error.result.said
 
 
-def _checks(machine: Machine, into: Status) -> None:
+def _checks(site: Site, into: Status) -> None:
     try:
-        answer = barman.ask(machine, "check", into.server, timeout_s=CHECK_TIMEOUT_S)
+        answer = barman.ask(site.barman, "check", into.server, timeout_s=CHECK_TIMEOUT_S)
         into.checks = barman.checks(answer, into.server)
-        version = machine.run(["barman", "--version"], user=barman.USER, timeout_s=20).stdout
-        into.barman_version = version.split()[0]
     except (OperatorError, CommandFailed) as error:
         into.checks = [Check(name="barman_check", ok=False, hint=str(error).splitlines()[0])]
 
 
-def _backups(machine: Machine, into: Status) -> None:
+def _backups(site: Site, into: Status) -> None:
+    machine = site.barman
     # Before and after: one that begins or ends in between was not cut off.
     into.backup_running = backups_.running(machine)
     try:
@@ -193,22 +181,9 @@ def _wal(site: Site, into: Status) -> None:
     into.torn_backups, into.missing_wal = found["torn"], found["missing"]
 
 
-def _run_under_way(machine: Machine, into: Status) -> None:
-    if current := journal.load(machine):
-        into.run_under_way = Reason(
-            verdict=Verdict.DEGRADED,
-            text=f"a run is under way: {current.describe()}",
-            next_command=f"wait for it; if it was interrupted: {current.finish_command}",
-        )
-
-
-def _drills(machine: Machine, into: Status) -> None:
-    into.failed_drill = drills.failure(drills.recorded(machine))
-
-
-def _alerts(machine: Machine, into: Status) -> None:
+def _alerts(site: Site, into: Status) -> None:
     try:
-        found = alerts.ask(machine)
+        found = alerts.read(site)
     except OperatorError as error:
         into.undeliverable = error.happened
         return

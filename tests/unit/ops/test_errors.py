@@ -60,7 +60,7 @@ def test_a_defect_is_no_traceback_on_the_screen(
     def broken() -> None:
         raise ValueError("no such thing")
 
-    monkeypatch.setattr(program, "app", broken)
+    monkeypatch.setattr(program, "command_line", lambda _: broken)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(SystemExit) as ended:
         program.main()
@@ -79,7 +79,7 @@ def test_who_interrupts_is_told_what_goes_on(
     def interrupted() -> None:
         sys.exit(program.INTERRUPTED)
 
-    monkeypatch.setattr(program, "app", interrupted)
+    monkeypatch.setattr(program, "command_line", lambda _: interrupted)
     with pytest.raises(SystemExit) as ended:
         program.main()
     assert ended.value.code == program.INTERRUPTED

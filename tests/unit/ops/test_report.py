@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ops.__main__ import app
+from ops.__main__ import command_line
 from ops.cli import report as report_command
 from ops.errors import OperatorError
 from ops.reach.outputs import StackOutputs
@@ -282,7 +282,7 @@ def test_the_policy_lets_this_script_run_and_no_other() -> None:
 def test_a_machine_that_nobody_reaches_still_gives_a_page() -> None:
     outputs = StackOutputs.model_validate(stack())
     names = (outputs.postgres.name, outputs.barman.name)
-    site = Site(outputs, None, None, dict.fromkeys(names, "no route to host"))
+    site = Site(outputs, lambda: None, lambda: None, dict.fromkeys(names, "no route to host"))
     report = collect(site)
     html = render(report)
     assert "UNPROTECTED" in html
@@ -373,7 +373,10 @@ def test_serving_to_a_file_and_a_missing_directory_are_refused_before_anything_i
     monkeypatch.setattr(report_command, "site_of", never)
     monkeypatch.setattr(report_command.outputs, "read", never)
     for words in (["--serve", "--output", "x"], ["--output", str(tmp_path / "no" / "page.html")]):
-        assert isinstance(CliRunner().invoke(app, ["report", *words]).exception, OperatorError)
+        assert isinstance(
+            CliRunner().invoke(command_line(["report"]), ["report", *words]).exception,
+            OperatorError,
+        )
 
 
 def test_made_says_when() -> None:

@@ -8,7 +8,7 @@ from unittest.mock import MagicMock
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.__main__ import app
+from ops.__main__ import command_line
 from ops.cli import rotate as rotate_command
 from ops.errors import OperatorError
 from ops.model import Status, Verdict
@@ -46,7 +46,7 @@ def end_with(monkeypatch: pytest.MonkeyPatch, status: Status) -> None:
 
 
 def rotate(*words: str) -> Result:
-    return CliRunner().invoke(app, ["rotate", "tls", "--json", *words])
+    return CliRunner().invoke(command_line(["rotate"]), ["rotate", "tls", "--json", *words])
 
 
 def test_a_dry_run_says_what_would_change(engine: MagicMock) -> None:
