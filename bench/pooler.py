@@ -7,6 +7,7 @@ Works on a stack of its own that it stands up and removes.
 """
 
 import re
+import subprocess
 from pathlib import Path
 from statistics import median
 
@@ -45,9 +46,15 @@ def measure(checkout: Path) -> list[tuple[str, ...]]:
     try:
         lab(checkout, "up")
         psql(checkout, _MAKE)
-        line = f"*:*:*:{_ROLE}:{_ROLE}"
-        write = f"umask 077; echo '{line}' >{_PASSFILE}; chown postgres {_PASSFILE}"
-        on(checkout, POSTGRES, "sh", "-c", write)
+        on(checkout, POSTGRES, "install", "-o", "postgres", "-m", "600", "/dev/null", _PASSFILE)
+        subprocess.run(
+            [".venv/bin/python", "-m", "lab", "enter", "--", POSTGRES, "tee", _PASSFILE],
+            cwd=checkout,
+            input=f"*:*:*:{_ROLE}:{_ROLE}\n",
+            text=True,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
         pgbench(checkout, 5432, "--initialize", "--quiet", f"--scale={SCALE}")
         for _ in range(ROUNDS):
             for habit, options in HABITS.items():

@@ -26,7 +26,7 @@ def judge(name: str, stack: Mapping[str, str], seen: Mapping[str, Any]) -> Itera
         if there.get("in_force") == wanted == there.get("asked"):
             continue
         if there.get("asked") == there.get("in_force"):
-            text = f"{name} ({program}) has another state than the stack"
+            text = f"{name} ({program}) is not as the last update that went through has left it"
         elif why := there.get("refused"):
             text = f"an update of {name} ({program}) ended with: {' '.join(why.split())}"
         else:

@@ -16,7 +16,10 @@ def test_the_database_machine(site: Site) -> None:
         site.stack.lose("postgres-lab")
     said = site.stack.follow("database-machine-is-gone", codes={2: 1})
     assert "Barman to connect to PostgreSQL" in said[1]
-    assert "PROTECTED" in said[2], said[2]
+    # Of the update that failed before it, and of nothing else.
+    assert "DEGRADED" in said[2], said[2]
+    assert said[2].count("next:") == 1, said[2]
+    assert "(postgres) is not as the last update" in said[2]
     assert site.lost(ledger) == set()
     site.stack.until_content()
 

@@ -53,8 +53,8 @@ def test_each_alone_degrades(found: dict[str, Any], said: str, next_command: str
             {"asked": "newer", "in_force": "new", "refused": "it would not start\nmore"},
             "ended with: it would not start",
         ),
-        ({"asked": "old", "in_force": "old"}, "has another state than the stack"),
-        ({}, "has another state than the stack"),
+        ({"asked": "old", "in_force": "old"}, "is not as the last update that went through"),
+        ({}, "is not as the last update that went through"),
     ],
 )
 def test_a_machine_that_is_not_where_the_stack_is(there: dict[str, str], said: str | None) -> None:
