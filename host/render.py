@@ -23,6 +23,9 @@ BACKUP_ORDER = "/usr/local/bin/barman-backup-order"
 REMOVE_BROKEN = "/usr/local/bin/remove-broken-backups"
 # Found before the distribution's own (path_prefix in Barman's configuration).
 BARMAN_PROGRAMS = "/usr/local/lib/barman"
+# Where Barman finds its servers, and where it does for taking backups.
+BARMAN_SERVERS = "/etc/barman.d"
+BARMAN_BACKUP_SERVERS = "/etc/barman-backup.d"
 RECEIVER_WATCH = "/usr/local/bin/barman-receiver-watch"
 DRILL_SCRATCH = "/data/restore-drill"
 HEARTBEAT_SQL = "/usr/local/share/heartbeat.sql"
@@ -109,7 +112,12 @@ def data_disk_unit(mount_point: str) -> str:
 
 def barman_conf(home: str) -> str:
     """Barman's global configuration."""
-    return _render("barman.conf", home=home)
+    return _render("barman.conf", home=home, servers=BARMAN_SERVERS)
+
+
+def barman_backup_conf(home: str) -> str:
+    """The one by which Barman takes backups (paths.BARMAN_BACKUP_CONF)."""
+    return _render("barman-backup.conf", home=home, servers=BARMAN_BACKUP_SERVERS)
 
 
 def barman_server_conf(
@@ -121,9 +129,10 @@ def barman_server_conf(
     compression: str,
     retention: str,
     backup_interval: timedelta,
+    packed: bool = False,
 ) -> str:
     """Barman's configuration of one server; `backup_interval` is the longest time between two
-    scheduled backups."""
+    scheduled backups. With `packed`, for taking packed backups."""
     hours = ceil((backup_interval + BACKUP_AGE_MARGIN) / timedelta(hours=1))
     return _render(
         "barman-server.conf",
@@ -138,6 +147,7 @@ def barman_server_conf(
         retention=retention,
         last_backup_maximum_age=f"{hours} HOURS",
         last_wal_maximum_age=LAST_WAL_MAXIMUM_AGE,
+        packed=packed,
     )
 
 

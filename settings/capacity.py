@@ -1,4 +1,8 @@
-"""Will the disks hold what the settings promise? Pure arithmetic on sizes in GiB."""
+"""Will the disks hold what the settings promise? Pure arithmetic on sizes in GiB.
+
+Base backups are compressed; what that makes of them nobody knows before the data is there, so they
+count here as if nothing of them could be.
+"""
 
 import math
 from dataclasses import dataclass
@@ -48,7 +52,7 @@ class Demand:
 
     @property
     def gib(self) -> int:
-        """All of it, once the window is full: base backups are not compressed."""
+        """All of it, once the window is full."""
         return math.ceil(self.database_gib * self.copies + self.wal_gib)
 
     @property
@@ -89,8 +93,8 @@ def require_room(*, demand: Demand, postgres_disk_gib: int, barman_disk_gib: int
         raise ValueError(
             f"barmanDiskGb = {barman_disk_gib}: too small for expectedDatabaseGb = {database_gib} "
             f"with {demand.window.text}: {demand.copies} full backups and their WAL "
-            f"need at least {demand.gib}, and it would be full after {_days(lasts)}; enlarge "
-            "barmanDiskGb or shorten retention"
+            f"need {demand.gib} if nothing of them can be compressed, and it would be full after "
+            f"{_days(lasts)}; enlarge barmanDiskGb or shorten retention"
         )
 
 

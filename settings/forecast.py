@@ -69,14 +69,16 @@ def least_time(database_gib: int, mb_per_s: float) -> timedelta:
 
 
 def require_time(demand: Demand, pair: Pair) -> None:
-    """Raises ValueError when a backup cannot end before the next one is due."""
+    """Raises ValueError when a backup that cannot be compressed would not end before the next one
+    is due."""
     speed, limit = pair.bottleneck
     needed = least_time(demand.database_gib, speed)
     if needed > demand.interval:
         raise ValueError(
-            f"backupSchedule: a full backup of expectedDatabaseGb = {demand.database_gib} takes at "
-            f"least {_duration(needed)} ({speed:.0f} MB/s, {limit}), the next one is due after "
-            f"{_duration(demand.interval)}; back up less often, or take larger VM sizes or disks"
+            f"backupSchedule: a full backup of expectedDatabaseGb = {demand.database_gib} takes "
+            f"{_duration(needed)} if nothing of it can be compressed ({speed:.0f} MB/s, {limit}), "
+            f"the next one is due after {_duration(demand.interval)}; back up less often, or take "
+            "larger VM sizes or disks"
         )
 
 
@@ -84,12 +86,13 @@ def drill_warnings(demand: Demand, pair: Pair) -> list[str]:
     """Whether a restore drill can end before the next backup breaks it off, in a sentence."""
     (_, billed), machine = pair.tiers, pair.barman
     speed = min(machine.disk_mb_per_s, billed.mb_per_s or machine.disk_mb_per_s)
-    # Read and written on one disk, then read once more by the checks.
+    # Read, if nothing of it can be compressed, and written on one disk, then read once more by the
+    # checks.
     needed = 3 * least_time(demand.database_gib, speed)
     if needed < demand.interval:
         return []
     return [
-        f"A restore drill of {demand.database_gib} GiB takes at least {_duration(needed)} on the "
+        f"A restore drill of {demand.database_gib} GiB takes about {_duration(needed)} on the "
         f"Barman machine ({speed:.0f} MB/s), and the next backup after "
         f"{_duration(demand.interval)} breaks it off: take a larger barmanVmSize."
     ]
@@ -101,12 +104,14 @@ def sentences(demand: Demand, pair: Pair) -> list[str]:
     disk, full = pair.barman_disk_gib, pair.postgres_disk_gib
     billed = [f"{each.name} (up to {each.gib} GiB cost the same)" for each in pair.tiers]
     return [
-        f"A full backup or a restore of {demand.database_gib} GiB takes at least "
-        f"{_duration(least_time(demand.database_gib, speed))} ({speed:.0f} MB/s at most, "
-        f"{limit}); of a full disk of {full} GiB, {_duration(least_time(full, speed))}.",
-        f"barmanDiskGb {disk} will hold {demand.gib} GiB once the window is full: {demand.copies} "
-        f"full backups and {demand.wal_gib:.0f} GiB of WAL. It holds the backups of up to "
-        f"{largest_database(disk, demand)} GiB with {demand.window.text}.",
+        f"A full backup or a restore of {demand.database_gib} GiB takes "
+        f"{_duration(least_time(demand.database_gib, speed))} where nothing of it can be "
+        f"compressed ({speed:.0f} MB/s at most, {limit}), and less the better it can; of a full "
+        f"disk of {full} GiB, {_duration(least_time(full, speed))}.",
+        f"barmanDiskGb {disk} will hold up to {demand.gib} GiB once the window is full: "
+        f"{demand.copies} full backups, should nothing of them be compressible, and "
+        f"{demand.wal_gib:.0f} GiB of WAL. It holds the backups of "
+        f"{largest_database(disk, demand)} GiB or more with {demand.window.text}.",
         f"Azure bills the data disks as {billed[0]} and {billed[1]}.",
     ]
 

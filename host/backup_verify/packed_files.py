@@ -19,7 +19,7 @@ def wrong(data: Path, fields: Mapping[str, str], between: Callable[[], None]) ->
         files = manifest.Files(manifest.read((data / manifest.NAME).read_bytes()))
     except (OSError, Damaged) as error:
         return [str(error)]
-    found = _absent(data, fields)
+    found = _unlike(data, fields)
     for name, path in packed.archives(data).items():
         found += _archive(name, path, files, between)
     return found + [f'"{path}" is in the manifest and not there' for path in files.missing()]
@@ -35,16 +35,25 @@ def wrong_outside(data: Path, fields: Mapping[str, str]) -> list[str]:
     known = int(fields["size"])
     # Barman has counted its own backup.info, too.
     changed = not known - _BACKUP_INFO <= size <= known
-    return _absent(data, fields) + (
+    return _unlike(data, fields) + (
         [f"its files have {size} bytes, and had {known} when it ended"] if changed else []
     )
 
 
-def _absent(data: Path, fields: Mapping[str, str]) -> list[str]:
+def _unlike(data: Path, fields: Mapping[str, str]) -> list[str]:
     tablespaces = backup_info.tablespaces(fields.get("tablespaces"))
     needed = [packed.BASE, *(str(each.oid) for each in tablespaces)]
     there = packed.archives(data)
-    return [f"{name}{packed.SUFFIX} is missing" for name in needed if name not in there]
+    # A tablespace that was created while the backup waited for its checkpoint is in the backup, and
+    # Barman has not noted where it belongs.
+    return [
+        *(f"{name}{packed.SUFFIX} is missing" for name in needed if name not in there),
+        *(
+            f"{name}{packed.SUFFIX} is of no known tablespace"
+            for name in there
+            if name not in needed
+        ),
+    ]
 
 
 def _archive(

@@ -16,7 +16,7 @@ from host.monitoring import services
 from host.monitoring.configuration import Delivery
 
 HOME = "/var/lib/barman"
-SERVER_CONFIGURATION = f"/etc/barman.d/{SERVER}.conf"
+SERVER_CONFIGURATION = f"{render.BARMAN_SERVERS}/{SERVER}.conf"
 
 
 @dataclass(frozen=True)
@@ -132,18 +132,9 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             ),
             File(render.SERVER_AUTHORITY, credentials.authority),
             File("/etc/barman.conf", render.barman_conf(BARMAN_HOME)),
-            File(
-                SERVER_CONFIGURATION,
-                render.barman_server_conf(
-                    server=SERVER,
-                    description=f"PostgreSQL on {postgres}",
-                    address=postgres,
-                    slot=SLOT,
-                    compression=facts.compression,
-                    retention=facts.retention,
-                    backup_interval=facts.backup_interval,
-                ),
-            ),
+            File(SERVER_CONFIGURATION, _server_conf(facts)),
+            File(paths.BARMAN_BACKUP_CONF, render.barman_backup_conf(BARMAN_HOME)),
+            File(f"{render.BARMAN_BACKUP_SERVERS}/{SERVER}.conf", _server_conf(facts, packed=True)),
             files.program(render.GUARD, "barman-guarded"),
             files.program(render.BACKUP_ORDER, "barman-backup-order"),
             files.program(render.REMOVE_BROKEN, "remove-broken-backups"),
@@ -166,6 +157,19 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             ),
             drill_units["restore-drill.service"],
         ),
+    )
+
+
+def _server_conf(facts: BarmanFacts, *, packed: bool = False) -> str:
+    return render.barman_server_conf(
+        server=SERVER,
+        description=f"PostgreSQL on {facts.postgres_address}",
+        address=facts.postgres_address,
+        slot=SLOT,
+        compression=facts.compression,
+        retention=facts.retention,
+        backup_interval=facts.backup_interval,
+        packed=packed,
     )
 
 

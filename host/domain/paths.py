@@ -17,6 +17,8 @@ CURRENT_RUNBOOK = f"{RUNBOOKS}/current.json"
 BARMAN_GET_WAL = "/usr/local/bin/barman-get-wal"
 # The same for one file after another (files/barman-send-wal).
 BARMAN_SEND_WAL = "/usr/local/bin/barman-send-wal"
+# Barman's configuration for taking backups, which differs in that they are packed.
+BARMAN_BACKUP_CONF = "/etc/barman-backup.conf"
 # A backup, for a restore (files/barman-send-backup).
 BARMAN_SEND_BACKUP = "/usr/local/bin/barman-send-backup"
 BARMAN_CRON = "/etc/cron.d/barman"

@@ -7,7 +7,7 @@ from pathlib import Path
 APPLICATION_NAME = "barman_receive_wal"
 ROLE = "streaming_barman"
 # For pgrep -f: what cron starts, with or without options, and the program that it starts.
-BARMAN = r"barman( -[a-z]+( /etc/barman.conf)?)*"
+BARMAN = r"barman( -[a-z]+( /etc/barman(-backup)?.conf)?)*"
 RECEIVER = rf"pg_receivewal|{BARMAN} receive-wal"
 
 

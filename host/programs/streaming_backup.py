@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from host.domain import sessions
+from host.domain.paths import BARMAN_BACKUP_CONF
 from host.domain.processes import APPLICATION_NAME, RECEIVER
 from host.programs.converge import ConvergeError, Host, conclude
 
@@ -150,9 +151,8 @@ class StreamingBackup:
             return
         if not self._backups("WAITING_FOR_WALS"):
             print("taking the first full backup", flush=True)
-            self._barman(
-                "backup", "--immediate-checkpoint", self.server, timeout_s=BACKUP_TIMEOUT_S
-            )
+            words = ("-c", BARMAN_BACKUP_CONF, "backup", "--immediate-checkpoint")
+            self._barman(*words, self.server, timeout_s=BACKUP_TIMEOUT_S)
             self.host.note("took the first full backup")
         # The backup's last segment stays partial until one after it begins, on an idle database
         # for ever: `backup --wait` would wait as long.

@@ -101,7 +101,9 @@ def _report(copy: Copy, backup: Backup, writer: int, accepted: bool) -> None:
 
     try:
         tell(done=Filling(copy, backup, accepted, tell).through())
-    except (Failed, Damaged, OSError, ValueError) as error:
+    except Damaged as error:
+        tell(failed=f"backup {backup.id} is damaged: {error}")
+    except (Failed, OSError, ValueError) as error:
         tell(failed=str(error))
 
 

@@ -4,6 +4,8 @@ import re
 import time
 from collections.abc import Callable
 
+from host.domain.paths import BARMAN_BACKUP_CONF
+from host.domain.processes import BARMAN
 from host.domain.wal import LAST_NAME
 from ops.archive import catalogue
 from ops.archive.catalogue import Backup
@@ -18,13 +20,19 @@ SETTLE_TRIES = 5
 _TAKEN = re.compile(r"/base/(\d{8}T\d{6})\b")
 # Not with --wait: on an idle database that waits for ever for a segment that nothing fills. The
 # segment is switched afterwards instead.
-_COMMAND = ["barman", "backup", "--immediate-checkpoint"]
+_BACKUP = ["backup", "--immediate-checkpoint"]
 
 
 def running(machine: Machine) -> bool:
     """Whether any backup runs now, whoever started it."""
-    pattern = "bin/barman (-q )?backup "
+    pattern = f"bin/{BARMAN} backup "
     return machine.run(["pgrep", "-u", barman.USER, "-f", pattern], accept=(0, 1)).ok
+
+
+def _command(machine: Machine, server: str) -> list[str]:
+    """A machine that `pulumi up` has not brought up to date yet takes plain backups."""
+    packed = machine.run(["test", "-e", BARMAN_BACKUP_CONF], accept=(0, 1)).ok
+    return ["barman", *(("-c", BARMAN_BACKUP_CONF) if packed else ()), *_BACKUP, server]
 
 
 def _refuse_a_second(machine: Machine) -> None:
@@ -61,7 +69,13 @@ def take(site: Site, name: str, *, adopt: bool, tick: Callable[[float], None]) -
         _refuse_a_second(machine)
         _refuse_out_of_order(site)
     said = longrun.run(
-        machine, UNIT, [*_COMMAND, server], _log(name), user=barman.USER, adopt=adopt, tick=tick
+        machine,
+        UNIT,
+        _command(machine, server),
+        _log(name),
+        user=barman.USER,
+        adopt=adopt,
+        tick=tick,
     )
     # By its name: after the clock was set back, the newest name is another backup's.
     named = _TAKEN.search(said)
@@ -104,7 +118,7 @@ def _backups(site: Site) -> tuple[Backup, ...]:
 def start(machine: Machine, server: str, name: str) -> None:
     """Start a full backup and leave it to the machine. Raises OperatorError."""
     _refuse_a_second(machine)
-    longrun.start(machine, UNIT, [*_COMMAND, server], _log(name), user=barman.USER)
+    longrun.start(machine, UNIT, _command(machine, server), _log(name), user=barman.USER)
 
 
 def _log(name: str) -> str:

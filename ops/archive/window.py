@@ -79,13 +79,16 @@ def _entry(catalogue: Catalogue, backup: Backup) -> BackupEntry:
 
 def show_backups(found: BackupList, console: Console) -> None:
     """Print the table."""
-    table = _table("backup", "status", "TL", "ended (UTC)", "size", "stored", "verified", "usable")
+    # Of 80 columns.
+    table = _table(
+        *("backup", "status", "TL", "ended (UTC)", "size", "stored", "verified", "usable"), gap=1
+    )
     for backup in found.backups:
         table.add_row(
             backup.id,
             backup.status,
             str(backup.timeline or "-"),
-            _short(backup.ended_at),
+            f"{backup.ended_at:%m-%d %H:%M}" if backup.ended_at else "-",
             size(backup.restored_bytes),
             size(backup.size_bytes),
             _verified(backup),
@@ -128,8 +131,8 @@ def show_window(found: Window, console: Console) -> None:
         console.print(line, markup=False, highlight=False)
 
 
-def _table(*names: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
+def _table(*names: str, gap: int = 2) -> Table:
+    table = Table(box=None, padding=(0, gap, 0, 0))
     for name in names:
         table.add_column(name, no_wrap=bool(name))
     return table

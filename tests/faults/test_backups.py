@@ -17,12 +17,12 @@ from tools.faults_page import Row
 
 pytestmark = [pytest.mark.backup, pytest.mark.deep]
 
-# Freezes pg_basebackup once a database's files have begun to arrive, and prints where they go.
+# Freezes pg_basebackup once the data directory has begun to arrive, and prints where it goes.
 FREEZE = """
 for n in $(seq 2000); do
   pid=$(pgrep -o -u barman -x pg_basebackup) &&
     data=$(tr '\\0' '\\n' <"/proc/$pid/cmdline" | sed -n 's/^--pgdata=//p') &&
-    [ -e "$data/base/1/PG_VERSION" ] && kill -STOP "$pid" && echo "$data" && exit
+    [ -s "$data/base.tar.zst" ] && kill -STOP "$pid" && echo "$data" && exit
   sleep 0.01
 done
 exit 1
@@ -30,8 +30,11 @@ exit 1
 # As cron does.
 NIGHTLY = "runuser -u barman -- barman-guarded backup pg"
 BASE = "/data/barman/pg/base"
-# Half of a backup takes a moment, with this in it.
-BULK = "CREATE TABLE bulk AS SELECT i, repeat(md5(i::text), 20) FROM generate_series(1, 400000) i"
+# Half of a backup takes a moment, with this in it, of which compression leaves more than half.
+BULK = """
+CREATE TABLE bulk AS SELECT i, string_agg(md5(i::text || n), '')
+FROM generate_series(1, 100000) i, generate_series(1, 20) n GROUP BY i
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,7 +91,7 @@ def test_backup_killed_half_way(site: Site, report: Report) -> None:
         with half_way(site) as (running, backup):
             # Barman first, whatever its number: left alone for a moment, it would see the other one
             # end, and write down that the backup failed.
-            site.stack.on(BARMAN, "pkill -KILL -u barman -f 'barman backup'")
+            site.stack.on(BARMAN, "pkill -KILL -u barman -f 'bin/barman .*backup '")
             # Unless systemd was quicker, which ends what is left of the unit.
             site.stack.on(BARMAN, "pkill -KILL -u barman -x pg_basebackup", check=False)
             assert "killed" in ended(running, 2)

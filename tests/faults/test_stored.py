@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -17,13 +19,11 @@ pytestmark = [pytest.mark.backup, pytest.mark.deep]
 STORE = "/data/barman/pg"
 
 
-def flip(site: Site, path: str, at: int) -> None:
-    """Change one bit; done again, it is as it was."""
-    site.stack.on(
-        BARMAN,
-        f"python3 -c \"f = open('{path}', 'r+b'); f.seek({at}); byte = f.read(1)[0]; "
-        f'f.seek({at}); f.write(bytes([byte ^ 1]))"',
-    )
+# Changes one bit of a file; done again, it is as it was.
+FLIP = (
+    "python3 -c \"f = open('{}', 'r+b'); f.seek(2000); byte = f.read(1)[0]; f.seek(2000); "
+    'f.write(bytes([byte ^ 1]))"'
+)
 
 
 def verified(site: Site, backup: str) -> bool:
@@ -39,16 +39,35 @@ def backed_up_again(site: Site, ledger: Ledger, row: Row) -> None:
     ledger.wait_for_more(50)
 
 
-def test_flipped_byte_in_a_backup(site: Site, report: Report) -> None:
-    row = Row("a flipped byte in a backup", FALLBACK)
+# By what the row says of it: a file of the backup, and what is done to it.
+HARMS = {
+    "a flipped byte in a backup": ("base.tar.zst", FLIP),
+    "an archive of a backup cut off": ("base.tar.zst", "truncate --size=-4096 {}"),
+    "the archive of a tablespace missing in a backup": ("[0-9]*.tar.zst", "rm {}"),
+    "an edited manifest of a backup": ("backup_manifest", 'sed -i \'s/"Size": 3,/"Size": 4,/\' {}'),
+}
+
+
+@contextmanager
+def harmed(site: Site, backup: str, name: str, how: str) -> Iterator[None]:
+    """A file of the backup is not what it was."""
+    file = site.stack.on(BARMAN, f"ls {STORE}/base/{backup}/data/{name}").strip()
+    site.stack.on(BARMAN, f"cp --preserve {file} /root/sound && {how.format(file)}")
+    try:
+        yield
+    finally:
+        site.stack.on(BARMAN, f"cp --preserve /root/sound {file}")
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_harmed_backup(site: Site, report: Report, harm: str) -> None:
+    row = Row(harm, FALLBACK)
     older, damaged = site.stack.new_backup(), site.stack.new_backup()
-    file = f"{STORE}/base/{damaged}/data/global/pg_filenode.map"
     with site.writing() as ledger:
         # As long as it is sound nobody complains.
         assert verified(site, damaged)
         assert site.stack.backups()[damaged]["restorable"]
-        flip(site, file, 100)
-        try:
+        with harmed(site, damaged, *HARMS[harm]):
             assert not verified(site, damaged)
             assert not site.stack.backups()[damaged]["restorable"]
             assert site.stack.backups()[damaged]["status"] == "FAILED"
@@ -58,8 +77,6 @@ def test_flipped_byte_in_a_backup(site: Site, report: Report) -> None:
             assert older in planned
             assert damaged not in planned
             backed_up_again(site, ledger, row)
-        finally:
-            flip(site, file, 100)
         # Whole again, it counts again.
         assert verified(site, damaged)
         assert site.stack.backups()[damaged]["restorable"]
@@ -86,7 +103,7 @@ def test_archived_wal(site: Site, report: Report, how: str) -> None:
         planned = site.stack.ops("recover", "--dry-run", "--target-time", behind.isoformat())
         assert backup in planned.stdout
         if how == "flipped":
-            flip(site, path, 2000)
+            site.stack.on(BARMAN, FLIP.format(path))
         else:
             site.stack.on(BARMAN, f"mv {path} /root/hidden")
         try:
@@ -101,7 +118,7 @@ def test_archived_wal(site: Site, report: Report, how: str) -> None:
             assert stretches[-1]["after_gap"]
         finally:
             if how == "flipped":
-                flip(site, path, 2000)
+                site.stack.on(BARMAN, FLIP.format(path))
             else:
                 site.stack.on(BARMAN, f"mv /root/hidden {path}")
         assert verified(site, backup)

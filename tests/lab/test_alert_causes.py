@@ -183,8 +183,7 @@ def test_damaged_backup_fails_its_verification_and_its_drill(stack: Stack, inbox
     older = newest_backup(stack)
     stack.ops("backup", "--wait")
     backup = newest_backup(stack)
-    relation = stack.sql("SELECT pg_relation_filepath('pg_description')", "app")
-    file = f"{STORE}/base/{backup}/data/{relation}"
+    file = f"{STORE}/base/{backup}/data/base.tar.zst"
     damage = r"printf '\377\000\377' | dd bs=1 seek=20000 conv=notrunc status=none"
     stack.on(BARMAN, f"{damage} of={file}")
     try:

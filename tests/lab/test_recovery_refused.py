@@ -41,15 +41,10 @@ def newest_backup(site: Site) -> str:
 def test_a_damaged_backup(site: Site, unverified: None) -> None:
     site.stack.follow("no-good-backup")
     backup = newest_backup(site)
-    file = f"/data/barman/pg/base/{backup}/data/global/pg_filenode.map"
-    flip = f"f = open('{file}', 'r+b'); byte = f.read(1)[0]; f.seek(0); f.write(bytes([byte ^ 1]))"
-    site.on_barman(f'python3 -c "{flip}"')
-    try:
+    with site.stack.damaged(f"/data/barman/pg/base/{backup}/data/base.tar.zst"):
         assert f"Backup {backup} is damaged" in refused(site)
         assert f"ops verify {backup}" in refused(site, "--backup-id", backup)
         site.stack.follow("backup-is-damaged")
-    finally:
-        site.on_barman(f'python3 -c "{flip}"')
     planned = said_by(site.stack.ops("recover", "--dry-run", "--backup-id", backup))
     assert "every file is as PostgreSQL sent it" in planned
 
@@ -132,8 +127,11 @@ def test_an_incremental_backup_is_left_out(site: Site) -> None:
     site.sql("ALTER SYSTEM SET summarize_wal = on")
     site.sql("SELECT pg_reload_conf()")
     try:
-        site.stack.new_backup()
+        # Of plain files: Barman 3.13 takes no incremental on a compressed one.
+        site.on_barman("runuser -u barman -- barman -q backup --immediate-checkpoint pg")
         full = newest_backup(site)
+        site.stack.archived_segment()
+        site.stack.barman("check-backup", "pg", full)
         site.sql("CREATE TABLE changed AS SELECT generate_series(1, 1000) AS id; CHECKPOINT")
         site.on_barman(f"runuser -u barman -- barman -q backup --incremental {full} pg")
         incremental = newest_backup(site)

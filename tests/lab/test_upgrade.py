@@ -237,6 +237,19 @@ def test_a_backup_from_before_is_restorable(upgrade: Upgrade) -> None:
     assert not found & {c.id for c in upgrade.ledger.commits if c.before > upgrade.moment}
 
 
+def test_a_plain_backup_from_before_and_a_packed_one_stand_side_by_side(upgrade: Upgrade) -> None:
+    stack = upgrade.site.stack
+    packed = stack.new_backup()
+    for backup in (upgrade.backup, packed):
+        stack.ops("verify", backup)
+    found = stack.backups()
+    assert found[upgrade.backup]["restorable"] and found[packed]["restorable"]
+    plain = found[upgrade.backup]
+    assert plain["size_bytes"] == plain["restored_bytes"]
+    assert found[packed]["size_bytes"] < found[packed]["restored_bytes"] / 2
+    stack.until_content()
+
+
 def test_what_is_replaced_would_be_seen(upgrade: Upgrade) -> None:
     """The judges of this file themselves: on plans that replace, and on a machine that was off."""
     stack = upgrade.site.stack

@@ -19,6 +19,7 @@ from tests.unit import packed_backup
 SEGMENT_SIZE = 2**20
 PAGE = b"\x16\xd1" + bytes(SEGMENT_SIZE - 2)
 FIRST, SECOND = "20261101T040000", "20261102T040000"
+PACKED = "compression=zstd\ntablespaces=[('x', 16400, '/x')]\n"
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_damaged_file_makes_the_backup_failed_until_it_is_sound_again(
 
 def test_a_packed_backup_is_read_too_beside_a_plain_one(program: Any, folder: Path) -> None:
     info = folder / "meta" / f"{SECOND}-backup.info"
-    info.write_text(info.read_text() + "compression=zstd\ntablespaces=[('x', 16400, '/x')]\n")
+    info.write_text(info.read_text() + PACKED)
     data = folder / "base" / SECOND / "data"
     packed_backup.make(data)
     store = program.Store(folder)
@@ -110,7 +111,7 @@ def test_reading_a_packed_backup_stands_still_while_a_runbook_is_at_work(
     monkeypatch.setattr(program, "RUNBOOK", runbook)
     monkeypatch.setattr(program, "POLL_S", 0.05)
     info = folder / "meta" / f"{SECOND}-backup.info"
-    info.write_text(info.read_text() + "compression=zstd\n")
+    info.write_text(info.read_text() + PACKED)
     packed_backup.make(folder / "base" / SECOND / "data")
     runbook.touch()
     done: list[dict[str, Any]] = []

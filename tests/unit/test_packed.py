@@ -62,6 +62,10 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda data: (data / f"{TABLESPACE}.tar.zst").unlink(),
         f"{TABLESPACE}.tar.zst is missing",
     ),
+    "an archive that Barman has not noted": (
+        lambda data: packed_backup.pack(data / "16500.tar.zst", {}),
+        "16500.tar.zst is of no known tablespace",
+    ),
     "no base archive": (lambda data: (data / "base.tar.zst").unlink(), "base.tar.zst is missing"),
     "the manifest edited": (lambda data: flip(data / "backup_manifest", 200), "backup_manifest"),
     "the manifest's last line edited": (
@@ -130,6 +134,7 @@ OUTSIDE = (
     "an empty archive",
     "no archive of a tablespace",
     "no base archive",
+    "an archive that Barman has not noted",
     "the manifest edited",
     "the manifest cut off",
     "no manifest",

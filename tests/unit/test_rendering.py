@@ -52,7 +52,9 @@ DOCUMENTS = {
     "pgbouncer.service": lambda: render.pgbouncer_unit("17", "/etc/pooler/pgbouncer.ini"),
     "data-disk.conf": lambda: render.data_disk_unit("/data"),
     "barman.conf": lambda: render.barman_conf("/data/barman"),
+    "barman-backup.conf": lambda: render.barman_backup_conf("/data/barman"),
     "barman-server.conf": lambda: server_conf(),
+    "barman-server-packed.conf": lambda: server_conf(packed=True),
     "barman-server-uncompressed.conf": lambda: server_conf(compression="none"),
     "barman-cron": lambda: render.barman_cron("pg", "0 4 * * *"),
     "sshd-barman.conf": lambda: render.sshd_hardening_conf(
@@ -103,7 +105,7 @@ def drill_units() -> dict[str, str]:
     return render.restore_drill_units("0 12 * * 0", "Sun *-*-* 12:0:00 UTC")
 
 
-def server_conf(compression: str = "gzip") -> str:
+def server_conf(compression: str = "gzip", *, packed: bool = False) -> str:
     return render.barman_server_conf(
         server="pg",
         description="PostgreSQL on 10.20.0.4",
@@ -112,6 +114,7 @@ def server_conf(compression: str = "gzip") -> str:
         compression=compression,
         retention="RECOVERY WINDOW OF 7 DAYS",
         backup_interval=timedelta(days=1),
+        packed=packed,
     )
 
 

@@ -248,8 +248,9 @@ def test_the_dev_stack_is_told_what_its_sizes_mean() -> None:
     # 1100 GiB at the Barman machine's 48 MB/s.
     assert "1100 GiB, 6.8 h" in first
     assert "48 MB/s at most, Standard_D2s_v3" in first
-    assert "will hold 198 GiB" in second and "9 full backups and 18 GiB of WAL" in second
-    assert "up to 25 GiB with RECOVERY WINDOW OF 7 DAYS" in second
+    assert "will hold up to 198 GiB" in second
+    assert "9 full backups" in second and "18 GiB of WAL" in second
+    assert "25 GiB or more with RECOVERY WINDOW OF 7 DAYS" in second
     assert "P40 (up to 2048 GiB cost the same) and P15 (up to 256 GiB cost the same)" in third
 
 
