@@ -42,9 +42,10 @@ def read(content: bytes) -> dict[str, Entry]:
     return entries
 
 
-def of_size(entry: Entry) -> Entry:
-    """The same file, of which the size alone is compared."""
-    return Entry(entry.size, _NONE, "")
+def comparable(entry: Entry) -> Entry:
+    """The same file, of which the size alone is compared where its checksum is of a kind that is
+    not known here."""
+    return entry if entry.algorithm in _ALGORITHMS else Entry(entry.size, _NONE, "")
 
 
 def _apart(content: bytes) -> tuple[bytes, bytes]:
@@ -65,6 +66,25 @@ def _entry(fields: Mapping[str, Any]) -> Entry:
     return Entry(int(fields["Size"]), algorithm, fields.get("Checksum", "").lower())
 
 
+def checked(path: str, entry: Entry, size: int, read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """The content of a file, which `read` gives, in pieces. Raises Damaged: before any where it has
+    another size than its entry, after the last where its content is not what was sent."""
+    if size != entry.size:
+        raise Damaged(f'"{path}" has {size} bytes, and {entry.size} by the manifest')
+    if entry.algorithm == _NONE:
+        while piece := read(_PIECE):
+            yield piece
+        return
+    if entry.algorithm not in _ALGORITHMS:
+        raise Damaged(f'"{path}" has a checksum by {entry.algorithm}, which is not known here')
+    seen = hashlib.new(_ALGORITHMS[entry.algorithm])
+    while piece := read(_PIECE):
+        seen.update(piece)
+        yield piece
+    if seen.hexdigest() != entry.checksum:
+        raise Damaged(f'"{path}" does not match its checksum')
+
+
 class Files:
     """The files of a backup as they come, in any order, held against its manifest's entries."""
 
@@ -72,22 +92,12 @@ class Files:
         self._missing = dict(expected)
 
     def checked(self, path: str, size: int, read: Callable[[int], bytes]) -> Iterator[bytes]:
-        """The content of the next file, which `read` gives, in pieces. Raises Damaged: before any
-        where it is not to be there or has another size, after the last where its content is not
-        what was sent."""
+        """The content of the next file, as the function `checked` gives it. Raises Damaged, also
+        where it is not to be there."""
         entry = self._missing.pop(path, None)
         if entry is None:
             raise Damaged(f'"{path}" is there and not in the manifest')
-        if size != entry.size:
-            raise Damaged(f'"{path}" has {size} bytes, and {entry.size} by the manifest')
-        if entry.algorithm not in (*_ALGORITHMS, _NONE):
-            raise Damaged(f'"{path}" has a checksum by {entry.algorithm}, which is not known here')
-        seen = hashlib.new(_ALGORITHMS.get(entry.algorithm, "sha256"))
-        while piece := read(_PIECE):
-            seen.update(piece)
-            yield piece
-        if entry.algorithm != _NONE and seen.hexdigest() != entry.checksum:
-            raise Damaged(f'"{path}" does not match its checksum')
+        yield from checked(path, entry, size, read)
 
     def missing(self) -> list[str]:
         """The files of the manifest that have not come."""

@@ -8,10 +8,11 @@ from typing import IO, Any
 
 from host.domain.paths import BARMAN_SEND_BACKUP
 from host.restored_copy.server import Failed
-from host.restored_copy.store import ENDING_S, SSH
+from host.restored_copy.store import ENDING_S, OUT_OF_REACH, SSH
 
-# What ssh ends with where it got no connection, or lost it.
-_NO_CONNECTION = 255
+
+class OutOfReach(Failed):
+    """Barman's machine cannot be asked, or the connection to it broke."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class Backup:
         if process.returncode == 0 or process.stderr is None:
             return
         said = process.stderr.read().decode(errors="replace").strip()
-        if process.returncode == _NO_CONNECTION:
-            raise Failed(f"Barman's machine cannot be reached: {said}")
+        if process.returncode < 0 or process.returncode == OUT_OF_REACH:
+            raise OutOfReach(f"Barman's machine cannot be reached: {said}")
         why = said or f"the sender ended with {process.returncode}"
         raise Failed(f"backup {self.id} does not come from Barman: {why}")
 

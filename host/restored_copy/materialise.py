@@ -5,44 +5,60 @@ import json
 import os
 import select
 import signal
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from host.domain import manifest, packed
 from host.domain.backup_sender import CONTENTS, MANIFEST
 from host.domain.manifest import Damaged
-from host.restored_copy import files, progress
-from host.restored_copy.backup import Backup
+from host.restored_copy import progress
+from host.restored_copy.backup import Backup, OutOfReach
+from host.restored_copy.complete import Complete
 from host.restored_copy.copy import Copy
+from host.restored_copy.feed import OUTAGE_S, RETRY_S
 from host.restored_copy.reserve import require_reserve
 from host.restored_copy.server import Failed
-from host.restored_copy.unpack import Unpacking
+from host.restored_copy.unpack import Places, Unpacking
 from host.restored_copy.user import child
 
 POLL_S = 0.5
+# What a power cut loses of a restore at the most.
+SETTLE_EVERY_S = 5.0
+Result = TypeVar("Result")
 
 
-def main(document: dict[str, Any], backup: dict[str, Any], reserve: int) -> None:
+def main(document: dict[str, Any], backup: dict[str, Any], reserve: int, accepted: bool) -> None:
     """Materialise the copy that `document` describes, while more than `reserve` bytes are free, and
     print as JSON {bytes: how much there is}, or {failed: why}."""
     copy = Copy(**document)
     try:
-        count = materialise(copy, Backup(**backup), lambda: require_reserve(copy, reserve))
+        count = materialise(
+            copy,
+            Backup(**backup),
+            lambda: require_reserve(copy, reserve),
+            accepted=accepted,
+        )
         found: dict[str, Any] = {"bytes": count}
     except Failed as failed:
         found = {"failed": str(failed)}
     print(json.dumps(found))
 
 
-def materialise(copy: Copy, backup: Backup, watch: Callable[[], None]) -> int:
+def materialise(
+    copy: Copy, backup: Backup, watch: Callable[[], None], *, accepted: bool = False
+) -> int:
     """Fill the copy's folders, which are there, with what `backup` holds, and nothing else; returns
-    the bytes of its files. `watch` is called all the time; what it raises ends it. Raises Failed.
-    """
+    the bytes of its files. What an earlier one of the same backup has forced to the disk stays. A
+    backup that is `accepted` although it is damaged is taken as it is, as far as it can be read.
+    `watch` is called all the time; what it raises ends it. Raises Failed."""
     reader, writer = os.pipe()
-    process = child(copy.user, lambda: _report(copy, backup, writer))
+    process = child(copy.user, lambda: _report(copy, backup, writer, accepted))
     os.close(writer)
     try:
         with os.fdopen(reader) as said:
@@ -71,45 +87,97 @@ def _follow(copy: Copy, reader: int, watch: Callable[[], None]) -> int:
                 raise Failed(each["failed"])
             if "done" in each:
                 return int(each["done"])
-            progress.restored(copy, each["bytes"])
+            if "note" in each:
+                progress.note(copy, each["note"])
+            else:
+                progress.restored(copy, each["bytes"])
 
 
-def _report(copy: Copy, backup: Backup, writer: int) -> None:
+def _report(copy: Copy, backup: Backup, writer: int, accepted: bool) -> None:
     os.setsid()
 
     def tell(**what: Any) -> None:
         os.write(writer, json.dumps(what).encode() + b"\n")
 
     try:
-        tell(done=_fill(copy, backup, lambda count: tell(bytes=count)))
+        tell(done=Filling(copy, backup, accepted, tell).through())
     except Damaged as error:
         tell(failed=f"backup {backup.id} is damaged: {error}")
     except (Failed, OSError, ValueError) as error:
         tell(failed=str(error))
 
 
-def _fill(copy: Copy, backup: Backup, told: Callable[[int], None]) -> int:
-    for folder in (Path(copy.data), Path(copy.tablespaces)):
-        files.empty(folder)
-    contents = json.loads(backup.read(CONTENTS))
-    entries = manifest.read(backup.read(MANIFEST))
-    if not contents["packed"]:
-        # As PostgreSQL writes it by itself, its checksums are of a kind that is not known here. The
-        # verification has compared them.
-        entries = {path: manifest.of_size(entry) for path, entry in entries.items()}
-    unpacking = Unpacking(copy, contents["tablespaces"], entries, told)
-    _all(backup, unpacking, [packed.BASE, *contents["tablespaces"]])
-    unpacking.end()
-    return unpacking.bytes
+class Filling:
+    """Fills a copy's folders; `tell` gets bytes=… and note=… on the way."""
 
+    def __init__(
+        self, copy: Copy, backup: Backup, accepted: bool, tell: Callable[..., None]
+    ) -> None:
+        self._copy, self._backup, self._accepted, self._tell = copy, backup, accepted, tell
 
-def _all(backup: Backup, unpacking: Unpacking, archives: list[str]) -> None:
-    """All archives, as many at a time as there are CPUs."""
+    def through(self) -> int:
+        """Until everything is there and on the disk; the bytes of all files. Raises Failed,
+        Damaged, OSError."""
+        copy, backup = self._copy, self._backup
+        contents = json.loads(self._patiently(lambda: backup.read(CONTENTS)))
+        listed = self._patiently(lambda: backup.read(MANIFEST))
+        entries = manifest.read(listed)
+        if not contents["packed"]:
+            # Those that PostgreSQL makes unless asked for others, the verification has compared.
+            entries = {path: manifest.comparable(entry) for path, entry in entries.items()}
+        places = Places(copy, contents["tablespaces"])
+        source = f"{backup.id} {sha256(listed).hexdigest()}"
+        complete = Complete(Path(copy.folder), source, places.of)
+        # What an old data directory still has would be taken over here, as complete.
+        complete.remove_others(Path(copy.data), Path(copy.tablespaces))
+        Path(copy.kept_auto_conf).unlink(missing_ok=True)
+        places.link()
+        unpacking = Unpacking(
+            places, entries, complete, lambda count: self._tell(bytes=count), self._objected
+        )
+        self._all(unpacking, complete, [packed.BASE, *contents["tablespaces"]])
+        if missing := unpacking.missing():
+            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+            self._objected(Damaged(f'"{missing[0]}" is in the manifest and not there{more}'))
+        return unpacking.bytes
 
-    def one(archive: str) -> None:
-        with backup.sent(archive) as compressed:
-            unpacking.add(archive, compressed)
+    def _all(self, unpacking: Unpacking, complete: Complete, archives: list[str]) -> None:
+        """All archives, as many at a time as there are CPUs; what is there is forced to the disk
+        now and then, and at the end."""
 
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as together:
-        for each in [together.submit(one, archive) for archive in archives]:
-            each.result()
+        def one(archive: str) -> None:
+            with self._backup.sent(archive) as compressed:
+                unpacking.add(archive, compressed)
+
+        together = ThreadPoolExecutor(max(2, os.cpu_count() or 1))
+        left = {
+            together.submit(self._patiently, partial(one, archive), lambda: unpacking.bytes)
+            for archive in archives
+        }
+        while left:
+            done, left = wait(left, SETTLE_EVERY_S, FIRST_EXCEPTION)
+            for each in done:
+                each.result()
+            complete.settle()
+
+    def _patiently(
+        self, work: Callable[[], Result], progress: Callable[[], int] = lambda: 0
+    ) -> Result:
+        """Do it again while Barman's machine is out of reach, until there was no progress for
+        OUTAGE_S."""
+        seen, since = progress(), time.monotonic()
+        while True:
+            try:
+                return work()
+            except OutOfReach:
+                if progress() > seen:
+                    seen, since = progress(), time.monotonic()
+                if time.monotonic() > since + OUTAGE_S:
+                    raise
+            self._tell(note="the backup cannot be fetched from Barman; trying again and again")
+            time.sleep(RETRY_S)
+
+    def _objected(self, damage: Damaged) -> None:
+        if not self._accepted:
+            raise damage
+        self._tell(note=f"DAMAGED, and accepted: {damage}")

@@ -14,6 +14,8 @@ from ops.reach.ssh import CommandFailed, Machine, Site
 
 PROGRAM = "/usr/local/bin/backup-verify"
 UNIT = "runbook-verify"
+# What the error begins with where it is WAL's (host/backup_verify/service.py).
+WAL = "WAL "
 
 
 class Verification(BaseModel):
@@ -30,6 +32,11 @@ class Verification(BaseModel):
     """The first thing that is wrong."""
     bad_wal: list[str] = []
     """Archived segments that are missing or damaged: nothing can be replayed past them."""
+
+    @property
+    def files_damaged(self) -> bool:
+        """Whether what is wrong is in the backup's own files, not in WAL alone."""
+        return not self.ok and not (self.error or "").startswith(WAL)
 
 
 def newest(history: str) -> dict[str, Verification]:

@@ -13,6 +13,7 @@ from host.restored_copy import progress
 from host.restored_copy.backup import Backup
 from host.restored_copy.copy import Copy
 from host.restored_copy.store import Store
+from ops.archive import verification
 from ops.archive.plan import Plan
 from ops.errors import OperatorError
 from ops.reach import longrun, postgres, remote_python
@@ -54,7 +55,7 @@ def stop(machine: Machine, copy: Copy) -> None:
 
 def restoring(machine: Machine, copy: Copy) -> bool:
     """Whether a restore into the copy's folder is under way, or has ended and nobody was there to
-    see it. A reboot ends it: what it wrote may not have been on the disk."""
+    see it. A reboot ends it."""
     unit = _worker(copy)
     log = f"{progress.folder_of(copy)}/{unit}.log"
     return longrun.state_of(machine, unit, log) in ("active", "activating", "0")
@@ -64,15 +65,18 @@ def restore(
     site: Site, copy: Copy, plan: Plan, console: Console, *, reserve: int = 0
 ) -> dict[str, Any]:
     """Have the copy's folder, which exists, filled from the plan's backup, while more than
-    `reserve` bytes are free; a restore under way is adopted. {bytes: how much there is}. Raises
-    OperatorError."""
+    `reserve` bytes are free; a restore under way is adopted, one that was cut off goes on. {bytes:
+    how much there is}. Raises OperatorError."""
     outputs = site.outputs
     backup = Backup(outputs.backup.server_name, plan.backup_id, outputs.barman.private_address)
 
     def done(seen: Mapping[str, Any]) -> int | None:
         return seen.get("restored")
 
-    arguments = (copy.document(), backup.document(), reserve)
+    verified = verification.read(site.barman).get(plan.backup_id)
+    # A plan has only those damaged ones that were accepted.
+    accepted = verified is not None and verified.files_damaged
+    arguments = (copy.document(), backup.document(), reserve, accepted)
     found = _work(site.postgres, copy, "materialise", arguments, console, plan.backup_size, done)
     if "failed" in found:
         raise OperatorError(

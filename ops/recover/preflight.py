@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from host.domain.backup_sender import CONTENTS
+from host.restored_copy import backup as stored
 from host.restored_copy.check import OPEN_DATABASES
 from ops.archive import catalogue, plan
 from ops.archive.catalogue import Backup, Catalogue
@@ -96,7 +98,7 @@ def check(
             chosen.backup_size,
         )
         found.warnings += [each for each in (warning, grown) if each]
-    _connections(site)
+    _connections(site, chosen)
     found.soundness = soundness.check(site, held, backup)
     return found
 
@@ -241,40 +243,21 @@ def _missing(site: Site) -> list[str]:
     ]
 
 
-def _connections(site: Site) -> None:
-    """Both ways between the machines, with the users that the recovery uses."""
+def _connections(site: Site, chosen: Plan) -> None:
+    """The way from PostgreSQL's machine to what Barman has, with the user that the recovery
+    uses."""
     outputs = site.outputs
-    there = site.barman.run(
-        [
-            "ssh",
-            "-q",
-            "-o",
-            "BatchMode=yes",
-            f"postgres@{outputs.postgres.private_address}",
-            "true",
-        ],
-        user=barman.USER,
-        accept=None,
-    )
-    if not there.ok:
-        raise OperatorError(
-            f"Barman cannot reach postgres@{outputs.postgres.private_address} over SSH, which the "
-            f"restore needs: {there.said or 'refused'}",
-            NOTHING_CHANGED,
-            next_command="pulumi up",
-        )
-    back = site.postgres.run(
-        [
-            *("barman-wal-restore", "--test", "--user", "barman"),
-            *(outputs.barman.private_address, outputs.backup.server_name, "x", "x"),
-        ],
-        user=postgres.USER,
-        accept=None,
-    )
-    if not back.ok:
-        raise OperatorError(
-            f"{outputs.postgres.name} cannot fetch WAL from Barman, which the replay needs: "
-            f"{back.said}",
-            NOTHING_CHANGED,
-            next_command="pulumi up",
-        )
+    server, address = outputs.backup.server_name, outputs.barman.private_address
+    asked = {
+        "the restore": stored.Backup(server, chosen.backup_id, address).command(CONTENTS),
+        "the replay": ["barman-wal-restore", "--test", "--user", "barman", address, server, *"xx"],
+    }
+    for what, command in asked.items():
+        done = site.postgres.run(command, user=postgres.USER, accept=None)
+        if not done.ok:
+            raise OperatorError(
+                f"{outputs.postgres.name} cannot fetch from Barman, which {what} needs: "
+                f"{done.said or 'refused'}",
+                NOTHING_CHANGED,
+                next_command="pulumi up",
+            )

@@ -52,7 +52,8 @@ def restore(run: Run) -> str:
         prove_stopped(run)
     if not copies.restoring(machine, copy):
         discard(run)
-        copies.create_folder(machine, copy)
+        # What a run that was cut off has brought stays, as far as it is known to be on the disk.
+        copies.make_folder(machine, copy.folder, copy.data, copy.tablespaces)
         if not serving(run):
             run.remember(shared_buffers=quarter_of_memory(machine))
     began = datetime.now(UTC)

@@ -8,6 +8,8 @@ from ops.screen import moment, size
 
 # A minute and a half at the 48 MB/s of the default Barman machine's disk (Standard_D2s_v3).
 CONTENTS_BYTES = 4 * 2**30
+# As long takes one of its cores for what comes out of a packed one.
+CONTENTS_UNPACKED_BYTES = 4 * CONTENTS_BYTES
 TIMEOUT_S = 900
 
 
@@ -23,6 +25,7 @@ def check(site: Site, held: Catalogue, backup: Backup) -> str:
     outputs = site.outputs
     folder = f"{outputs.barman.data_directory}/{outputs.backup.server_name}"
     contents = (backup.stored_size or 0) <= CONTENTS_BYTES
+    contents &= (backup.restored_size or 0) <= CONTENTS_UNPACKED_BYTES
     judge = _packed if backup.packed else _plain
     wrong = judge(site.barman, folder, backup, contents=contents)
     if wrong:

@@ -12,6 +12,7 @@ import pytest
 from host.domain import manifest
 from host.restored_copy import backup as backup_module
 from host.restored_copy import files, progress
+from host.restored_copy import materialise as module
 from host.restored_copy.backup import Backup
 from host.restored_copy.copy import Copy
 from host.restored_copy.materialise import materialise
@@ -154,9 +155,90 @@ def test_a_sender_that_fails_says_why(barman: Barman, copy: Copy) -> None:
         materialise(copy, BACKUP, lambda: None)
 
 
-def test_a_machine_out_of_reach_is_said_so(barman: Barman, copy: Copy) -> None:
+def test_a_machine_out_of_reach_is_said_so(
+    barman: Barman, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OUTAGE_S", 0.0)
     barman.install("#!/bin/sh\necho 'ssh: No route to host' >&2; exit 255\n")
     with pytest.raises(Failed, match="cannot be reached: ssh: No route"):
+        materialise(copy, BACKUP, lambda: None)
+
+
+def test_an_outage_is_waited_for(
+    barman: Barman, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks in the middle of an archive, and is there again at the second try."""
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    real = barman.program.with_name("real")
+    real.write_text(barman.sends)
+    real.chmod(0o755)
+    mark = barman.folder / "broke"
+    half = (barman.data / "base.tar.zst").stat().st_size // 2
+    barman.install(
+        f"#!/bin/sh\nif [ $3 != base ] || [ -e {mark} ]; then exec {real} $@; fi\ntouch {mark}\n"
+        f"head -c {half} {barman.data}/base.tar.zst\nexit 255\n"
+    )
+    materialise(copy, BACKUP, lambda: None)
+    complete(copy)
+    assert mark.exists()
+    assert progress.read(copy)["notes"] == [
+        "the backup cannot be fetched from Barman; trying again and again"
+    ]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_was_on_the_disk_does_not_come_again(barman: Barman, copy: Copy, plain: bool) -> None:
+    """A power cut leaves files that have their size and nothing else: what was not forced to the
+    disk, or was touched since, comes again; what does not belong there goes."""
+    if plain:
+        barman.in_plain_files()
+    materialise(copy, BACKUP, lambda: None)
+    data = Path(copy.data)
+    kept = {path: path.stat().st_ino for path in data.rglob("*") if path.is_file()}
+    zeroed, unknown = data / "global/pg_control", data / "base/5/1259"
+    zeroed.write_bytes(bytes(8191) + b"x")
+    listed = Path(copy.folder, "complete")
+    lines = [line for line in listed.read_text().splitlines() if '"base/5/1259"' not in line]
+    listed.write_text("\n".join(lines) + '\n["PG_VER' + "\0" * 20)
+    unknown.write_bytes(bytes(unknown.stat().st_size))
+    put(data / "recovery.signal", b"")
+    before = {path: path.stat().st_mtime_ns for path in kept if path not in (zeroed, unknown)}
+    count = materialise(copy, BACKUP, lambda: None)
+    complete(copy)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert count == sum(map(len, {**EXPECTED, **FILES_IN_TABLESPACE}.values()))
+    # Of another backup, nothing of it counts.
+    other = json.dumps("another")
+    listed.write_text("\n".join([other, *listed.read_text().splitlines()[1:]]) + "\n")
+    materialise(copy, BACKUP, lambda: None)
+    complete(copy)
+    assert not any(path.stat().st_mtime_ns == changed for path, changed in before.items())
+
+
+def test_a_damaged_backup_comes_as_it_is_once_it_is_accepted(barman: Barman, copy: Copy) -> None:
+    files_now = {**FILES, "PG_VERSION": b"18\n", "base/5/1259": b"short"}
+    packed_backup.pack(barman.data / "base.tar.zst", files_now)
+    with pytest.raises(Failed, match=r"base/5/1259|PG_VERSION"):
+        materialise(copy, BACKUP, lambda: None)
+    materialise(copy, BACKUP, lambda: None, accepted=True)
+    assert Path(copy.data, "PG_VERSION").read_bytes() == b"18\n"
+    assert Path(copy.data, "base/5/1259").read_bytes() == b"short"
+    notes = progress.read(copy)["notes"]
+    assert 'DAMAGED, and accepted: "PG_VERSION" does not match its checksum' in notes
+
+
+def test_a_full_disk_names_the_file(
+    barman: Barman, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = manifest.checked
+
+    def full(path: str, *words: object) -> object:
+        if path == "base/5/1259":
+            raise OSError(28, "No space left on device")
+        return pieces(path, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(manifest, "checked", full)
+    with pytest.raises(Failed, match="No space left on device: 'base/5/1259'"):
         materialise(copy, BACKUP, lambda: None)
 
 
