@@ -39,7 +39,7 @@ def nothing_lost(site: Site, ledger: Ledger, row: Row, report: Report) -> None:
 def nothing_lost_nor_failed(site: Site, ledger: Ledger, row: Row, report: Report) -> None:
     """The same, and clients noticed nothing but a wait."""
     nothing_lost(site, ledger, row, report)
-    assert ledger.failures == []
+    assert ledger.failures == [], ledger.failures
 
 
 def protected_again(site: Site, ledger: Ledger, fault: str) -> Row:
