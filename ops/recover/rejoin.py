@@ -14,6 +14,7 @@ from host.domain.wal import name_of, not_after, parse_lsn, switchpoints
 from ops.archive import backup, catalogue
 from ops.errors import OperatorError
 from ops.reach import barman, postgres, shell
+from ops.reach.ssh import CommandFailed
 from ops.recover.cluster import cluster
 from ops.recover.receiver import pause_cron, resume_cron, stop_receiver, streaming, undo_pause
 from ops.runbook.progress import watched
@@ -198,8 +199,12 @@ def full_backup(run: Run) -> str:
 
     def sent() -> int | None:
         # What has come to Barman's disk is compressed.
-        said = postgres.query(machine, "SELECT backup_streamed FROM pg_stat_progress_basebackup")
-        return min(int(said.split()[0]), total) if said else None
+        asked = "SELECT backup_streamed FROM pg_stat_progress_basebackup"
+        try:
+            said = postgres.query(machine, asked).split()
+        except CommandFailed:
+            return None
+        return min(int(said[0]), total) if said else None
 
     with watched(run.console, total, sent) as tick:
         taken = backup.take(run.site, run.journal.id, adopt=adopt, tick=tick)

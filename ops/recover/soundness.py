@@ -38,8 +38,9 @@ def check(site: Site, held: Catalogue, backup: Backup) -> str:
         )
     if contents:
         return "every file is as PostgreSQL sent it"
+    there = "archive" if backup.packed else "file"
     return (
-        f"every file is there with its size; contents not read yet ({size(backup.stored_size)}; "
+        f"every {there} is there with its size; contents not read yet ({size(backup.stored_size)}; "
         f"python -m ops verify {backup.backup_id} reads them)"
     )
 

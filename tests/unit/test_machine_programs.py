@@ -441,6 +441,12 @@ def test_the_gate_lets_many_wal_files_through() -> None:
     assert gate().command(["barman-send-wal", "pg"], "pg") == argv
 
 
+@pytest.mark.parametrize("what", ["contents", "manifest", "base", "16400"])
+def test_the_gate_lets_a_backup_through(what: str) -> None:
+    asked = ["barman-send-backup", "pg", "20261201T040000", what]
+    assert gate().command(asked, "pg") == [f"/usr/local/bin/{asked[0]}", *asked[1:]]
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -466,6 +472,12 @@ def test_the_gate_lets_many_wal_files_through() -> None:
         "barman-send-wal pg pg",
         "barman-send-wal pg; id",
         "/tmp/barman-send-wal pg",
+        "barman-send-backup pg",
+        "barman-send-backup other 20261201T040000 base",
+        "barman-send-backup pg ../../../etc base",
+        "barman-send-backup pg 20261201T040000 ../backup.info",
+        "barman-send-backup pg 20261201T040000 base; id",
+        "barman-send-backup pg 20261201T040000 base base",
     ],
 )
 def test_the_gate_stops_everything_else(command: str) -> None:

@@ -99,7 +99,7 @@ def test_a_large_backup_is_looked_at_only_from_outside() -> None:
 def test_a_packed_backup_is_read_by_our_own_program() -> None:
     packed = {"packed": True, "restored_size": 4 * soundness.CONTENTS_BYTES}
     sound, damaged = Answering("[]\n"), Answering('["base.tar.zst: it is cut off", "x"]\n')
-    for size, words in ((0, "as PostgreSQL sent it"), (1, "contents not read")):
+    for size, words in ((0, "as PostgreSQL sent it"), (1, "every archive is there with its size")):
         stored = {"stored_size": soundness.CONTENTS_BYTES + size}
         backup = STORE.backups[-1].model_copy(update=packed | stored)
         assert words in soundness.check(site(sound), STORE, backup)
