@@ -12,6 +12,8 @@ from ops.runbook.steps import Run, Step
 
 PAUSED = f"{RUNBOOKS}/paused-cron"
 SETTLE_TIMEOUT_S = 60.0
+# After a bulk load Barman has hundreds of segments to archive, a few a second.
+ARCHIVING_TIMEOUT_S = 900.0
 BACKUP_POLL_S = 5.0
 # Of what cron starts, everything but the receiver ends by itself.
 _BUSY = rf"{BARMAN} (cron|archive-wal)( |$)"
@@ -37,7 +39,9 @@ def pause_cron(run: Run) -> str:
             next_command="python -m ops backups   (wait until it is DONE, then the same again)",
         )
     shell.run(machine, "move-if-there", BARMAN_CRON, PAUSED)
-    _wait_until_gone(run, _BUSY)
+    if _running(run, _BUSY):
+        run.say("Barman archives what it has received; waiting for its end")
+    _wait_until_gone(run, _BUSY, ARCHIVING_TIMEOUT_S)
     return "cron is paused"
 
 
@@ -98,13 +102,14 @@ def _running(run: Run, pattern: str) -> str:
     ).stdout.strip()
 
 
-def _wait_until_gone(run: Run, pattern: str) -> None:
-    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+def _wait_until_gone(run: Run, pattern: str, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
+    deadline = time.monotonic() + timeout_s
     while found := _running(run, pattern):
         if time.monotonic() > deadline:
             raise OperatorError(
                 f"Barman is still busy: {found.splitlines()[0]}",
                 "Barman's cron is paused; nothing was stopped by force.",
+                next_command=f"python -m ops {run.journal.kind} --resume   (once that has ended)",
             )
         time.sleep(0.2)
 
