@@ -53,8 +53,8 @@ def measure(checkout: Path) -> tuple[str, list[Row]]:
     plain, restored = (before + after) / 2, steps["Restore the backup"]
     title = (
         f"Restoring {gigabytes:.2f} GB: {restored / gigabytes:.1f} s/GB, rsync of the same in "
-        f"plain files {plain / gigabytes:.1f} s/GB (its {plain / restored:.2f}-fold speed); the field "
-        f"report {FIELD_REPORT_S_PER_GB:.0f} s/GB"
+        f"plain files {plain / gigabytes:.1f} s/GB (its {plain / restored:.2f}-fold speed); the "
+        f"field report {FIELD_REPORT_S_PER_GB:.0f} s/GB"
     )
     rows = [
         ("rsync of plain files, before", before),

@@ -11,6 +11,7 @@ from ops.reach.ssh import Machine
 
 # Short work is noticed soon, long work is not asked about more often than it needs.
 FIRST_POLL_S, LONGEST_POLL_S = 0.2, 2.0
+_SIGNAL = 128
 _TROUBLE = re.compile(r"error|failed|fatal|no space|denied|refused", re.IGNORECASE)
 
 
@@ -44,12 +45,23 @@ def run(
         state = state_of(machine, unit, log)
     output = machine.run(["cat", log], accept=(0, 1)).stdout
     if state != "0":
-        why = f"exit code {state}" if state.isdigit() else "it was killed or the machine rebooted"
+        name = " ".join(word for word in argv[:2] if not word.startswith("-"))
         raise OperatorError(
-            f"{' '.join(argv[:2])} on {machine.name} failed ({why}): {complaint(output)}",
+            f"{name} on {machine.name} failed ({_why(state)}): {complaint(output)}",
             state=f"Whatever it did on {machine.name} before it failed was not undone.",
         )
     return output
+
+
+def _why(state: str) -> str:
+    """What a state at the end means; the shell's codes above 128 are of signals."""
+    if not state.isdigit():
+        return "it was killed or the machine rebooted"
+    return (
+        f"exit code {state}"
+        if int(state) <= _SIGNAL
+        else f"killed by signal {int(state) - _SIGNAL}"
+    )
 
 
 def complaint(output: str) -> str:
