@@ -3,10 +3,13 @@
 import os
 import subprocess
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from ops.errors import OperatorError
 from ops.reach import longrun, shell
+from ops.reach.ssh import Result
 
 
 def judged(tmp_path: Path, systemctl: str, status: str | None) -> str:
@@ -45,6 +48,27 @@ def test_work_that_ends_at_this_moment_is_not_taken_for_killed(tmp_path: Path) -
 
 def test_work_that_was_killed_has_none(tmp_path: Path) -> None:
     assert judged(tmp_path, "echo inactive; exit 3", None) == "inactive"
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("3", "exit code 3"), ("137", "killed by signal 9"), ("inactive", "it was killed or")],
+)
+def test_why_it_failed_is_said(monkeypatch: pytest.MonkeyPatch, state: str, said: str) -> None:
+    monkeypatch.setattr(longrun, "start", lambda *_, **__: None)
+    monkeypatch.setattr(longrun, "state_of", lambda *_: state)
+    argv = ["barman", "-c", "/etc/other.conf", "backup", "pg"]
+    with pytest.raises(OperatorError, match=rf"^barman on here failed \({said}"):
+        longrun.run(cast(Any, Here()), "u", argv, "/log", user="barman", adopt=False, tick=print)
+
+
+class Here:
+    """A machine with a log that says nothing."""
+
+    name = "here"
+
+    def run(self, *_: object, **__: object) -> Result:
+        return Result("cat", 0, "", "")
 
 
 def test_what_went_wrong_is_found_in_a_long_output() -> None:
