@@ -74,12 +74,15 @@ def test_no_use_from_anywhere_else(stack: Stack, owner: str) -> None:
     assert "not from a permitted host" in log
 
 
-def test_postgres_s_key_fetches_wal_and_nothing_else(stack: Stack) -> None:
+def test_postgres_s_key_fetches_wal_and_backups_and_nothing_else(stack: Stack) -> None:
     begin = json.loads(stack.barman("-f", "json", "show-backup", "pg", "latest"))["pg"]
     wal = begin["base_backup_information"]["begin_wal"]
     fetch = f"ssh -q -o BatchMode=yes barman@{BARMAN} barman get-wal pg {wal}"
     fetched = stack.on("postgres-lab", f"runuser -u postgres -- {fetch} | wc -c")
     assert int(fetched) == 16 * 1024 * 1024
+    backup = begin["backup_id"]
+    ask = f"ssh -q -o BatchMode=yes barman@{BARMAN} barman-send-backup pg {backup} contents"
+    assert json.loads(stack.on("postgres-lab", f"runuser -u postgres -- {ask}"))["packed"]
     for asked in (
         "cat /var/lib/barman/.pgpass",
         "barman delete pg oldest",
@@ -87,6 +90,10 @@ def test_postgres_s_key_fetches_wal_and_nothing_else(stack: Stack) -> None:
         f"barman get-wal -o /tmp pg {wal}",
         "barman-send-wal other",
         "barman-send-wal pg; id",
+        f"barman-send-backup other {backup} contents",
+        f"barman-send-backup pg ../{backup} contents",
+        f"barman-send-backup pg {backup} ../backup.info",
+        f"barman-send-backup pg {backup} contents; id",
     ):
         assert "refused" in ssh(stack, "postgres", "", shell(asked)), asked
     # The names that it takes are those of WAL files: 3 is the code for others.
