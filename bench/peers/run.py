@@ -289,9 +289,9 @@ def _fill(there: Machines, data: DataSet) -> None:
 def _versions(there: Machines) -> dict[str, str]:
     asked = {
         "PostgreSQL": (POSTGRES, "psql --version"),
-        "Barman": (BARMAN, "barman --version | head -n 1"),
+        "Barman": (BARMAN, "barman --version"),
         "pgBackRest": (BARMAN, "pgbackrest version"),
-        "rsync": (BARMAN, "rsync --version | head -n 1"),
+        "rsync": (BARMAN, "rsync --version"),
         "zstd": (BARMAN, "zstd --version"),
     }
     said = {name: there.run(*question) for name, question in asked.items()}
