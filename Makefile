@@ -69,7 +69,7 @@ docs: for-lint ## draw and write again what is made from other files: pictures, 
 	@$(BIN)/python -m tools.faults_page
 	@$(BIN)/python -m bench.peers.page
 
-# MEGABYTES of data (1500) and MINUTES of the run (55) are those of the peers.
+# MEGABYTES of data (1000) and MINUTES of the run (55) are those of the peers.
 bench: for-lab ## measurements (PEERS=1: beside pgBackRest and others; make docs writes its page then)
 	@$(BIN)/python -m bench$(if $(PEERS),.peers $(if $(MEGABYTES),--megabytes $(MEGABYTES)) $(if $(MINUTES),--minutes $(MINUTES)))
 

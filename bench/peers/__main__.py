@@ -16,7 +16,7 @@ def main() -> None:
     names = tuple(each.name for each in sets(100))
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     parser.add_argument("sets", nargs="*", metavar="SET", help=f"of: {', '.join(names)}; else all")
-    parser.add_argument("--megabytes", type=int, default=1500, help="of all sets together")
+    parser.add_argument("--megabytes", type=int, default=1000, help="of all sets together")
     parser.add_argument("--minutes", type=float, default=55, help="of the whole run, about")
     asked = parser.parse_args()
     if unknown := set(asked.sets) - set(names):

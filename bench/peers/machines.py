@@ -118,10 +118,13 @@ class Machines:
         cards = [row[1].split() for row in rows if len(row) == 2 and row[0].strip() != "lo"]
         return sum(int(card[0]) + int(card[8]) for card in cards)
 
-    def drop_caches(self) -> None:
-        """Write what is dirty, and forget every cached page of this computer."""
+    def settle(self, *, cold: bool) -> None:
+        """Have written what is dirty, so that nobody pays for another one's work; with `cold`,
+        forget every cached page of this computer."""
+        self.sql("CHECKPOINT")
         os.sync()
-        _DROP_CACHES.write_text("3\n")
+        if cold:
+            _DROP_CACHES.write_text("3\n")
 
     def archive_all(self) -> None:
         """Close the segment that is being written, and wait until Barman has archived it."""

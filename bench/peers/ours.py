@@ -38,9 +38,9 @@ def _backups(machines: Machines) -> list[dict[str, Any]]:
     return json.loads(machines.ops("backups", "--json"))["backups"]
 
 
-def clone(machines: Machines, target: str) -> Cloned:
-    """Bring a restore point back beside the server, from the newest backup before it. Raises
-    Failed."""
+def clone(machines: Machines, target: str, first: str) -> Cloned:
+    """Bring a restore point back beside the server, from the newest backup before it; segments
+    count from `first` on. Raises Failed."""
     since = begin = time.time()
     words = ["clone", "--name", _CLONE, "--port", _PORT, "--target-name", target]
     restoring, said = None, []
@@ -62,7 +62,7 @@ def clone(machines: Machines, target: str) -> Cloned:
     started = began(journal)
     if started is None:
         raise Failed(f"{_UNIT} has logged nothing")
-    return Cloned(whole, started - restoring, seconds_per_segment(journal))
+    return Cloned(whole, started - restoring, seconds_per_segment(journal, first))
 
 
 def drop(machines: Machines) -> None:

@@ -41,15 +41,18 @@ minutes.
   began: figures of a computer that had other work are worth little.
 - **Versions**: {versions}.
 - **Sets**: {sizes}.
-- **Rounds** take turns; even ones are cold (every cached page dropped before each way), odd ones
-  warm. Figures are the median (least-most) of as many rounds as the row says.
-- **Beside everything** but replay and delta restore, pgbench asks for {rate} transactions per
-  second, each waiting for Barman as the stack has it; p50 and p99 are its transactions meanwhile,
-  from when they were due. CPU is that of a whole machine, this load included.
+- **Rounds** take turns, each with another way first; even ones are cold (every cached page dropped
+  before each way), odd ones warm. What is dirty is written before each way. Figures are the median
+  (least-most) of as many rounds as the row says.
+- **Beside everything**, pgbench asks for {rate} transactions per second, each waiting for Barman as
+  the stack has it; p50 and p99 are its transactions meanwhile, from when they were due. CPU is that
+  of a whole machine, this load included.
 - **Seconds** are those of the command, start and end included, until its bytes are on the disk. Our
   restore is the part of `ops clone` from its word that it restores to the first word of the
   clone's PostgreSQL; its CPU and bytes are of the whole command, which replays too. The whole has
-  a row of its own. A replay's seconds are those of one segment of WAL, by PostgreSQL's log.
+  a row of its own. A replay's seconds are those of one segment of WAL, by PostgreSQL's log, of
+  the same segments for every way; a clone of ours has the lowest CPU weight, the others' servers
+  the usual one.
 - **pgBackRest**: repository on Barman's machine over SSH, two processes, bundles and block-level
   incrementals, its default level of each compression. **cp** copies the databases' files on
   PostgreSQL's own disk, sharing no blocks: the yardstick.
@@ -59,7 +62,8 @@ minutes.
 _GOALS_HEAD = """
 ## Goals
 Ours divided by theirs, round by round; the median (least-most) of both temperatures. A goal counts
-as met by its median; where a way is missing or failed, as not measured.
+as met by its median, and as not met where ours failed in any round; where a way is missing, as not
+measured.
 
 """
 
@@ -95,6 +99,10 @@ def goal_rows(results: Results) -> tuple[Sequence[str], list[Sequence[str]]]:
 
 def verdict(goal: Goal, samples: Sequence[Sample], data: str) -> str:
     """Whether it is met on one set, and by how much."""
+    stage, way = goal.ours
+    here = [each for each in samples if (each.stage, each.way, each.data) == (stage, way, data)]
+    if failed := sum(bool(each.failed) for each in here):
+        return f"**not met**: failed in {failed} of {len(here)} rounds"
     found = goal.ratio(samples, data)
     if found is None:
         reason = NOT_YET.get(goal.ours)

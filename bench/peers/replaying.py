@@ -7,17 +7,19 @@ import time
 from bench.peers.machines import BINARIES, FOLDER, POSTGRES, Failed, Machines
 
 # With the time in front that journalctl puts there.
-_RESTORED = re.compile(r'^(\d+\.\d+) .*restored log file "[0-9A-F]{24}" from archive', re.MULTILINE)
+_RESTORED = re.compile(
+    r'^(\d+\.\d+) .*restored log file "([0-9A-F]{24})" from archive', re.MULTILINE
+)
 _FIRST = re.compile(r"^(\d+\.\d+) ", re.MULTILINE)
 _CONFIGURATION = "/etc/postgresql/17/main/postgresql.conf"
 _PORT, _UNIT = 5498, "bench-replay"
 _TIMEOUT_S = 900
 
 
-def seconds_per_segment(journal: str) -> float | None:
-    """From the first segment that came to the last, for each after the first; None if fewer than
-    two came."""
-    came = [float(at) for at in _RESTORED.findall(journal)]
+def seconds_per_segment(journal: str, first: str) -> float | None:
+    """From the segment `first` or the next one that came to the last, for each after it; None if
+    fewer than two of them came. What was before `first` differs from backup to backup."""
+    came = [float(at) for at, name in _RESTORED.findall(journal) if name >= first]
     return (came[-1] - came[0]) / (len(came) - 1) if len(came) > 1 else None
 
 
@@ -27,9 +29,12 @@ def began(journal: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def replay(machines: Machines, directory: str, restore_command: str, target: str) -> float:
-    """Seconds per segment from the backup in `directory` to the restore point `target`; the server
-    is gone afterwards. Raises Failed where it does not get there."""
+def replay(
+    machines: Machines, directory: str, restore_command: str, target: str, first: str
+) -> float:
+    """Seconds per segment from `first` on, of a replay from the backup in `directory` to the
+    restore point `target`; the server is gone afterwards. Raises Failed where it does not get
+    there."""
     since = time.time()
     settings = {
         "config_file": _CONFIGURATION,
@@ -67,7 +72,7 @@ def replay(machines: Machines, directory: str, restore_command: str, target: str
             time.sleep(0.2)
     finally:
         machines.run(POSTGRES, f"systemctl stop {_UNIT}")
-    found = seconds_per_segment(machines.journal(_UNIT, since))
+    found = seconds_per_segment(machines.journal(_UNIT, since), first)
     if found is None:
         raise Failed(f"no two segments came on the way to {target}")
     return found

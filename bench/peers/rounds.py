@@ -14,7 +14,7 @@ STAGES = (ALONE, FULL, INCREMENTAL, RESTORE, DELTA, REPLAY)
 COLD, WARM = "cold", "warm"
 OURS, WHOLE_CLONE = "ours", "ours, ops clone from command to open"
 ZST, LZ4, BASEBACKUP = "pgBackRest zst", "pgBackRest lz4", "pg_basebackup"
-RSYNC, TAR, CP = "rsync", "tar | zstd | ssh", "cp"
+RSYNC, TAR, CP = "rsync", "tar, zstd, ssh", "cp"
 PGBACKREST = (ZST, LZ4)
 Item = TypeVar("Item")
 
@@ -75,9 +75,8 @@ def temperature(number: int) -> str:
 
 
 def turn(items: Sequence[Item], number: int) -> list[Item]:
-    """The items in the order of the round with this number: another one is first every two rounds,
-    a cold one and a warm one, so that none is always first."""
-    first = number // 2 % len(items) if items else 0
+    """The items in the order of the round with this number: each time another one is first."""
+    first = number % len(items) if items else 0
     return [*items[first:], *items[:first]]
 
 

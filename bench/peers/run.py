@@ -35,6 +35,7 @@ from bench.peers.rounds import (
 )
 from bench.restore import lab
 
+_SEGMENT = "SELECT pg_walfile_name(pg_current_wal_lsn())"
 # WAL to be replayed beside what the round itself has written: about 16 segments.
 _FILLER = """
 CREATE TABLE filler AS SELECT i, repeat(md5(i::text), 30) AS text
@@ -73,6 +74,8 @@ class Round:
     # When each sample was begun and ended, in seconds since 1970.
     spans: list[tuple[float, float]] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
+    # The segment in which the WAL begins that every replay is timed on.
+    filler: str = ""
 
     @property
     def target(self) -> str:
@@ -81,7 +84,7 @@ class Round:
 
     def go(self) -> list[Sample]:
         """All stages; what was measured, with what the load's transactions took."""
-        first = self.machines.sql("SELECT pg_walfile_name(pg_current_wal_lsn())")
+        first = self.machines.sql(_SEGMENT)
         load.start(self.machines)
         try:
             self.measure(rounds.ALONE, {"pgbench and nothing else": _wait})
@@ -93,11 +96,10 @@ class Round:
             plain.take_wal(self.machines, first)
             self.zst.push(plain.WAL)
             self.measure(RESTORE, self.restore())
+            self.measure(REPLAY, self.replay())
+            self.measure(DELTA, {ZST: self.delta})
         finally:
             transactions = load.stop(self.machines)
-        # Not beside the load: a replay is measured by PostgreSQL's own log, and has the CPU.
-        self.measure(REPLAY, self.replay())
-        self.measure(DELTA, {ZST: self.delta})
         self._clean()
         return [
             replace(sample, **_latency(transactions, span))
@@ -107,8 +109,7 @@ class Round:
     def measure(self, stage: str, ways: dict[str, Way]) -> None:
         """Each way once, in this round's order."""
         for name in rounds.turn(list(ways), self.number):
-            if rounds.temperature(self.number) == rounds.COLD:
-                self.machines.drop_caches()
+            self.machines.settle(cold=rounds.temperature(self.number) == rounds.COLD)
             begin, before = time.time(), self.machines.used()
             outcome, failed = Outcome(), ""
             try:
@@ -179,14 +180,15 @@ class Round:
     def replay(self) -> dict[str, Way]:
         there = self.machines
 
+        def replayed(folder: str, command: str) -> Outcome:
+            return Outcome(seconds=replay(there, folder, command, self.target, self.filler))
+
         def by_pgbackrest() -> Outcome:
             self.zst.forget_spool()
-            command = self.zst.get_command()
-            return Outcome(seconds=replay(there, self.zst.restored, command, self.target))
+            return replayed(self.zst.restored, self.zst.get_command())
 
         def by_cp() -> Outcome:
-            folder = plain.RESTORED_BY_RSYNC
-            return Outcome(seconds=replay(there, folder, plain.get_command(), self.target))
+            return replayed(plain.RESTORED_BY_RSYNC, plain.get_command())
 
         return {ZST: by_pgbackrest, CP: by_cp}
 
@@ -196,7 +198,7 @@ class Round:
     def _clone(self) -> Outcome:
         """The restore of ours; the whole and the replay of the same command are samples too."""
         begin = time.time()
-        cloned = ours.clone(self.machines, self.target)
+        cloned = ours.clone(self.machines, self.target, self.filler)
         end = time.time()
         self.note(RESTORE, WHOLE_CLONE, begin, end, Outcome(seconds=cloned.whole))
         missing = "" if cloned.segment is not None else "fewer than two segments came"
@@ -208,6 +210,7 @@ class Round:
 
     def _write_wal(self) -> None:
         """WAL to be replayed, the restore point at its end, and all of it at Barman."""
+        self.filler = self.machines.sql(_SEGMENT)
         self.machines.sql(_FILLER, DATABASE)
         self.machines.ops("restore-point", self.target)
         self.machines.archive_all()
