@@ -67,9 +67,11 @@ docs: for-lint ## draw and write again what is made from other files: pictures, 
 	@$(BIN)/python -m tools.grafana_dashboard
 	@$(BIN)/python -m tools.ops_json >docs/ops-json.md
 	@$(BIN)/python -m tools.faults_page
+	@$(BIN)/python -m bench.peers.page
 
-bench: for-lab ## measurements, side by side with peers
-	@$(BIN)/python -m bench
+# MEGABYTES of data (1000) and MINUTES of the run (55) are those of the peers.
+bench: for-lab ## measurements (PEERS=1: beside pgBackRest and others; make docs writes its page then)
+	@$(BIN)/python -m bench$(if $(PEERS),.peers $(if $(MEGABYTES),--megabytes $(MEGABYTES)) $(if $(MINUTES),--minutes $(MINUTES)))
 
 clean-cache: ## remove the cached engine and machine images
 	@if grep -qsF "$(CACHE)/" /proc/[0-9]*/mountinfo; then \
