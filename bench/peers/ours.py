@@ -11,7 +11,6 @@ from bench.peers.replaying import began, seconds_per_segment
 
 _CLONE, _PORT = "bench", "5497"
 _UNIT = f"runbook-clone-{_CLONE}"
-_TIMEOUT_S = 900
 
 
 @dataclass(frozen=True)

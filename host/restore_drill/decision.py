@@ -19,14 +19,12 @@ SETTLED_S = 30.0
 
 @dataclass(frozen=True)
 class Backup:
-    """A complete backup: its `size` once it is restored, the bytes `stored` at Barman; of each of
-    its `tablespaces`, the name and the location."""
+    """A complete backup: its `size` once it is restored, the bytes `stored` at Barman."""
 
     id: str
     size: int
     stored: int
     ended: float
-    tablespaces: tuple[tuple[str, str], ...] = ()
     segment_size: int = DEFAULT_SEGMENT_SIZE
 
 

@@ -57,7 +57,6 @@ class Backup(_Model):
     systemid: str | None = None
     version: int | None = None
     pgdata: str | None = None
-    tablespaces: str | None = None
     parent_backup_id: str | None = None
     """Of a block-level incremental: what it is to be combined with."""
 

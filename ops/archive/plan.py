@@ -4,7 +4,6 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from host.domain.backup_info import tablespaces
 from host.domain.wal import DEFAULT_SEGMENT_SIZE, parse_lsn, show_lsn
 from ops.archive.catalogue import Backup, Catalogue
 from ops.archive.targets import Kind, Target
@@ -45,8 +44,6 @@ class Plan(BaseModel):
     restore_point: str | None = None
     """Where the record of the restore point meant begins: there may be several of its name, and
     PostgreSQL by itself stops at the first that it meets."""
-    tablespaces: dict[str, str] = {}
-    """Of the backup: by name, where they were."""
     segment_size: int = DEFAULT_SEGMENT_SIZE
     ends_early: datetime | None = None
     """Set when not even the latest state is the last commit: WAL after this moment is missing."""
@@ -115,7 +112,6 @@ def choose(
         replay_from=backup.end_xlog or 0,
         replay_to=end_lsn,
         restore_point=_begins(located),
-        tablespaces={each.name: each.location for each in tablespaces(backup.tablespaces)},
         segment_size=catalogue.segment_size,
         ends_early=ends_early,
         notes=notes + _restore_point(located) + _left_out(incrementals),
@@ -141,7 +137,7 @@ def _begins(located: Located | None) -> str | None:
 
 
 def _restore_point(located: Located | None) -> tuple[str, ...]:
-    if _begins(located) is None or located is None:
+    if located is None or located.begin is None:
         return ()
     return (f"the restore point is of {moment(located.time)}, the newest of that name",)
 

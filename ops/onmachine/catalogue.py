@@ -45,7 +45,6 @@ KEPT_FIELDS = (
     "version",
     "pgdata",
     SIZE,
-    "tablespaces",
     "parent_backup_id",
 )
 
