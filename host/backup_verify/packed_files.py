@@ -22,7 +22,7 @@ def wrong(data: Path, fields: Mapping[str, str], between: Callable[[], None]) ->
     found = _unlike(data, fields)
     for name, path in packed.archives(data).items():
         found += _archive(name, path, files, between)
-    return found + [f'"{path}" is in the manifest and not there' for path in files.missing()]
+    return found + [manifest.absent(path) for path in files.missing()]
 
 
 def wrong_outside(data: Path, fields: Mapping[str, str]) -> list[str]:

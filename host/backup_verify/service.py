@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from host.domain import backup_info, histories, paths
+from host.domain import backup_info, histories, manifest, paths
 from host.domain.compression import uncompressed
 from host.domain.wal import SEGMENT, name_of, number_of, timeline_of
 
@@ -112,19 +112,15 @@ def _files(store: Store, backup: str, fields: dict[str, str]) -> str | None:
     """What is wrong with the backup's files, by the manifest that PostgreSQL sent with them."""
     data = store.folder / "base" / backup / "data"
     if backup_info.packed(fields):
-        return _first(packed_files.wrong(data, fields, _Pause()))
+        wrong = packed_files.wrong(data, fields, _Pause())
+        return manifest.first(wrong) if wrong else None
     tool = f"{_programs(fields)}/pg_verifybackup"
     # Its WAL is not beside it but in the archive, and is read there.
     code, complaint = _in_the_background([tool, "--no-parse-wal", "--quiet", str(data)])
     if code == 0:
         return None
-    said = _first(complaint.strip().splitlines()) or f"exit code {code}"
+    said = manifest.first(complaint.strip().splitlines() or [f"exit code {code}"])
     return said.removeprefix("pg_verifybackup: ").removeprefix("error: ")
-
-
-def _first(complaints: list[str]) -> str | None:
-    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    return complaints[0] + more if complaints else None
 
 
 class _Pause:

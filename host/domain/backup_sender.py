@@ -14,7 +14,6 @@ from host.domain import backup_info, manifest, packed
 
 # What can be asked for besides an archive: {tablespaces: {oid: location}, packed: bool} as JSON.
 CONTENTS, MANIFEST = "contents", "manifest"
-_LINKS = "pg_tblspc"
 # A core compresses several hundred MB a second so.
 _COMPRESS = ("zstd", "-1", "--quiet", "--stdout")
 
@@ -76,5 +75,5 @@ def _below(folder: Path) -> Iterator[Path]:
         if path.name == manifest.NAME or path.is_symlink():
             continue
         yield path
-        if path.is_dir() and path.name != _LINKS:
+        if path.is_dir() and path.name != packed.LINKS:
             yield from _below(path)

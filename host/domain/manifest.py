@@ -3,7 +3,7 @@ checksum of its own."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 NAME = "backup_manifest"
@@ -40,6 +40,17 @@ def read(content: bytes) -> dict[str, Entry]:
     if hashlib.sha256(body).hexdigest() != own:
         raise Damaged(f'"{NAME}" does not match its own checksum')
     return entries
+
+
+def absent(path: str) -> str:
+    """What is wrong where a file of the manifest has not come."""
+    return f'"{path}" is in the manifest and not there'
+
+
+def first(complaints: Sequence[str]) -> str:
+    """The first of some complaints about a backup, and how many more there are."""
+    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+    return complaints[0] + more
 
 
 def comparable(entry: Entry) -> Entry:

@@ -15,6 +15,8 @@ from host.domain.manifest import Damaged
 SUFFIX = ".tar.zst"
 # The archive of the data directory; that of a tablespace is called by its OID.
 BASE = "base"
+# Where a data directory has the links of its tablespaces.
+LINKS = "pg_tblspc"
 _BUFFER = 2**20
 _BLOCK = 512
 _FILE, _FOLDER = (b"0", b"\0"), b"5"
@@ -76,7 +78,7 @@ def uncompressed(compressed: IO[bytes]) -> Iterator[IO[bytes]]:
 def members(archive: str, stream: IO[bytes]) -> Iterator[Member]:
     """What is in the archive of this name, whose tar comes from `stream`, to its end. Raises
     Unreadable."""
-    folder = "" if archive == BASE else f"pg_tblspc/{archive}/"
+    folder = "" if archive == BASE else f"{LINKS}/{archive}/"
     while any(header := _exactly(stream, _BLOCK)):
         member = _member(header, folder, stream)
         yield member

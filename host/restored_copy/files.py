@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from host.domain.packed import LINKS
 from host.restored_copy import confinement
 from host.restored_copy.copy import Copy, folder_of, location_of
 
@@ -59,7 +60,7 @@ def locations(data: Path) -> list[str]:
 
 def links(data: Path) -> dict[Path, Path]:
     """Where each link of a tablespace in this data directory leads."""
-    folder = data / "pg_tblspc"
+    folder = data / LINKS
     found = folder.iterdir() if folder.is_dir() else ()
     return {link: link.readlink() for link in sorted(found) if link.is_symlink()}
 

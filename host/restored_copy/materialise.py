@@ -137,8 +137,7 @@ class Filling:
         )
         self._all(unpacking, complete, [packed.BASE, *contents["tablespaces"]])
         if missing := unpacking.missing():
-            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            self._objected(Damaged(f'"{missing[0]}" is in the manifest and not there{more}'))
+            self._objected(Damaged(manifest.first([manifest.absent(path) for path in missing])))
         return unpacking.bytes
 
     def _all(self, unpacking: Unpacking, complete: Complete, archives: list[str]) -> None:

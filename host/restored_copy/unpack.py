@@ -9,11 +9,10 @@ from typing import IO
 
 from host.domain import manifest, packed
 from host.domain.manifest import Damaged, Entry
-from host.domain.packed import Member, Unreadable
+from host.domain.packed import LINKS, Member, Unreadable
 from host.restored_copy.complete import Complete
 from host.restored_copy.copy import Copy
 
-LINKS = "pg_tblspc"
 # In the archive of the data directory: where the server's tablespaces are. PostgreSQL would lead
 # its links there.
 MAP = "tablespace_map"

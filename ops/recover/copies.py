@@ -67,8 +67,6 @@ def restore(
     """Have the copy's folder, which exists, filled from the plan's backup, while more than
     `reserve` bytes are free; a restore under way is adopted, one that was cut off goes on. {bytes:
     how much there is}. Raises OperatorError."""
-    outputs = site.outputs
-    backup = Backup(outputs.backup.server_name, plan.backup_id, outputs.barman.private_address)
 
     def done(seen: Mapping[str, Any]) -> int | None:
         return seen.get("restored")
@@ -76,7 +74,8 @@ def restore(
     verified = verification.read(site.barman).get(plan.backup_id)
     # A plan has only those damaged ones that were accepted.
     accepted = verified is not None and verified.files_damaged
-    arguments = (copy.document(), backup.document(), reserve, accepted)
+    source = backup(site.outputs, plan.backup_id)
+    arguments = (copy.document(), source.document(), reserve, accepted)
     found = _work(site.postgres, copy, "materialise", arguments, console, plan.backup_size, done)
     if "failed" in found:
         raise OperatorError(
@@ -96,6 +95,11 @@ def prepare(machine: Machine, copy: Copy, target: Mapping[str, str], *, fresh: b
         [copy.document(), dict(target), client, fresh],
         user=postgres.USER,
     )
+
+
+def backup(outputs: StackOutputs, name: str) -> Backup:
+    """A backup of Barman's by its id, as PostgreSQL's machine reaches it."""
+    return Backup(outputs.backup.server_name, name, outputs.barman.private_address)
 
 
 def store(outputs: StackOutputs, segment_size: int, *, histories_only: bool = False) -> Store:

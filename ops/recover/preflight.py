@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from host.domain.backup_sender import CONTENTS
-from host.restored_copy import backup as stored
 from host.restored_copy.check import OPEN_DATABASES
 from ops.archive import catalogue, plan
 from ops.archive.catalogue import Backup, Catalogue
@@ -15,7 +14,7 @@ from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.model import PostgresStatus
 from ops.reach import barman, postgres, remote_python
 from ops.reach.ssh import Site
-from ops.recover import soundness, space
+from ops.recover import copies, soundness, space
 from ops.recover.cluster import Cluster
 from ops.runbook import runs
 from ops.watch import drills, startable
@@ -249,7 +248,7 @@ def _connections(site: Site, chosen: Plan) -> None:
     outputs = site.outputs
     server, address = outputs.backup.server_name, outputs.barman.private_address
     asked = {
-        "the restore": stored.Backup(server, chosen.backup_id, address).command(CONTENTS),
+        "the restore": copies.backup(outputs, chosen.backup_id).command(CONTENTS),
         "the replay": ["barman-wal-restore", "--test", "--user", "barman", address, server, *"xx"],
     }
     for what, command in asked.items():

@@ -1,5 +1,6 @@
 """Whether a backup is as PostgreSQL sent it, before anything is replaced by it."""
 
+from host.domain import manifest
 from ops.archive.catalogue import Backup, Catalogue
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.reach import barman, remote_python
@@ -30,8 +31,7 @@ def check(site: Site, held: Catalogue, backup: Backup) -> str:
     wrong = judge(site.barman, folder, backup, contents=contents)
     if wrong:
         raise OperatorError(
-            f"Backup {backup.backup_id} is damaged: {wrong[0]}"
-            f"{f' (and {len(wrong) - 1} more)' if len(wrong) > 1 else ''}.",
+            f"Backup {backup.backup_id} is damaged: {manifest.first(wrong)}.",
             NOTHING_CHANGED,
             next_command=f"python -m ops verify {backup.backup_id}   (marks it; then the same "
             "again takes an older one)",

@@ -32,6 +32,7 @@ SELECT json_build_object(
   'oldest_prepared_s', (SELECT extract(epoch FROM now() - min(prepared)) FROM pg_prepared_xacts),
   'oldest_transaction_s', (SELECT extract(epoch FROM now() - min(xact_start))
     FROM pg_stat_activity WHERE backend_type = 'client backend' AND backend_xmin IS NOT NULL),
+  'shut_out_owners', (%(owners)s),
   'xid_age', (SELECT max(greatest(age(datfrozenxid), mxid_age(datminmxid))) FROM pg_database))
 """
 
@@ -39,10 +40,10 @@ SELECT json_build_object(
 def read(site: Site) -> Hazards:
     """Ask the server, which accepts connections. Raises CommandFailed."""
     names = {"slot": site.outputs.backup.slot, "overruled": OVERRULED}
-    sql = _ASK % {**names, "back": f"{_WAY_BACK}%", "behind": BEHIND_BYTES}
+    asked = {"back": f"{_WAY_BACK}%", "behind": BEHIND_BYTES}
+    sql = _ASK % {**names, **asked, "owners": owners.question(site.outputs)}
     said = postgres.query(site.postgres, sql, timeout_s=20)
     found = Hazards.model_validate(json.loads(said))
-    found.shut_out_owners = owners.shut_out(site)
     found.cannot_restart = startable.obstacle(site)
     return found
 

@@ -2,16 +2,18 @@
 theirs."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from host.domain.quoting import identifier, sql_literal
 from ops.reach import postgres
+from ops.reach.outputs import StackOutputs
 from ops.reach.ssh import Site
 
-_ASK = """
-SELECT coalesce(json_object_agg(name, why), '{}') FROM (
+_NO_ROLE = "there is no such role"
+_ASK = f"""
+SELECT coalesce(json_object_agg(name, why), '{{}}') FROM (
   SELECT name, CASE
-    WHEN r.oid IS NULL THEN 'there is no such role'
+    WHEN r.oid IS NULL THEN '{_NO_ROLE}'
     WHEN NOT r.rolcanlogin THEN 'it is NOLOGIN'
     WHEN r.rolvaliduntil <= now() THEN 'its password ended at '
       || to_char(r.rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
@@ -19,18 +21,18 @@ SELECT coalesce(json_object_agg(name, why), '{}') FROM (
   END AS why
   FROM unnest(ARRAY[%s]::text[]) AS name LEFT JOIN pg_catalog.pg_roles r ON r.rolname = name
 ) AS asked WHERE why IS NOT NULL
-"""
+"""  # noqa: S608 - a constant
 
 
 def shut_out(site: Site) -> dict[str, str]:
     """The owners who may not log in, each with the reason. Raises CommandFailed."""
-    owners = {database.owner for database in site.outputs.databases.values()}
-    return json.loads(postgres.query(site.postgres, question(owners), timeout_s=20))
+    return json.loads(postgres.query(site.postgres, question(site.outputs), timeout_s=20))
 
 
-def question(owners: Iterable[str]) -> str:
-    """The SQL that asks for those of `owners` who may not log in."""
-    return _ASK % ", ".join(sql_literal(owner) for owner in sorted(owners))
+def question(outputs: StackOutputs) -> str:
+    """The SQL that asks for them: one JSON object."""
+    owners = sorted({database.owner for database in outputs.databases.values()})
+    return _ASK % ", ".join(map(sql_literal, owners))
 
 
 def sentence(found: Mapping[str, str]) -> str:
@@ -44,6 +46,6 @@ def remedy(found: Mapping[str, str]) -> str:
     names = "; ".join(
         f"ALTER ROLE {identifier(owner)} LOGIN VALID UNTIL 'infinity' CONNECTION LIMIT -1"
         for owner, why in found.items()
-        if "no such role" not in why
+        if why != _NO_ROLE
     )
     return f"{names}   (as a superuser)" if names else "pulumi up; or python -m ops apply"
