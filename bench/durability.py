@@ -95,6 +95,11 @@ def _rate(lab: Lab, clients: int) -> float:
         f"--client={clients}",
         f"--jobs={min(clients, 2)}",
     )
+    return rate(said)
+
+
+def rate(said: str) -> float:
+    """Transactions per second, out of what pgbench says. Raises ValueError where it says none."""
     found = _TPS.search(said)
     if found is None:
         raise ValueError(f"pgbench says no rate: {said}")

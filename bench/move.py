@@ -8,11 +8,10 @@ its own that it stands up and removes.
 
 import re
 import statistics
-import subprocess
 import time
 from pathlib import Path
 
-from bench.restore import POSTGRES, lab, on, ops
+from bench.restore import POSTGRES, lab, on, ops, passfile
 
 ROUNDS = 3
 # About 2.2 GB with indexes: accounts as pgbench makes them, documents, rows that do not compress.
@@ -34,6 +33,7 @@ SCALE, PORT = "60", "5433"
 FIELD_REPORT_S_PER_GB = (300, 600)
 _SOURCE = f"host=127.0.0.1 port={PORT} user=mover dbname=moved sslmode=disable"
 _PASSWORD = "bench"  # noqa: S105 - of a server that lives for the length of a measurement
+_LINE = f"*:*:*:*:{_PASSWORD}"
 _PASSFILE, _DUMP = "/var/lib/postgresql/bench.pgpass", "/data/bench"
 _STEP = re.compile(r"([\d.]+) s  Copy moved")
 Row = tuple[str, float]
@@ -77,25 +77,17 @@ def source(checkout: Path) -> float:
     there(checkout, "pgbench", "-i", "-q", "-s", SCALE, "moved")
     there(checkout, "psql", "-qX", "-d", "moved", "-c", FILL)
     there(checkout, "psql", "-qX", "-d", "moved", "-c", "VACUUM ANALYZE", "-c", "CHECKPOINT")
-    on(checkout, POSTGRES, "install", "-o", "postgres", "-m", "600", "/dev/null", _PASSFILE)
-    subprocess.run(
-        [".venv/bin/python", "-m", "lab", "enter", "--", POSTGRES, "tee", _PASSFILE],
-        cwd=checkout,
-        input=f"*:*:*:*:{_PASSWORD}\n",
-        text=True,
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
+    passfile(checkout, _PASSFILE, _LINE)
     size = there(checkout, "psql", "-AtX", "-c", "SELECT pg_database_size('moved')")
     return int(size) / 1e9
 
 
 def ours(checkout: Path) -> float:
     """Seconds of the step that copies, sequences and statistics included."""
-    passfile = checkout / "bench.pgpass"
-    passfile.write_text(f"*:*:*:*:{_PASSWORD}\n")
-    passfile.chmod(0o600)
-    done = ops(checkout, "migrate", "copy", _SOURCE, "--passfile", str(passfile), "--yes")
+    own = checkout / "bench.pgpass"
+    own.write_text(f"{_LINE}\n")
+    own.chmod(0o600)
+    done = ops(checkout, "migrate", "copy", _SOURCE, "--passfile", str(own), "--yes")
     found = _STEP.search(done)
     drop(checkout)
     if found is None:

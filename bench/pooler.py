@@ -6,13 +6,11 @@ All of them log in as an application does, with TLS and SCRAM, on the PostgreSQL
 Works on a stack of its own that it stands up and removes.
 """
 
-import re
-import subprocess
 from pathlib import Path
 from statistics import median
 
-from bench.durability import spread
-from bench.restore import POSTGRES, lab, on, psql
+from bench.durability import PGBENCH, rate, spread
+from bench.restore import POSTGRES, lab, on, passfile, psql
 
 CLIENTS, ROUNDS, SECONDS, SCALE = 500, 3, 15, 20
 PORTS = {"direct": 5432, "pooler": 6432}
@@ -29,7 +27,6 @@ SETTINGS = """
 _CIDRS = "    - 10.30.0.0/16\n"
 _OWN = "10.20.0.4"
 _ROLE, _PASSFILE = "bench", "/var/lib/postgresql/bench.pgpass"
-_TPS = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
 _MAKE = f"""
 CREATE ROLE {_ROLE} LOGIN PASSWORD '{_ROLE}';
 GRANT CONNECT ON DATABASE app TO {_ROLE};
@@ -46,21 +43,13 @@ def measure(checkout: Path) -> list[tuple[str, ...]]:
     try:
         lab(checkout, "up")
         psql(checkout, _MAKE)
-        on(checkout, POSTGRES, "install", "-o", "postgres", "-m", "600", "/dev/null", _PASSFILE)
-        subprocess.run(
-            [".venv/bin/python", "-m", "lab", "enter", "--", POSTGRES, "tee", _PASSFILE],
-            cwd=checkout,
-            input=f"*:*:*:{_ROLE}:{_ROLE}\n",
-            text=True,
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
+        passfile(checkout, _PASSFILE, f"*:*:*:{_ROLE}:{_ROLE}")
         pgbench(checkout, 5432, "--initialize", "--quiet", f"--scale={SCALE}")
         for _ in range(ROUNDS):
             for habit, options in HABITS.items():
                 for way, port in PORTS.items():
-                    rate = transactions_per_second(checkout, port, *options)
-                    found.setdefault((habit, way), []).append(rate)
+                    seen = transactions_per_second(checkout, port, *options)
+                    found.setdefault((habit, way), []).append(seen)
     finally:
         lab(checkout, "down", "--yes-delete-data")
     return [row(habit, found[habit, "direct"], found[habit, "pooler"]) for habit in HABITS]
@@ -79,14 +68,10 @@ def transactions_per_second(checkout: Path, port: int, *options: str) -> float:
         *("--builtin=simple-update", "--no-vacuum", f"--time={SECONDS}"),
         *(f"--client={CLIENTS}", "--jobs=2", *options),
     )
-    found = _TPS.search(said)
-    if found is None:
-        raise ValueError(said)
-    return float(found[1])
+    return rate(said)
 
 
 def pgbench(checkout: Path, port: int, *options: str) -> str:
     client = ["runuser", "-u", "postgres", "--", "env", f"PGPASSFILE={_PASSFILE}"]
     where = f"host={_OWN} port={port} user={_ROLE} dbname=app sslmode=require"
-    program = "/usr/lib/postgresql/17/bin/pgbench"
-    return on(checkout, POSTGRES, *client, program, *options, where)
+    return on(checkout, POSTGRES, *client, PGBENCH, *options, where)

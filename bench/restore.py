@@ -143,6 +143,19 @@ def on(checkout: Path, machine: str, *argv: str) -> str:
     return lab(checkout, "enter", "--", machine, "env", "--chdir=/", *argv)
 
 
+def passfile(checkout: Path, path: str, line: str) -> None:
+    """Put a password file of PostgreSQL's user, which nobody else may read, onto its machine."""
+    on(checkout, POSTGRES, "install", "-o", "postgres", "-m", "600", "/dev/null", path)
+    subprocess.run(
+        [".venv/bin/python", "-m", "lab", "enter", "--", POSTGRES, "tee", path],
+        cwd=checkout,
+        input=f"{line}\n",
+        text=True,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
 def psql(checkout: Path, sql: str) -> None:
     # Nothing of this is to be kept by Barman before the backup is.
     words = ["psql", "-X", "-q", "-d", "app", "-c", f"SET synchronous_commit = local; {sql}"]
