@@ -107,6 +107,8 @@ def _facts(settings: Settings, wanted: tuple[str, ...]) -> PostgresFacts:
         ),
         durability=settings.durability,
         fallback_after_s=settings.fallbackAfterSeconds,
+        snapshot_every_s=settings.snapshotEveryHours * 3600 or None,
+        snapshots_kept=settings.snapshotsKept,
         pooler=PoolerFacts(settings.pool_size) if settings.pooler else None,
     )
 

@@ -197,6 +197,23 @@ def durability_guard_json(level: str, fallback_after_s: int, config: str, librar
     return json.dumps(document, indent=1) + "\n"
 
 
+def local_snapshots_unit(textfiles: str) -> str:
+    """The service that takes local snapshots which are due, and removes those that have to go; it
+    reports in the folder `textfiles`."""
+    return _render(
+        "local-snapshots.service",
+        program=paths.LOCAL_SNAPSHOTS,
+        snapshots=paths.SNAPSHOTS,
+        textfiles=textfiles,
+    )
+
+
+def local_snapshots_json(every_s: int | None, kept: int, library: str) -> str:
+    """Its configuration, from snapshotEveryHours and snapshotsKept; `library` is the digest of
+    host/domain."""
+    return json.dumps({"every_s": every_s, "kept": kept, "library": library}, indent=1) + "\n"
+
+
 def heartbeat_unit(version: str) -> str:
     """The service that writes the marker for restore drills on PostgreSQL's machine."""
     return _render(

@@ -18,7 +18,7 @@ COMMANDS = {
     "status": ("status",),
     "inspect": (
         *("durability", "alerts", "top", "backups", "verify", "window", "backup"),
-        "restore-point",
+        *("restore-point", "snapshot", "snapshots"),
     ),
     "report": ("report",),
     "foresight": ("drill", "drills", "capacity"),

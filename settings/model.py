@@ -156,6 +156,9 @@ class Settings(BaseModel):
     fallbackAfterSeconds: Annotated[int, Field(strict=True, ge=5, le=3600)]
     backupSchedule: Annotated[str, AfterValidator(schedule.check)]
     drillSchedule: Annotated[str, AfterValidator(schedule.check), AfterValidator(_drill_time)]
+    snapshotEveryHours: Annotated[int, Field(strict=True, ge=0, le=168)]
+    # Each holds what was overwritten since.
+    snapshotsKept: Annotated[int, Field(strict=True, ge=1, le=48)]
     retention: Annotated[RecoveryWindow, BeforeValidator(_window)]
     compression: Literal["none", "gzip", "xz", "zstd", "lz4"]
     expectedDatabaseGb: Annotated[int, Field(strict=True, ge=1)]

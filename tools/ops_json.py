@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ops.archive.snapshots import SnapshotList
 from ops.archive.verification import Verification
 from ops.archive.window import BackupList, Window
 from ops.migrate.comparison import Comparison
@@ -19,6 +20,7 @@ from ops.watch.statements import Statements
 DOCUMENTED: dict[str, type[BaseModel]] = {
     "ops status --json": Status,
     "ops backups --json": BackupList,
+    "ops snapshots --json": SnapshotList,
     "ops window --json": Window,
     "ops verify --json": Verification,
     "ops durability --json": Durability,

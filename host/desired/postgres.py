@@ -11,7 +11,7 @@ from host.desired.monitoring import Monitoring, service, unwanted
 from host.desired.names import BARMAN_ROLE, OPERATOR, STREAMING_ROLE
 from host.desired.pooler import Pooler, PoolerFacts
 from host.domain import pooler, sessions
-from host.domain.paths import MOUNT_POINT
+from host.domain.paths import LOCAL_SNAPSHOTS, MOUNT_POINT, SNAPSHOTS
 from host.monitoring import services
 from host.render import Parameter
 
@@ -54,7 +54,9 @@ class Database:
 class PostgresFacts:
     """What is known of the machine before it exists. `version` is PostgreSQL's major version,
     `packages` are the distribution's, addresses are private ones; `parameters` are all of
-    postgresql.conf's that are not its defaults; `pooler` is None where there is to be none."""
+    postgresql.conf's that are not its defaults; `pooler` is None where there is to be none. A local
+    snapshot is taken every `snapshot_every_s` seconds, or not at all by itself where that is None;
+    the newest `snapshots_kept` of these are kept."""
 
     version: str
     packages: tuple[str, ...]
@@ -65,6 +67,8 @@ class PostgresFacts:
     databases: tuple[Database, ...]
     durability: str
     fallback_after_s: int
+    snapshot_every_s: int | None
+    snapshots_kept: int
     pooler: PoolerFacts | None = None
 
 
@@ -123,6 +127,7 @@ class Configuration(Desired):
     roles: tuple[Role, ...]
     heartbeat: OwnService
     guard: OwnService
+    snapshots: OwnService
     grants: tuple[Grant, ...]
     databases: tuple[Database, ...]
     pooler: Pooler | None
@@ -157,7 +162,10 @@ def configuration(facts: PostgresFacts, credentials: PostgresCredentials) -> Con
             ),
         ),
         hardening=files.hardening(render.sshd_hardening_conf(OPERATOR, "postgres")),
-        directories=(files.ssh_directory("postgres", HOME),),
+        directories=(
+            files.ssh_directory("postgres", HOME),
+            Directory(SNAPSHOTS, owner="postgres", mode=0o700),
+        ),
         library=files.domain(),
         ssh_gate=files.program(render.POSTGRES_SSH_GATE, "postgres-ssh-gate"),
         ssh_files=files.ssh_files(
@@ -199,6 +207,19 @@ def configuration(facts: PostgresFacts, credentials: PostgresCredentials) -> Con
                     "/etc/durability-guard.json",
                     render.durability_guard_json(
                         facts.durability, facts.fallback_after_s, config, files.domain_digest()
+                    ),
+                ),
+            ),
+        ),
+        snapshots=OwnService(
+            files.unit("local-snapshots.service", render.local_snapshots_unit(services.TEXTFILES)),
+            (
+                *files.library("local_snapshots"),
+                files.program(LOCAL_SNAPSHOTS, "local-snapshots"),
+                File(
+                    "/etc/local-snapshots.json",
+                    render.local_snapshots_json(
+                        facts.snapshot_every_s, facts.snapshots_kept, files.domain_digest()
                     ),
                 ),
             ),

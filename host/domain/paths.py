@@ -12,6 +12,10 @@ RECOVERY_MARKER = "/data/postgresql/recovery-in-progress"
 # Copies of the server beside it, on PostgreSQL's machine, each in a folder of its own: clones, by
 # their names, and what a recovery brings back, by the run's.
 CLONES = "/data/clones"
+# Clones of the data directory on its own disk (host/local_snapshots), and the program that makes
+# them.
+SNAPSHOTS = "/data/snapshots"
+LOCAL_SNAPSHOTS = "/usr/local/sbin/local-snapshots"
 # The runbooks' journals, on Barman's machine, and the one of the run under way.
 RUNBOOKS = "/data/runbooks"
 CURRENT_RUNBOOK = f"{RUNBOOKS}/current.json"

@@ -86,6 +86,7 @@ class Postgres:
         self._databases()
         self._pooler()
         serve_own(self.host, self.desired["heartbeat"])
+        serve_own(self.host, self.desired["snapshots"])
         # Last: it takes a new level up at once, and everything above must not wait for Barman.
         serve_own(self.host, self.desired["guard"])
         return {"version": self._query("SHOW server_version")[0][0].split()[0]}

@@ -1,12 +1,13 @@
 """Which files of a copy are whole and on its disk, so that a restore that was cut off goes on."""
 
-import ctypes
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+
+from host.domain.disk import sync_file_system
 
 NAME = "complete"
 
@@ -66,7 +67,7 @@ class Complete:
         OSError where the disk has not taken it."""
         with self._adding:
             settled, self._unsettled = self._unsettled, []
-        _sync(self._disk)
+        sync_file_system(self._disk)
         self._list.write(self._lines(settled))
         self._list.flush()
 
@@ -86,10 +87,3 @@ def _changed(path: Path) -> int | None:
     with suppress(OSError):
         return path.lstat().st_mtime_ns
     return None
-
-
-def _sync(descriptor: int) -> None:
-    """Force the file system to the disk, of which a file is open (syncfs(2))."""
-    if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

@@ -59,6 +59,10 @@ class Backup(_Model):
     pgdata: str | None = None
     parent_backup_id: str | None = None
     """Of a block-level incremental: what it is to be combined with."""
+    local: bool = False
+    """Whether it is a local snapshot, which is no backup, on PostgreSQL's own disk."""
+    scheduled: bool = False
+    """Of a local snapshot: whether it was taken by itself."""
 
     @property
     def usable(self) -> bool:
@@ -101,13 +105,17 @@ class Catalogue(_Model):
     switchpoints: tuple[Switchpoint, ...]
     verifications: dict[str, Verification] = {}
     """The newest of each backup."""
+    snapshots: tuple[Backup, ...] = ()
+    """PostgreSQL's machine has them, not Barman. No window begins with one."""
 
     def position(self, name: str) -> int:
         """A segment's place on its timeline: LSN divided by the segment size."""
         return number_of(name, self.segment_size)
 
     def backup(self, backup_id: str) -> Backup | None:
-        return next((b for b in self.backups if b.backup_id == backup_id), None)
+        """Barman's backup, or the local snapshot, of this id."""
+        known = (*self.backups, *self.snapshots)
+        return next((b for b in known if b.backup_id == backup_id), None)
 
     @property
     def newest_timeline(self) -> int:

@@ -33,6 +33,8 @@ class Plan(BaseModel):
     backup_id: str
     backup_size: int
     """Bytes that it takes once it is restored."""
+    barman_backup_id: str | None = None
+    """Set where the base is a local snapshot: the backup that leads there too."""
     timeline: int
     system_id: str
     last_commit: datetime
@@ -49,6 +51,21 @@ class Plan(BaseModel):
     """Set when not even the latest state is the last commit: WAL after this moment is missing."""
     notes: tuple[str, ...] = ()
 
+    @property
+    def local(self) -> bool:
+        """Whether the base is a local snapshot, which takes no room and no time."""
+        return self.barman_backup_id is not None
+
+    @property
+    def room(self) -> int:
+        """Bytes of the disk that the base takes."""
+        return 0 if self.local else self.backup_size
+
+    @property
+    def base(self) -> str:
+        """What replay begins with, in words."""
+        return f"local {self.backup_id}" if self.local else f"backup {self.backup_id}"
+
 
 def choose(
     catalogue: Catalogue,
@@ -58,10 +75,12 @@ def choose(
     backup_id: str | None = None,
     timeline: int | None = None,
     located: Located | None = None,
+    distrust: str | None = None,
 ) -> Plan:
     """The plan for `target`. Raises OperatorError with what would be possible instead.
 
-    `located` is where a target of kind XID or NAME was found.
+    `located` is where a target of kind XID or NAME was found. `distrust` is why a local snapshot is
+    taken only where it is named.
     """
     if timeline is not None and timeline not in {run.timeline for run in catalogue.runs}:
         known = sorted({run.timeline for run in catalogue.runs})
@@ -81,13 +100,19 @@ def choose(
     notes: tuple[str, ...] = ()
     ends_early = None
     if target.kind is Kind.IMMEDIATE:
-        backup = forced or _newest(catalogue, [b for b in catalogue.backups if b.usable])
+        of_barman = _newest([b for b in catalogue.backups if b.usable])
+        backup = forced or of_barman
         where = backup.timeline or newest
         end_lsn = backup.end_xlog or 0
     else:
         where = timeline or _timeline(catalogue, stretches, target, now, located)
         stretch, notes = _stretch(catalogue, stretches, target, where, now, located)
-        backup = forced or _last_before(catalogue, stretch, target, located)
+        of_barman = _last_before(catalogue, stretch, target, located)
+        backup = forced
+        if backup is None:
+            fitting = [s for s in catalogue.snapshots if not _too_early(s, target, located)]
+            backup, passed_over = _or_snapshot(catalogue, of_barman, fitting, where, distrust)
+            notes += passed_over
         if reach(catalogue, backup, where) is None:
             raise OperatorError(
                 f"No WAL without gaps leads from backup {backup.backup_id} to timeline {where}.",
@@ -106,6 +131,7 @@ def choose(
         target=target,
         backup_id=backup.backup_id,
         backup_size=backup.restored_size or 0,
+        barman_backup_id=of_barman.backup_id if backup.local else None,
         timeline=where,
         system_id=backup.systemid or "",
         last_commit=max(s.ends for s in stretches if s.timeline == _last_restorable(stretches)),
@@ -189,8 +215,12 @@ def _named_backup(catalogue: Catalogue, backup_id: str | None) -> Backup | None:
     return backup
 
 
-def _newest(catalogue: Catalogue, backups: list[Backup]) -> Backup:
-    return max(backups, key=lambda b: (b.timeline or 0, b.end_xlog or 0))
+def _newest(backups: list[Backup]) -> Backup:
+    return max(backups, key=_age)
+
+
+def _age(backup: Backup) -> tuple[int, int]:
+    return backup.timeline or 0, backup.end_xlog or 0
 
 
 def _timeline(
@@ -326,7 +356,7 @@ def _last_before(
     """The newest backup of the stretch that ended before the target: the least to replay."""
     backups = [catalogue.backup(name) for name in stretch.backups]
     fitting = [backup for backup in backups if backup and not _too_early(backup, target, located)]
-    return _newest(catalogue, fitting or [b for b in backups if b])
+    return _newest(fitting or [b for b in backups if b])
 
 
 def _too_early(backup: Backup, target: Target, located: Located | None) -> bool:
@@ -347,3 +377,31 @@ def _not_too_early(backup: Backup, target: Target, located: Located | None) -> N
             NOTHING_CHANGED,
             next_command="python -m ops recover … without --backup-id",
         )
+
+
+def _or_snapshot(
+    catalogue: Catalogue,
+    of_barman: Backup,
+    snapshots: list[Backup],
+    timeline: int,
+    distrust: str | None,
+) -> tuple[Backup, tuple[str, ...]]:
+    """The newest of the local `snapshots` that leads to `timeline` with less to replay than
+    Barman's backup does, else that one; and which were passed over, with the reason."""
+    notes: tuple[str, ...] = ()
+    for each in sorted(snapshots, key=_age, reverse=True):
+        if each.systemid != of_barman.systemid or _age(each) <= _age(of_barman):
+            continue
+        if not each.usable:
+            notes += (f"local {each.backup_id} is damaged and passed over: {each.error}",)
+        elif reach(catalogue, each, timeline) is None:
+            continue
+        elif distrust is None:
+            return each, notes
+        else:
+            notes += (
+                f"local {each.backup_id} is passed over, {distrust}; --backup-id takes it all the "
+                "same",
+            )
+            break
+    return of_barman, notes

@@ -194,5 +194,5 @@ def clone(
                 next_command="python -m ops clone --target-time '…'   (see: python -m ops window)",
             )
         found = preflight.check(site, point, discard_old_data=None)
-        console.print(f"{point.target.describe()}, from backup {found.plan.backup_id}")
+        console.print(f"{point.target.describe()}, from {found.plan.base}")
         console.print(clones.make(site, wanted, found.plan, console), highlight=False)

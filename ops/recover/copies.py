@@ -24,6 +24,7 @@ from ops.runbook.progress import watched
 
 # It may have much to write when it is stopped.
 REHEARSAL_TIMEOUT_S = 3600
+_ROOM = "host.restored_copy"
 NOT_OPENED = "The restored data was not opened to clients."
 
 
@@ -71,17 +72,34 @@ def restore(
     def done(seen: Mapping[str, Any]) -> int | None:
         return seen.get("restored")
 
+    if plan.local:
+        return _clone(site.postgres, copy, plan, console)
     verified = verification.read(site.barman).get(plan.backup_id)
     # A plan has only those damaged ones that were accepted.
     accepted = verified is not None and verified.files_damaged
     source = backup(site.outputs, plan.backup_id)
     arguments = (copy.document(), source.document(), reserve, accepted)
-    found = _work(site.postgres, copy, "materialise", arguments, console, plan.backup_size, done)
+    module = f"{_ROOM}.materialise"
+    found = _work(site.postgres, copy, module, arguments, console, plan.backup_size, done)
     if "failed" in found:
         raise OperatorError(
             found["failed"],
             f"What was being restored is not complete. {NOT_OPENED}",
             "python -m ops backups",
+        )
+    return found
+
+
+def _clone(machine: Machine, copy: Copy, plan: Plan, console: Console) -> dict[str, Any]:
+    """The same from the plan's local snapshot."""
+    arguments, module = (copy.document(), plan.backup_id), "ops.onmachine.from_snapshot"
+    found = _work(machine, copy, module, arguments, console, 0, lambda _: None)
+    if "failed" in found:
+        raise OperatorError(
+            f"{found['failed']}.",
+            f"What was being restored is not complete. {NOT_OPENED}",
+            f"the same with --backup-id {plan.barman_backup_id}   (which Barman has; a run under "
+            "way is ended with --abort)",
         )
     return found
 
@@ -129,7 +147,8 @@ def replay(
         return max(0, min(start_of(name, wal.segment_size), end) - begin)
 
     arguments = (copy.document(), wal.document(), dict(properties or {}), reserve)
-    found = _work(machine, copy, "replay", arguments, console, max(end - begin, 0), done)
+    module = f"{_ROOM}.replay"
+    found = _work(machine, copy, module, arguments, console, max(end - begin, 0), done)
     if "failed" in found:
         raise OperatorError(found["failed"], NOT_OPENED, "python -m ops window")
     return found
@@ -144,7 +163,8 @@ def check(
     def done(seen: Mapping[str, Any]) -> int | None:
         return seen.get("checked")
 
-    return _work(machine, copy, "check", (copy.document(), everything), console, size, done)
+    arguments = (copy.document(), everything)
+    return _work(machine, copy, f"{_ROOM}.check", arguments, console, size, done)
 
 
 def watch_reserve(machine: Machine, copy: Copy, reserve: int) -> None:
@@ -187,7 +207,7 @@ def _work(
     total: int,
     done: Callable[[Mapping[str, Any]], int | None],
 ) -> dict[str, Any]:
-    """Run one of the copy's modules; says on the way what it notes."""
+    """Run a module (a dotted name) on the copy; says on the way what it notes."""
 
     def state_now() -> dict[str, Any]:
         said = machine.run(["cat", str(progress.file_of(copy))], accept=(0, 1)).stdout
@@ -208,7 +228,7 @@ def _work(
             machine,
             _worker(copy),
             str(progress.folder_of(copy)),
-            f"host.restored_copy.{module}",
+            module,
             arguments,
             tick,
         )

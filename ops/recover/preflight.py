@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from host.domain.backup_sender import CONTENTS
 from host.restored_copy.check import OPEN_DATABASES
-from ops.archive import catalogue, plan
+from ops.archive import catalogue, plan, snapshots
 from ops.archive.catalogue import Backup, Catalogue
 from ops.archive.plan import Located, Plan
 from ops.archive.targets import Kind, Point, Target
@@ -17,6 +17,7 @@ from ops.reach.ssh import Site
 from ops.recover import copies, soundness, space
 from ops.recover.cluster import Cluster
 from ops.runbook import runs
+from ops.screen import moment
 from ops.watch import drills, startable
 
 LOCATE_TIMEOUT_S = 3600
@@ -53,6 +54,8 @@ def check(
     outputs = site.outputs
     held = catalogue.read(site.barman, outputs.barman.data_directory, outputs.backup.server_name)
     now = datetime.now(UTC)
+    held = held.model_copy(update={"snapshots": snapshots.read(site.postgres)})
+    server, _, _ = postgres.state(site.postgres, outputs.backup.slot)
     chosen = plan.choose(
         held,
         point.target,
@@ -60,9 +63,9 @@ def check(
         backup_id=point.backup_id,
         timeline=point.timeline,
         located=locate(site, held, point.target, point.timeline),
+        distrust=_distrust(site, server),
     )
     backup = _restorable(site, held, chosen)
-    server, _, _ = postgres.state(site.postgres, outputs.backup.slot)
     if server.accepting and server.system_id != chosen.system_id and not other_cluster:
         raise OperatorError(
             f"The running server is another cluster (system identifier {server.system_id}) than "
@@ -84,22 +87,40 @@ def check(
     found.old_bytes = space.used_bytes(site.postgres, outputs.postgres.data_directory)
     space.require(
         site,
-        chosen.backup_size,
+        chosen.room,
         free=found.free_bytes,
         old=found.old_bytes,
         discard=discard_old_data,
     )
     if discard_old_data is not None:
-        warning = space.require_on_barman(site, backup.stored_size or 0)
+        of_barman = held.backup(chosen.barman_backup_id or chosen.backup_id)
+        stored = of_barman.stored_size if of_barman else None
+        warning = space.require_on_barman(site, stored or 0)
         grown = space.growth(
             found.free_bytes + (found.old_bytes if discard_old_data else 0),
             found.old_bytes,
-            chosen.backup_size,
+            found.old_bytes if chosen.local else chosen.backup_size,
         )
         found.warnings += [each for each in (warning, grown) if each]
     _connections(site, chosen)
-    found.soundness = soundness.check(site, held, backup)
+    found.soundness = _soundness(site, held, backup)
     return found
+
+
+def _distrust(site: Site, server: PostgresStatus) -> str | None:
+    """Why the blocks that local snapshots share with the server's files may be spoilt."""
+    if not server.accepting:
+        return "for PostgreSQL does not run, and what has hit its files may have hit the snapshot"
+    failures = "SELECT coalesce(sum(checksum_failures), 0) FROM pg_stat_database"
+    if int(postgres.query(site.postgres, failures)):
+        return "for PostgreSQL has read damaged blocks, which the snapshot may share"
+    return None
+
+
+def _soundness(site: Site, held: Catalogue, backup: Backup) -> str:
+    if backup.local:
+        return f"of {moment(backup.end_time)}, every file is there with its size"
+    return soundness.check(site, held, backup)
 
 
 def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) -> Located | None:
@@ -140,7 +161,9 @@ def locate(site: Site, held: Catalogue, target: Target, timeline: int | None) ->
 
 
 def _restorable(site: Site, held: Catalogue, chosen: Plan) -> Backup:
-    backup = next(b for b in held.backups if b.backup_id == chosen.backup_id)
+    backup = held.backup(chosen.backup_id)
+    if backup is None:
+        raise ValueError(f"the plan's backup {chosen.backup_id} is not in the catalogue")
     major = str((backup.version or 0) // 10000)
     ours = site.outputs.postgres.version.split(".")[0]
     if major != ours:
@@ -247,8 +270,9 @@ def _connections(site: Site, chosen: Plan) -> None:
     uses."""
     outputs = site.outputs
     server, address = outputs.backup.server_name, outputs.barman.private_address
+    fetch = copies.backup(outputs, chosen.barman_backup_id or chosen.backup_id)
     asked = {
-        "the restore": copies.backup(outputs, chosen.backup_id).command(CONTENTS),
+        "the restore": fetch.command(CONTENTS),
         "the replay": ["barman-wal-restore", "--test", "--user", "barman", address, server, *"xx"],
     }
     for what, command in asked.items():

@@ -28,7 +28,7 @@ def show_plan(
     table = facts()
     table.add_row("machine", f"{outputs.postgres.name} ({outputs.postgres.private_address})")
     table.add_row("target", f"{plan.target.describe()}, on timeline {plan.timeline}")
-    table.add_row("from", f"backup {plan.backup_id}, {size(plan.backup_size)}: {found.soundness}")
+    table.add_row("from", f"{plan.base}, {size(plan.backup_size)}: {found.soundness}")
     table.add_row("will be lost", _lost(found, "the old server stops" if serving else "now"))
     stopped = "goes on until the copy is checked" if serving else "will be stopped"
     running = f"is running and {stopped}" if found.server.accepting else "is not running"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ops.archive.plan import Plan
 from ops.errors import OperatorError
 from ops.recover import copies
 from ops.recover.restore import copy_of, the_plan
@@ -34,7 +35,7 @@ def verify(run: Run) -> str:
         )
     if finding["damaged"]:
         if not options.get("accept_damage"):
-            raise refusal(finding)
+            raise refusal(finding, plan)
         run.remember(damaged=finding["damaged"])
     said = [
         f"timeline {timeline}, {finding['databases']} databases, checksums {finding['checksums']}",
@@ -64,12 +65,14 @@ def describe(finding: Mapping[str, Any]) -> str:
     return f"{text}: all sound"
 
 
-def refusal(finding: Mapping[str, Any]) -> OperatorError:
+def refusal(finding: Mapping[str, Any], plan: Plan) -> OperatorError:
     """Damage in the restored data."""
+    other = "an older --backup-id   (python -m ops backups)"
+    if plan.local:
+        other = f"--backup-id {plan.barman_backup_id}   (which Barman has)"
     return OperatorError(
         f"The restored data is damaged: {', '.join(finding['damaged'])}. pg_amcheck says:\n"
         f"{finding['words'].strip()[:1500]}\n",
         "The check did not change the restored data.",
-        next_command="the same with an older --backup-id   (python -m ops backups), or with "
-        "--accept-damage to get the data as it is",
+        next_command=f"the same with {other}, or with --accept-damage to get the data as it is",
     )

@@ -45,6 +45,8 @@ POSTGRES = PostgresFacts(
     ),
     durability="sync-with-fallback",
     fallback_after_s=30,
+    snapshot_every_s=6 * 3600,
+    snapshots_kept=4,
 )
 WITH_POOLER = replace(POSTGRES, pooler=PoolerFacts(pool_size=94))
 POSTGRES_CREDENTIALS = PostgresCredentials(

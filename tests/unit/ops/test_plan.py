@@ -8,7 +8,7 @@ import pytest
 
 from host.domain.wal import parse_lsn, show_lsn
 from ops.archive import plan, targets, window, windows
-from ops.archive.catalogue import Catalogue
+from ops.archive.catalogue import Backup, Catalogue
 from ops.archive.plan import Located
 from ops.archive.targets import Kind, Target
 from ops.errors import OperatorError
@@ -188,3 +188,80 @@ def test_the_picture_has_a_line_a_timeline() -> None:
     assert len(lines) == 5
     assert ">" in lines[3]
     assert targets.parse().kind is Kind.LATEST
+
+
+def snapshot(**changed: object) -> Backup:
+    """Taken on timeline 4 after its newest backup."""
+    newest = STORE.backup("20261123T074549")
+    assert newest and newest.end_xlog and newest.end_time
+    update = {
+        "backup_id": "snapshot-20261123T074700Z",
+        "begin_xlog": newest.end_xlog + 0x28,
+        "end_xlog": newest.end_xlog + 0x100,
+        "end_time": newest.end_time + timedelta(minutes=1),
+        "local": True,
+        **changed,
+    }
+    return newest.model_copy(update=update)
+
+
+def with_snapshots(*found: Backup) -> Catalogue:
+    return STORE.model_copy(update={"snapshots": found})
+
+
+def test_a_local_snapshot_leaves_less_to_replay_than_barmans_newest_backup() -> None:
+    chosen = plan.choose(with_snapshots(snapshot()), Target(), NOW)
+    assert (chosen.backup_id, chosen.local) == ("snapshot-20261123T074700Z", True)
+    assert chosen.barman_backup_id == "20261123T074549"
+    assert (chosen.room, chosen.timeline) == (0, 4)
+    named = plan.choose(with_snapshots(snapshot()), Target(), NOW, backup_id="20261123T074549")
+    assert (named.local, named.backup_id) == (False, "20261123T074549")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"systemid": "another cluster's"},
+        {"timeline": 3},
+        {"end_xlog": 0x1000028, "begin_xlog": 0x1000000},
+        {"begin_xlog": 0x10, "timeline": 5},
+    ],
+    ids=["another cluster", "left timeline", "older than the backup", "no WAL in Barman"],
+)
+def test_a_local_snapshot_that_does_not_lead_there(changed: dict[str, object]) -> None:
+    chosen = plan.choose(with_snapshots(snapshot(**changed)), Target(), NOW)
+    assert (chosen.backup_id, chosen.local, chosen.notes) == ("20261123T074549", False, ())
+
+
+def test_a_local_snapshot_of_after_the_target() -> None:
+    early = targets.parse(time="2026-11-23 07:25:00Z")
+    chosen = plan.choose(with_snapshots(snapshot()), early, NOW, timeline=1)
+    assert not chosen.local
+
+
+def test_a_damaged_snapshot_is_passed_over_and_said() -> None:
+    damaged = snapshot(status="FAILED", error="base/5/16384: Permission denied")
+    chosen = plan.choose(with_snapshots(damaged), Target(), NOW)
+    assert not chosen.local
+    assert "snapshot-20261123T074700Z is damaged and passed over: base/5/16384" in chosen.notes[0]
+    older = snapshot(backup_id="snapshot-20261123T074630Z", end_xlog=(damaged.end_xlog or 0) - 8)
+    chosen = plan.choose(with_snapshots(older, damaged), Target(), NOW)
+    assert chosen.backup_id == "snapshot-20261123T074630Z"
+    with pytest.raises(OperatorError, match="Permission denied"):
+        plan.choose(with_snapshots(damaged), Target(), NOW, backup_id=damaged.backup_id)
+
+
+def test_a_snapshot_that_is_distrusted_is_taken_where_it_is_named_only() -> None:
+    held = with_snapshots(snapshot())
+    chosen = plan.choose(held, Target(), NOW, distrust="for the server does not run")
+    assert not chosen.local
+    assert "passed over, for the server does not run; --backup-id takes it" in chosen.notes[0]
+    named = "snapshot-20261123T074700Z"
+    assert plan.choose(held, Target(), NOW, backup_id=named, distrust="for a reason").local
+
+
+def test_no_window_begins_with_a_snapshot() -> None:
+    alone = with_snapshots(snapshot()).model_copy(update={"backups": ()})
+    with pytest.raises(OperatorError, match="no complete backup"):
+        plan.choose(alone, Target(), NOW)
+    assert windows.intervals(with_snapshots(snapshot())) == windows.intervals(STORE)

@@ -9,6 +9,8 @@ import pytest
 from rich.console import Console
 
 from ops.archive.catalogue import Catalogue
+from ops.archive.plan import Plan
+from ops.archive.targets import Target
 from ops.errors import OperatorError
 from ops.reach.ssh import Result, Site
 from ops.recover import soundness, space, verify
@@ -135,6 +137,16 @@ def test_progress_is_a_bar_on_a_terminal() -> None:
     assert "1.0/4.0 GiB" in said.getvalue()
 
 
+PLAN = Plan(
+    target=Target(),
+    backup_id="20261201T040000",
+    backup_size=GIB,
+    timeline=1,
+    system_id="7",
+    last_commit=datetime(2026, 12, 1, tzinfo=UTC),
+)
+
+
 def found(**changed: Any) -> dict[str, Any]:
     nothing = {"read": [3, 10], "left_out": [0, 0], "largest_left_out": "", "damaged": []}
     return {**nothing, "words": "", "unchecked": {}, **changed}
@@ -149,9 +161,15 @@ def test_what_was_not_read_is_said() -> None:
 
 def test_damage_refuses_and_says_what_to_do() -> None:
     words = "btree index: ERROR:  item order invariant violated"
-    refusal = verify.refusal(found(damaged=["app.public.t"], words=words))
+    refusal = verify.refusal(found(damaged=["app.public.t"], words=words), PLAN)
     assert "item order invariant" in refusal.happened
-    assert "--backup-id" in str(refusal.next_command)
+    assert "an older --backup-id" in str(refusal.next_command)
+
+
+def test_damage_in_a_local_snapshot_leads_to_barmans_backup() -> None:
+    local = PLAN.model_copy(update={"barman_backup_id": "20261201T040000"})
+    refusal = verify.refusal(found(damaged=["app.public.t"]), local)
+    assert "--backup-id 20261201T040000" in str(refusal.next_command)
 
 
 def test_what_could_not_be_checked_is_said_and_is_not_damage() -> None:
