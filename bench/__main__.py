@@ -13,7 +13,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from bench import again, durability, move, pooler, restore, stand_up
+from bench import again, durability, move, pooler, restore, snapshots, stand_up
 
 ROOT = Path(__file__).resolve().parents[1]
 Result = TypeVar("Result")
@@ -40,6 +40,11 @@ def pooler_table() -> Table:
     return table(pooler.TITLE, load, pooler.COLUMNS, on_a_copy(pooler.measure))
 
 
+def snapshots_table() -> Table:
+    load = os.getloadavg()[0]
+    return table(snapshots.TITLE, load, snapshots.COLUMNS, on_a_copy(snapshots.measure))
+
+
 def timings(measure: Callable[[Path], tuple[str, list[tuple[str, float]]]]) -> Table:
     """The table of a measurement that tells how many seconds what took."""
     load = os.getloadavg()[0]
@@ -54,6 +59,7 @@ MEASUREMENTS: dict[str, Callable[[], Table]] = {
     "move": partial(timings, move.measure),
     "durability": durability_table,
     "pooler": pooler_table,
+    "snapshots": snapshots_table,
 }
 
 

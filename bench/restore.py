@@ -88,13 +88,13 @@ def rsync(checkout: Path, backup: str) -> float:
     return seconds
 
 
-def recovery(checkout: Path) -> tuple[dict[str, float], float, float]:
+def recovery(checkout: Path, *target: str) -> tuple[dict[str, float], float, float]:
     """Seconds by step, what went before them included, up to accepting connections; those in all;
     and the whole run's."""
     begin = mark = time.monotonic()
     name, steps, accepting = "read, check, plan", {}, 0.0
     with subprocess.Popen(
-        [".venv/bin/python", "-m", "ops", "recover", "--yes"],
+        [".venv/bin/python", "-m", "ops", "recover", "--yes", *target],
         cwd=checkout,
         stdout=subprocess.PIPE,
         text=True,

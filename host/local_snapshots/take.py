@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ def _wanted(path: str) -> bool:
 class Ask:
     """One session, in which a backup that was started lives."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
     def __call__(self, sql: str) -> Any:
@@ -150,11 +150,9 @@ class Ask:
         asking, answers = self._process.stdin, self._process.stdout
         if asking is None or answers is None:
             raise AssertionError("pipes were asked for")
-        try:
-            asking.write(f"{sql.strip()};\n")
-            asking.flush()
-        except BrokenPipeError:
-            pass
+        # Why it has ended, where it has, it has said.
+        with suppress(BrokenPipeError):
+            asking.write(f"{sql.strip()};\n".encode())
         said = answers.readline()
         if not said:
             raise Unanswered(self._complaint())
@@ -162,7 +160,7 @@ class Ask:
 
     def _complaint(self) -> str:
         self._process.wait(10)
-        said = self._process.stderr.read() if self._process.stderr else ""
+        said = self._process.stderr.read().decode() if self._process.stderr else ""
         return said.strip() or f"psql ended with {self._process.returncode}"
 
 
@@ -180,7 +178,7 @@ def _session() -> Iterator[Ask]:
         stdin=pipe,
         stdout=pipe,
         stderr=pipe,
-        text=True,
+        bufsize=0,
     ) as process:
         # Its end is that of the session, and of a backup that was not stopped.
         yield Ask(process)

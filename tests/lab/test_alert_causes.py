@@ -90,6 +90,32 @@ def test_durability_is_not_reached(stack: Stack, inbox: Inbox) -> None:
         inbox.wait_firing(("DurabilityNotReached", "postgres"))
 
 
+def test_no_snapshot_can_be_taken(stack: Stack, inbox: Inbox) -> None:
+    """A tablespace on another file system cannot be cloned."""
+    place, configuration = "/mnt/other disk", "/etc/local-snapshots.json"
+    scheduled = json.dumps(json.loads(stack.on(POSTGRES, f"cat {configuration}")) | {"every_s": 20})
+    stack.on(POSTGRES, f"cp -a {configuration} /root/; mkdir '{place}'")
+    stack.on(POSTGRES, f"mount -t tmpfs none '{place}' && chown postgres '{place}'")
+    stack.sql(f"CREATE TABLESPACE other LOCATION '{place}'")
+    stack.sql("CREATE TABLE there TABLESPACE other AS SELECT 1 AS id")
+    try:
+        stack.on(
+            POSTGRES,
+            f"cat >{configuration} <<'END'\n{scheduled}\nEND\nsystemctl restart local-snapshots",
+        )
+        inbox.wait_firing(("SnapshotOverdue", "postgres"))
+        log = stack.on(POSTGRES, "journalctl -q --no-pager -o cat -u local-snapshots")
+        assert "a tablespace on another disk" in log
+        assert stack.on(POSTGRES, "ls /data/snapshots") == ""
+    finally:
+        stack.sql("DROP TABLE there")
+        stack.sql("DROP TABLESPACE other")
+        stack.on(
+            POSTGRES, f"umount '{place}'; rmdir '{place}'; mv /root/local-snapshots.json /etc/"
+        )
+        stack.on(POSTGRES, "systemctl restart local-snapshots")
+
+
 def test_certificate_of_an_authority_that_barman_does_not_know(stack: Stack, inbox: Inbox) -> None:
     authority = "/etc/ssl/postgresql-ca.pem"
     other = (

@@ -130,6 +130,12 @@ CASES = [
         fires=6,
     ),
     Case(
+        "SnapshotOverdue",
+        {f"local_snapshots_overdue{{{POSTGRES}}}": "0x3 1x20"},
+        quiet=8,
+        fires=10,
+    ),
+    Case(
         "DurabilityNotReached",
         {'durability_guard_exposed{reason="not armed yet"}': "1x20"},
         quiet=9,
