@@ -12,6 +12,7 @@ import pytest
 from host.domain.quoting import pgpass_field
 from lab.net import client, fabric
 from settings.images import IMAGES
+from tests.support import managed_data
 from tests.support.alerts import Inbox, watched
 from tests.support.application import Application
 from tests.support.checkout import copy_checkout
@@ -53,6 +54,7 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagedService
     if os.geteuid() != 0:
         pytest.fail("the end-to-end tests need root; type: sudo make test-lab")
     with managed_service(tmp_path_factory.mktemp("managed")) as made:
+        managed_data.fill(made.sql)
         yield made
 
 

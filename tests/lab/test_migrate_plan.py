@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support import managed_data
-from tests.support.managed_service import ADMIN, PASSWORD, ManagedService
+from tests.support.managed_service import ADMIN, NEWER, PASSWORD, ManagedService, managed_service
 from tests.support.site import Site
 from tests.support.stack import POSTGRES, Stack
 
@@ -286,3 +286,29 @@ def test_what_is_no_source(planner: Planner) -> None:
     assert done.returncode == 2
     assert "has a password in it" in done.stderr and "Nothing was changed." in done.stderr
     assert "hunter2" not in done.stdout + done.stderr
+
+
+def roles_and_databases(stack: Stack) -> str:
+    """What a move begins to make here."""
+    return stack.sql("SELECT string_agg(rolname, ',' ORDER BY 1) FROM pg_roles") + stack.sql(
+        "SELECT string_agg(datname, ',' ORDER BY 1) FROM pg_database"
+    )
+
+
+def test_a_source_that_is_newer_than_this_server(
+    stack: Stack, passfile: Path, image: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if image != "debian-13":
+        pytest.skip("there is no PostgreSQL newer than this image's")
+    with managed_service(tmp_path_factory.mktemp("newer"), NEWER) as newer:
+        planner = Planner(stack, passfile)
+        (refusal,) = planner.refused(newer.conninfo())
+        assert "The source is PostgreSQL 18, this server 17" in refusal[0]
+        assert "the setting image" in refusal[1]
+        before = roles_and_databases(stack)
+        for words in (("copy",), ("follow",)):
+            source = (newer.conninfo(), "--passfile", str(passfile))
+            done = stack.ops("migrate", *words, *source, "--yes", check=False)
+            assert done.returncode != 0
+            assert "The source is PostgreSQL 18" in " ".join((done.stdout + done.stderr).split())
+        assert roles_and_databases(stack) == before

@@ -1,5 +1,5 @@
-"""A managed PostgreSQL that a team wants to leave: Debian 12 with PostgreSQL 15, somewhere on the
-Internet as the stack's machines see it, in a lab of its own.
+"""A managed PostgreSQL that a team wants to leave: Debian 12 with PostgreSQL 15, or another release
+with its own, somewhere on the Internet as the stack's machines see it, in a lab of its own.
 
 Its login has what Azure's Flexible Server gives to its administrator: membership in azure_pg_admin,
 CREATEDB, CREATEROLE, session_replication_role, and no superuser. There the service's own PostgreSQL
@@ -20,16 +20,13 @@ from lab.machines.spec import Interface, MachineSpec
 from lab.names import Lab
 from lab.net import fabric
 from lab.net.topology import Nic, SecurityRule, Subnet, Topology, VirtualNetwork
-from tests.support import managed_data
 from tests.support.waiting import eventually
 
 NAME = "managed"
-RELEASE = "bookworm"
 ADDRESS, MAC = "10.68.0.4", "02:00:00:00:68:04"
 ADMIN, PASSWORD = "dbadmin", "it's a : hard \\ one"
 SUPERUSER = "azuresu"
 PORT = 5432
-SERVER = "/etc/postgresql/15/main"
 # One after the other, as root: a server that speaks TLS only, with a certificate of an authority of
 # its own, in the locale that Flexible Server has.
 INSTALL = """
@@ -38,12 +35,12 @@ apt-get update -q
 apt-get install -q -y --no-install-recommends locales openssl
 localedef -i en_US -f UTF-8 en_US.UTF-8
 localedef -i de_DE -f UTF-8 de_DE.UTF-8
-apt-get install -q -y --no-install-recommends postgresql-15
-pg_dropcluster --stop 15 main
-pg_createcluster --locale en_US.UTF-8 15 main
+apt-get install -q -y --no-install-recommends "postgresql-$1"
+pg_dropcluster --stop "$1" main
+pg_createcluster --locale en_US.UTF-8 "$1" main
 """
 CONFIGURE = f"""
-cd {SERVER}
+cd "/etc/postgresql/$1/main"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
     -subj '/CN=authority of the service' -keyout ca.key -out ca.pem
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
@@ -52,10 +49,10 @@ echo "subjectAltName=IP:$0" > names
 openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 \
     -extfile names -out server.pem
 chown postgres server.key server.pem
-cat > conf.d/service.conf <<'END'
+cat > conf.d/service.conf <<END
 listen_addresses = '*'
-ssl_cert_file = '{SERVER}/server.pem'
-ssl_key_file = '{SERVER}/server.key'
+ssl_cert_file = '/etc/postgresql/$1/main/server.pem'
+ssl_key_file = '/etc/postgresql/$1/main/server.key'
 max_prepared_transactions = 10
 END
 # Nobody else is on this machine.
@@ -63,7 +60,7 @@ cat > pg_hba.conf <<'END'
 local all all trust
 hostssl all all 0.0.0.0/0 scram-sha-256
 END
-systemctl restart postgresql@15-main
+systemctl restart "postgresql@$1-main"
 runuser -u postgres -- psql -c 'CREATE ROLE interim LOGIN SUPERUSER'
 psql -U interim -d postgres -c 'ALTER ROLE postgres RENAME TO {SUPERUSER}'
 psql -U {SUPERUSER} -d postgres -c 'DROP ROLE interim'
@@ -83,11 +80,23 @@ QUERY_STORE = "CREATE SCHEMA query_store; CREATE TABLE query_store.qs (id int PR
 
 
 @dataclass(frozen=True)
+class Release:
+    """Debian's, by its name, and the major version of PostgreSQL that it has."""
+
+    name: str
+    postgres: str
+
+
+USUAL, NEWER = Release("bookworm", "15"), Release("forky", "18")
+
+
+@dataclass(frozen=True)
 class ManagedService:
     """The service, up. `address` is its public one, `authority` the certificate (PEM) of who signed
     its own."""
 
     lab: Lab
+    release: Release
     address: str
     authority: str
     topology: Topology
@@ -108,7 +117,7 @@ class ManagedService:
 
     def restart(self) -> None:
         """As the portal's button does; returns when it accepts connections."""
-        self.on("systemctl restart postgresql@15-main")
+        self.on(f"systemctl restart postgresql@{self.release.postgres}-main")
 
     def let_replicate(self, allowed: bool) -> None:
         """What `ALTER ROLE dbadmin REPLICATION`, or NOREPLICATION, does there."""
@@ -145,15 +154,15 @@ class ManagedService:
 
 
 @contextmanager
-def managed_service(root: Path) -> Iterator[ManagedService]:
-    """The service with its data, in a lab below `root`; afterwards it is gone."""
+def managed_service(root: Path, release: Release = USUAL) -> Iterator[ManagedService]:
+    """The service, without data, in a lab below `root`; afterwards it is gone."""
     lab = Lab.of(root, NAME)
     public = fabric.internet(lab).first_public
     topology = _topology(public)
     (subnet,) = topology.subnets
     spec = MachineSpec(
         name=NAME,
-        image_release=RELEASE,
+        image_release=release.name,
         instance_id=NAME,
         hostname=NAME,
         admin_user="service",
@@ -163,12 +172,12 @@ def managed_service(root: Path) -> Iterator[ManagedService]:
         disks=(),
         nameservers=(fabric.RESOLVER,),
     )
-    image.ensure(RELEASE)
+    image.ensure(release.name)
     try:
         fabric.apply(lab, topology)
         machine.provision(lab, spec)
         machine.start(lab, NAME)
-        yield _serving(lab, public, topology)
+        yield _serving(lab, release, public, topology)
     finally:
         machine.delete(lab, NAME)
         fabric.remove(lab)
@@ -184,7 +193,7 @@ def _topology(public: str) -> Topology:
     return Topology((VirtualNetwork("v", ("10.68.0.0/16",)),), (subnet,), (nic,))
 
 
-def _serving(lab: Lab, public: str, topology: Topology) -> ManagedService:
+def _serving(lab: Lab, release: Release, public: str, topology: Topology) -> ManagedService:
     booted = ["cloud-init", "status", "--wait"]
     eventually(
         "the service's machine to boot",
@@ -192,11 +201,12 @@ def _serving(lab: Lab, public: str, topology: Topology) -> ManagedService:
         300,
     )
     for script in (INSTALL, CONFIGURE):
-        machine.execute(lab, NAME, ["sh", "-ec", script, public], timeout=900)
+        argv = ["sh", "-ec", script, public, release.postgres]
+        machine.execute(lab, NAME, argv, timeout=900)
     image.harvest(lab, NAME)
-    authority = machine.execute(lab, NAME, ["cat", f"{SERVER}/ca.pem"]).stdout
-    service = ManagedService(lab, public, authority, topology)
+    server = f"/etc/postgresql/{release.postgres}/main"
+    authority = machine.execute(lab, NAME, ["cat", f"{server}/ca.pem"]).stdout
+    service = ManagedService(lab, release, public, authority, topology)
     service.sql(SERVICE)
     service.sql(QUERY_STORE, "azure_sys")
-    managed_data.fill(service.sql)
     return service
