@@ -117,3 +117,45 @@ def test_what_is_copied_is_protected(mover: Mover, before: str) -> None:
     mover.stack.on(BARMAN, "systemctl start restore-drill")
     assert "migration" not in mover.stack.on(POSTGRES, "ls -A /data")
     undo(mover, before)
+
+
+def test_an_extension_with_rows_of_its_own_comes_along(mover: Mover, before: str) -> None:
+    """PostGIS: types and indexes of its own, and a table into which everybody writes theirs."""
+    install = "DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends"
+    mover.managed.on(f"{install} postgresql-15-postgis-3")
+    mover.managed.sql(f'CREATE DATABASE places OWNER "{ADMIN}"')
+    try:
+        mover.managed.sql(PLACES, "places")
+        mover.managed.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {ADMIN}", "places")
+        said = mover.failed("copy", *mover.source("--yes", "--database", "places"))
+        assert "no extension postgis" in said
+        assert "sudo apt-get install postgresql-17-postgis-3" in said
+        mover.stack.on(POSTGRES, f"{install} postgresql-17-postgis-3")
+        said = mover.type("copy", *mover.source("--yes", "--database", "places")).stdout
+        assert "identical" in said
+        for sql in (NEAR, "SELECT srtext FROM spatial_ref_sys WHERE srid = 990001"):
+            assert mover.stack.sql(sql, "places") == mover.managed.sql(sql, "places") != ""
+        mover.stack.until_content()
+    finally:
+        mover.managed.sql("DROP DATABASE places")
+        mover.stack.sql("DROP DATABASE IF EXISTS places WITH (FORCE)")
+        for role in (managed_data.OWNER, managed_data.READER, ADMIN, "report@example.org"):
+            mover.stack.sql(f'DROP ROLE IF EXISTS "{role}"')
+        mover.stack.on(POSTGRES, "apt-get purge -q -y --auto-remove postgresql-17-postgis-3")
+    assert mover.everything() == before
+
+
+PLACES = f"""
+CREATE EXTENSION postgis;
+INSERT INTO spatial_ref_sys (srid, auth_name, auth_srid, srtext, proj4text)
+  VALUES (990001, 'ours', 1, 'LOCAL_CS["the yard"]', '+proj=longlat');
+CREATE TABLE places (id int PRIMARY KEY, at geometry(Point, 4326) NOT NULL);
+INSERT INTO places SELECT n, ST_SetSRID(ST_MakePoint(n % 180, n % 90), 4326)
+  FROM generate_series(1, 20000) AS n;
+CREATE INDEX ON places USING gist (at);
+ALTER TABLE places OWNER TO "{ADMIN}";
+"""
+NEAR = """
+SELECT string_agg(id::text, ',' ORDER BY id) FROM places
+WHERE ST_DWithin(at, ST_SetSRID(ST_MakePoint(10, 10), 4326), 1)
+"""
