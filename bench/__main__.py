@@ -13,7 +13,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from bench import again, durability, move, pooler, restore, snapshots, stand_up
+from bench import again, durability, move, pooler, restore, snapshots, stand_up, write_path
 
 ROOT = Path(__file__).resolve().parents[1]
 Result = TypeVar("Result")
@@ -29,20 +29,12 @@ def main() -> None:
         console.print(MEASUREMENTS[name]())
 
 
-def durability_table() -> Table:
+def figures(
+    title: str, columns: tuple[str, ...], measure: Callable[[Path], Iterable[tuple[str, ...]]]
+) -> Table:
+    """The table of a measurement that has columns of its own."""
     load = os.getloadavg()[0]
-    rates = on_a_copy(durability.measure)
-    return table(durability.TITLE, load, durability.COLUMNS, rates.rows())
-
-
-def pooler_table() -> Table:
-    load = os.getloadavg()[0]
-    return table(pooler.TITLE, load, pooler.COLUMNS, on_a_copy(pooler.measure))
-
-
-def snapshots_table() -> Table:
-    load = os.getloadavg()[0]
-    return table(snapshots.TITLE, load, snapshots.COLUMNS, on_a_copy(snapshots.measure))
+    return table(title, load, columns, on_a_copy(measure))
 
 
 def timings(measure: Callable[[Path], tuple[str, list[tuple[str, float]]]]) -> Table:
@@ -57,9 +49,15 @@ MEASUREMENTS: dict[str, Callable[[], Table]] = {
     "again": partial(timings, again.measure),
     "restore": partial(timings, restore.measure),
     "move": partial(timings, move.measure),
-    "durability": durability_table,
-    "pooler": pooler_table,
-    "snapshots": snapshots_table,
+    "durability": partial(
+        figures,
+        durability.TITLE,
+        durability.COLUMNS,
+        lambda checkout: durability.measure(checkout).rows(),
+    ),
+    "pooler": partial(figures, pooler.TITLE, pooler.COLUMNS, pooler.measure),
+    "snapshots": partial(figures, snapshots.TITLE, snapshots.COLUMNS, snapshots.measure),
+    "write-path": partial(figures, write_path.TITLE, write_path.COLUMNS, write_path.measure),
 }
 
 
