@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.durability import PGBENCH, rate
-from bench.restore import POSTGRES, lab, on, ops, psql, recovery
+from bench.restore import POSTGRES, lab, newest, on, ops, psql, recovery
 
 # Bytes of data; what is written after the snapshot is the same for each.
 SMALL, LARGE = 2**29, 2**32
@@ -26,6 +26,10 @@ COLUMNS = ("what", "0.5 GiB", "4 GiB", "4 GiB / 0.5 GiB")
 TITLE = "Seconds from the command on; recoveries until clients are let in"
 CLONE = "clone from a local snapshot"
 RECOVERY = "recovery from a local snapshot"
+POSITION = (
+    *("runuser", "-u", "postgres", "--"),
+    *("psql", "-XAtc", "SELECT pg_current_wal_insert_lsn()"),
+)
 Row = tuple[str, ...]
 
 
@@ -53,7 +57,7 @@ def measure(checkout: Path) -> list[Row]:
 def of_size(checkout: Path) -> dict[str, float]:
     """Seconds by what was done with the database as it is."""
     ops(checkout, "backup", "--wait")
-    backup = on(checkout, "barman-lab", "sh", "-c", "ls /data/barman/pg/base | tail -n 1").strip()
+    backup = newest(checkout)["id"]
     found = {"ops snapshot": timed(checkout, "snapshot")}
     pgbench(checkout, "--builtin=simple-update", "--client=8", f"--transactions={TRANSACTIONS}")
     psql(checkout, "SELECT pg_switch_wal()")
@@ -61,7 +65,7 @@ def of_size(checkout: Path) -> dict[str, float]:
         (CLONE, ()),
         ("clone from Barman's backup", ("--backup-id", backup)),
     ):
-        at = on(checkout, POSTGRES, "sh", "-c", LSN).strip()
+        at = on(checkout, POSTGRES, *POSITION).strip()
         psql(checkout, "SELECT pg_switch_wal()")
         time.sleep(2)
         found[what] = timed(checkout, "clone", "--target-lsn", at, *words)
@@ -69,9 +73,6 @@ def of_size(checkout: Path) -> dict[str, float]:
     _, accepting, _ = recovery(checkout, "--target-lsn", at)
     found[RECOVERY] = accepting
     return found
-
-
-LSN = "runuser -u postgres -- psql -XAtc 'SELECT pg_current_wal_insert_lsn()'"
 
 
 def writers(checkout: Path) -> list[float]:

@@ -98,8 +98,7 @@ def _clone(machine: Machine, copy: Copy, plan: Plan, console: Console) -> dict[s
         raise OperatorError(
             f"{found['failed']}.",
             f"What was being restored is not complete. {NOT_OPENED}",
-            f"the same with --backup-id {plan.barman_backup_id}   (which Barman has; a run under "
-            "way is ended with --abort)",
+            f"the same with --backup-id {plan.barman_backup_id}   (which Barman has)",
         )
     return found
 
