@@ -34,7 +34,11 @@ def clone(source: Path, target: Path, wanted: Callable[[str], bool] = everything
 def _clone(source: Path, target: Path, below: str, wanted: Callable[[str], bool]) -> Cloned:
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = size = 0
-    with os.scandir(source) as entries:
+    try:
+        entries = os.scandir(source)
+    except FileNotFoundError:
+        return Cloned(0, 0)
+    with entries:
         for entry in entries:
             path, to = f"{below}{entry.name}", target / entry.name
             if entry.is_symlink():

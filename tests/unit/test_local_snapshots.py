@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -213,6 +214,18 @@ def test_dropping_one_that_is_not_there(
     said = json.loads(capsys.readouterr().out)
     assert said == {"refused": "there is no snapshot ../data; there are: snapshot-1"}
     assert snapshot.complete()
+
+
+def test_a_database_that_is_dropped_meanwhile_does_not_come(tmp_path: Path) -> None:
+    (tmp_path / "base" / "16384").mkdir(parents=True)
+    (tmp_path / "base" / "16384" / "1259").write_text("")
+
+    def drop(path: str) -> bool:
+        if path == "base/16384":
+            shutil.rmtree(tmp_path / path)
+        return True
+
+    assert reflink.clone(tmp_path, tmp_path.parent / "clone", drop) == (0, 0)
 
 
 def test_what_is_cloned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
