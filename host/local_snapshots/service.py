@@ -59,7 +59,10 @@ def _drop(name: str) -> dict[str, Any]:
     known = {each.id: each for each in snapshot.complete()}
     if name not in known:
         raise Refused(f"there is no snapshot {name}; there are: {', '.join(known) or 'none'}")
-    snapshot.remove(known[name].folder)
+    try:
+        snapshot.remove(known[name].folder)
+    except OSError as error:
+        raise Refused(f"{name} cannot be removed: {error}") from None
     return {"dropped": name}
 
 
@@ -84,6 +87,8 @@ class Watch:
         self._kept: int = configuration["kept"]
         self._settled_at = self._try_at = 0.0
         self._complaint = ""
+        # What cannot be removed, by its folder's name: why.
+        self._stuck: dict[str, str] = {}
 
     def forever(self) -> None:
         """Look again and again."""
@@ -95,20 +100,35 @@ class Watch:
 
     def once(self) -> None:
         """Whatever is to be done now."""
-        for folder in snapshot.incomplete():
-            print(f"{folder.name} was interrupted, and is removed", flush=True)
-            snapshot.remove(folder)
+        incomplete = snapshot.incomplete()
+        known = {folder.name for folder in incomplete} | {each.id for each in snapshot.complete()}
+        self._stuck = {name: why for name, why in self._stuck.items() if name in known}
+        for folder in incomplete:
+            self._remove(folder, "it was interrupted, or not removed to its end")
         now = time.monotonic()
         disk = Disk.now()
         if not disk.short or now > self._settled_at:
-            for each in superfluous(snapshot.complete(), self._kept, disk):
-                why = f": {disk}" if disk.short else ""
-                print(f"{each.id} is removed{why}", flush=True)
-                snapshot.remove(each.folder)
+            there = [each for each in snapshot.complete() if each.id not in self._stuck]
+            for each in superfluous(there, self._kept, disk):
+                self._remove(
+                    each.folder, str(disk) if disk.short else "there are enough later ones"
+                )
                 self._settled_at = now + SETTLE_S
         if self._overdue(1.0) and now > self._try_at:
             self._take_scheduled()
         self._report()
+
+    def _remove(self, folder: Path, why: str) -> None:
+        """One that cannot be removed keeps nobody from the next."""
+        try:
+            snapshot.remove(folder)
+        except OSError as error:
+            if self._stuck.get(folder.name) != str(error):
+                self._stuck[folder.name] = str(error)
+                print(f"{folder.name} cannot be removed: {error}", flush=True)
+        else:
+            self._stuck.pop(folder.name, None)
+            print(f"{folder.name} is removed: {why}", flush=True)
 
     def _report(self) -> None:
         new = METRICS.with_suffix(".new")
@@ -145,4 +165,7 @@ class Watch:
             "# HELP local_snapshots_overdue The last one that was due was not taken\n"
             "# TYPE local_snapshots_overdue gauge\n"
             f"local_snapshots_overdue {int(self._overdue(2.0))}\n"
+            "# HELP local_snapshots_stuck Those that cannot be removed\n"
+            "# TYPE local_snapshots_stuck gauge\n"
+            f"local_snapshots_stuck {len(self._stuck)}\n"
         )

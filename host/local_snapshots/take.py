@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -94,12 +94,13 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def _taken(ask: "Ask", folder: Path, began: float, *, scheduled: bool) -> Snapshot:
+def _taken(ask: Callable[[str], Any], folder: Path, began: float, *, scheduled: bool) -> Snapshot:
+    begin = ask(_START % folder.name)
+    # Only now: a tablespace that is made before the backup starts is in no WAL that is replayed.
     facts = ask(_FACTS)
     if facts["in_recovery"]:
         raise Unanswered("the server only replays")
-    begin = ask(_START % folder.name)
-    cloned = [reflink.clone(Path(facts["data_directory"]), folder / DATA, _wanted)]
+    cloned = [reflink.clone(Path(facts["data_directory"]), folder / DATA, _wanted, in_use=True)]
     (folder / TABLESPACES).mkdir(mode=0o700)
     cloned += _tablespaces(folder, facts["tablespaces"])
     stopped = ask(_STOP)
@@ -128,9 +129,16 @@ def _tablespaces(folder: Path, locations: Mapping[str, str]) -> Iterator[reflink
     for oid, location in locations.items():
         target = folder / TABLESPACES / oid
         target.mkdir(mode=0o700)
-        for versioned in Path(location).iterdir():
-            if _VERSION.fullmatch(versioned.name):
-                yield reflink.clone(versioned, target / versioned.name, _wanted)
+        for versioned in _versioned(Path(location)):
+            yield reflink.clone(versioned, target / versioned.name, _wanted, in_use=True)
+
+
+def _versioned(location: Path) -> list[Path]:
+    """PostgreSQL's own folder there; none once the tablespace has been dropped."""
+    try:
+        return [each for each in location.iterdir() if _VERSION.fullmatch(each.name)]
+    except FileNotFoundError:
+        return []
 
 
 def _wanted(path: str) -> bool:

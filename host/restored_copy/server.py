@@ -138,6 +138,8 @@ class Server:
         connection string."""
         return {
             **user.environment(self.copy.user),
+            # What pg_controldata and others say is read.
+            "LC_ALL": "C.UTF-8",
             "PGHOST": self.copy.folder,
             "PGPORT": str(self.copy.port),
             "PGUSER": SUPERUSER,

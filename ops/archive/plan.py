@@ -24,6 +24,18 @@ class Located(BaseModel):
     begin: int | None = None
 
 
+class Abandoned(BaseModel):
+    """What a recovery leads away from, because it follows an older timeline past the point where
+    later ones left it."""
+
+    timelines: tuple[int, ...]
+    """The newest, and those on the way to it."""
+    parent: int | None
+    """The timeline that the first of them left, where Barman knows that."""
+    left: datetime | None
+    """The last commit that both have."""
+
+
 class Plan(BaseModel):
     """A recovery that can work, as far as Barman's catalogue tells."""
 
@@ -49,6 +61,7 @@ class Plan(BaseModel):
     segment_size: int = DEFAULT_SEGMENT_SIZE
     ends_early: datetime | None = None
     """Set when not even the latest state is the last commit: WAL after this moment is missing."""
+    abandons: Abandoned | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -140,6 +153,7 @@ def choose(
         restore_point=_begins(located),
         segment_size=catalogue.segment_size,
         ends_early=ends_early,
+        abandons=_abandoned(catalogue, where, target, end_lsn),
         notes=notes + _restore_point(located) + _left_out(incrementals),
     )
 
@@ -177,6 +191,34 @@ def _goes_on(catalogue: Catalogue, stretch: Interval) -> bool:
     )
 
 
+def _abandoned(
+    catalogue: Catalogue, timeline: int, target: Target, end_lsn: int
+) -> Abandoned | None:
+    """What of the newest timeline a recovery on `timeline`, up to `end_lsn`, has not. None where
+    the target is on both, so that all that is lost comes after it."""
+    newest = dict(catalogue.lineage(catalogue.newest_timeline))
+    own = dict(catalogue.lineage(timeline))
+    later = tuple(each for each in newest if each not in own)
+    if not later:
+        return None
+    parent = max((each for each in newest if each in own), default=None)
+    # Either may have left the one that both come from before the other did.
+    turns = [at for at in (newest.get(parent), own.get(parent)) if at] if parent else []
+    turn = min(turns, default=None)
+    at = next((s for s in catalogue.switchpoints if (s.parent, s.lsn) == (parent, turn)), None)
+    commit = at.last_commit.time if at and at.last_commit else None
+    match target.kind:
+        case Kind.LATEST:
+            on_both = False
+        case Kind.TIME:
+            on_both = commit is None or target.time <= commit
+        case _:
+            on_both = turn is None or end_lsn <= turn
+    if on_both:
+        return None
+    return Abandoned(timelines=later, parent=parent, left=commit)
+
+
 def _last_restorable(stretches: list[Interval]) -> int:
     return max(stretch.timeline for stretch in stretches)
 
@@ -186,11 +228,11 @@ def _named_backup(catalogue: Catalogue, backup_id: str | None) -> Backup | None:
         return None
     backup = catalogue.backup(backup_id)
     if backup is None:
-        known = ", ".join(b.backup_id for b in catalogue.backups) or "none"
+        known = ", ".join(b.backup_id for b in (*catalogue.backups, *catalogue.snapshots)) or "none"
         raise OperatorError(
             f"There is no backup {backup_id}; there are: {known}.",
             NOTHING_CHANGED,
-            next_command="python -m ops backups",
+            next_command="python -m ops backups, or python -m ops snapshots",
         )
     if backup.parent_backup_id is not None:
         raise OperatorError(
@@ -198,6 +240,12 @@ def _named_backup(catalogue: Catalogue, backup_id: str | None) -> Backup | None:
             "full ones and replay from there.",
             NOTHING_CHANGED,
             next_command="the same without --backup-id",
+        )
+    if not backup.usable and backup.local:
+        raise OperatorError(
+            f"Local {backup_id} is damaged: {backup.error}.",
+            NOTHING_CHANGED,
+            next_command="python -m ops snapshots",
         )
     if not backup.usable:
         why = f": {backup.error}" if backup.error else ""

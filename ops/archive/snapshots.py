@@ -89,8 +89,9 @@ def show(found: SnapshotList, console: Console) -> None:
         console.print("There are no local snapshots. Next: python -m ops snapshot")
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("SNAPSHOT", "AT", "SIZE", "", "RECOVERIES CAN BEGIN WITH IT"):
-        table.add_column(heading)
+    for heading in ("SNAPSHOT", "AT", "SIZE", ""):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("RECOVERIES CAN BEGIN WITH IT", overflow="fold")
     for each in found.snapshots:
         usable = "yes" if each.restorable else f"no: {each.error or 'WAL is missing in Barman'}"
         how = "scheduled" if each.scheduled else "by hand"

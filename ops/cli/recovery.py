@@ -195,4 +195,6 @@ def clone(
             )
         found = preflight.check(site, point, discard_old_data=None)
         console.print(f"{point.target.describe()}, from {found.plan.base}")
+        for note in found.plan.notes:
+            console.print(f"note: {note}", markup=False, highlight=False)
         console.print(clones.make(site, wanted, found.plan, console), highlight=False)

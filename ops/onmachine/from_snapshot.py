@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from host.domain import reflink
+from host.domain.reflink import Cloned
 from host.local_snapshots import snapshot
 from host.local_snapshots.snapshot import DATA, TABLESPACES, Snapshot
 from host.restored_copy.copy import Copy
@@ -18,9 +19,9 @@ def main(document: dict[str, Any], name: str) -> None:
     """Fill the folders of the copy that `document` describes, which are there, from the snapshot
     called `name`, and print as JSON {bytes: how much there is}, or {failed: why}."""
     copy = Copy(**document)
-    found = next((each for each in snapshot.complete() if each.id == name), None)
+    found = _find(name)
     if found is None:
-        print(json.dumps({"failed": f"there is no {name} any more"}))
+        print(json.dumps(_gone(name)))
         return
     reader, writer = os.pipe()
     process = child(copy.user, lambda: _report(copy, found, writer))
@@ -32,16 +33,38 @@ def main(document: dict[str, Any], name: str) -> None:
 
 
 def _report(copy: Copy, found: Snapshot, writer: int) -> None:
+    os.write(writer, json.dumps(filled(copy, found)).encode())
+
+
+def filled(copy: Copy, found: Snapshot) -> dict[str, Any]:
+    """What `main` prints, of a snapshot that was there a moment ago."""
     try:
-        answer: dict[str, Any] = {"bytes": fill(copy, found)}
+        cloned = _fill(copy, found)
     except OSError as error:
-        answer = {"failed": f"{found.id} cannot be cloned: {error}"}
-    os.write(writer, json.dumps(answer).encode())
+        if _find(found.id) is None:
+            return _gone(found.id)
+        return {"failed": f"{found.id} cannot be cloned: {error}"}
+    # The keeper, or an operator, may have removed it meanwhile: its record goes first.
+    if _find(found.id) is None:
+        return _gone(found.id)
+    if cloned != (found.files, found.bytes):
+        return {
+            "failed": f"{found.id} is damaged: it had {found.files} files of {found.bytes} bytes, "
+            f"and {cloned.files} of {cloned.bytes} are there"
+        }
+    return {"bytes": cloned.bytes}
 
 
-def fill(copy: Copy, found: Snapshot) -> int:
-    """Clone all of it into the copy's folders, in which nothing else stays; the bytes of its files.
-    Raises OSError."""
+def _find(name: str) -> Snapshot | None:
+    return next((each for each in snapshot.complete() if each.id == name), None)
+
+
+def _gone(name: str) -> dict[str, Any]:
+    return {"failed": f"there is no {name} any more"}
+
+
+def _fill(copy: Copy, found: Snapshot) -> Cloned:
+    """Clone all of it into the copy's folders, in which nothing else stays. Raises OSError."""
     for folder in (copy.data, copy.tablespaces):
         empty(Path(folder))
     Path(copy.kept_auto_conf).unlink(missing_ok=True)
@@ -50,4 +73,4 @@ def fill(copy: Copy, found: Snapshot) -> int:
     places.link()
     for oid, folder in places.folders.items():
         cloned.append(reflink.clone(found.folder / TABLESPACES / oid, folder))
-    return sum(each.bytes for each in cloned)
+    return Cloned(sum(each.files for each in cloned), sum(each.bytes for each in cloned))

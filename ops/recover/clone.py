@@ -66,16 +66,17 @@ def make(site: Site, clone: Clone, plan: Plan, console: Console) -> str:
         console.print(f"restoring {size(plan.backup_size)} into {copy.data}", highlight=False)
         copies.restore(site, copy, plan, console, reserve=space.LEAST_BYTES)
         target = restore.target_settings(plan.target, plan.timeline, plan.restore_point)
-        copies.prepare(site.postgres, copy, target, fresh=True)
-        copies.replay(
-            site.postgres,
-            copy,
-            copies.store(site.outputs, plan.segment_size),
-            console,
-            between=(plan.replay_from, plan.replay_to),
-            reserve=space.LEAST_BYTES,
-            properties=BESIDE,
-        )
+        with copies.doubting_the_snapshot(plan):
+            copies.prepare(site.postgres, copy, target, fresh=True)
+            copies.replay(
+                site.postgres,
+                copy,
+                copies.store(site.outputs, plan.segment_size),
+                console,
+                between=(plan.replay_from, plan.replay_to),
+                reserve=space.LEAST_BYTES,
+                properties=BESIDE,
+            )
         copies.watch_reserve(site.postgres, copy, space.LEAST_BYTES)
     except KeyboardInterrupt:
         console.print(f"interrupted: the clone is removed. {RUNNING_UNTOUCHED}")

@@ -1,7 +1,8 @@
 """The restored copy beside the running server (host/restored_copy), from the operator's side."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -98,9 +99,28 @@ def _clone(machine: Machine, copy: Copy, plan: Plan, console: Console) -> dict[s
         raise OperatorError(
             f"{found['failed']}.",
             f"What was being restored is not complete. {NOT_OPENED}",
-            f"the same with --backup-id {plan.barman_backup_id}   (which Barman has)",
+            _with_barmans(plan),
         )
     return found
+
+
+def _with_barmans(plan: Plan) -> str:
+    return f"the same with --backup-id {plan.barman_backup_id}   (which Barman has)"
+
+
+@contextmanager
+def doubting_the_snapshot(plan: Plan) -> Iterator[None]:
+    """What fails here may be the fault of the plan's local snapshot, if it has one: Barman's backup
+    is then named too."""
+    try:
+        yield
+    except OperatorError as error:
+        if not plan.local:
+            raise
+        following = [error.next_command, _with_barmans(plan)]
+        raise OperatorError(
+            error.happened, error.state, "; or ".join(each for each in following if each)
+        ) from error
 
 
 def prepare(machine: Machine, copy: Copy, target: Mapping[str, str], *, fresh: bool) -> None:

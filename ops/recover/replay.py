@@ -30,16 +30,17 @@ def replay(run: Run) -> str:
     last = None if serving(run) else last_commit(run)
     target = effective(plan, last.time if last else None)
     settings = target_settings(target, plan.timeline, plan.restore_point)
-    copies.prepare(machine, copy, settings, fresh=False)
-    found = copies.replay(
-        machine,
-        copy,
-        copies.store(run.site.outputs, plan.segment_size),
-        run.console,
-        between=(plan.replay_from, plan.replay_to),
-        reserve=reserve(run),
-        properties=BESIDE if serving(run) else {},
-    )
+    with copies.doubting_the_snapshot(plan):
+        copies.prepare(machine, copy, settings, fresh=False)
+        found = copies.replay(
+            machine,
+            copy,
+            copies.store(run.site.outputs, plan.segment_size),
+            run.console,
+            between=(plan.replay_from, plan.replay_to),
+            reserve=reserve(run),
+            properties=BESIDE if serving(run) else {},
+        )
     if last is not None and target.kind is Kind.LATEST:
         require_reached(last, found["reached"])
     return arrived(run, found)

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ops.archive.plan import Abandoned, Plan
 from ops.archive.targets import Kind
 from ops.model import PostgresStatus
 from ops.reach.ssh import Site
@@ -27,7 +28,7 @@ def show_plan(
     plan, outputs = found.plan, site.outputs
     table = facts()
     table.add_row("machine", f"{outputs.postgres.name} ({outputs.postgres.private_address})")
-    table.add_row("target", f"{plan.target.describe()}, on timeline {plan.timeline}")
+    table.add_row("target", _target(plan))
     table.add_row("from", f"{plan.base}, {size(plan.backup_size)}: {found.soundness}")
     table.add_row("will be lost", _lost(found, "the old server stops" if serving else "now"))
     stopped = "goes on until the copy is checked" if serving else "will be stopped"
@@ -50,10 +51,35 @@ def show_plan(
     _number(steps, console)
 
 
+def _target(plan: Plan) -> str:
+    if plan.abandons is not None and plan.target.kind is Kind.LATEST:
+        return f"the last commit on timeline {plan.timeline}, which is NOT the newest"
+    return f"{plan.target.describe()}, on timeline {plan.timeline}"
+
+
 def _lost(found: Preflight, until: str) -> str:
     plan = found.plan
+    lost = []
+    if plan.abandons is not None:
+        lost.append(_left_behind(plan.abandons, until))
     if plan.ends_early is not None:
-        return f"everything committed after {moment(plan.ends_early)}: the WAL ends there"
+        lost.append(f"everything committed after {moment(plan.ends_early)}: the WAL ends there")
+    return "; and ".join(lost) or _after_target(found, until)
+
+
+def _left_behind(abandoned: Abandoned, until: str) -> str:
+    names = " and ".join(str(each) for each in abandoned.timelines)
+    several = "s" if len(abandoned.timelines) > 1 else ""
+    text = f"everything committed on timeline{several} {names}, until {until}"
+    if abandoned.parent is None:
+        return text
+    return f"{text}; timeline {min(abandoned.timelines)} left timeline {abandoned.parent}" + (
+        f" after the commit of {moment(abandoned.left)}" if abandoned.left else ""
+    )
+
+
+def _after_target(found: Preflight, until: str) -> str:
+    plan = found.plan
     if plan.target.kind is Kind.LATEST:
         if found.server.accepting:
             return "nothing: the server sends all its WAL before it stops"

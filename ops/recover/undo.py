@@ -1,5 +1,7 @@
 """Back to the data directory from before the last recovery, on a timeline of its own."""
 
+from datetime import datetime
+
 from host.domain import control_data
 from host.domain.wal import DEFAULT_SEGMENT_SIZE
 from host.restored_copy.files import AUTO_CONF
@@ -11,6 +13,7 @@ from ops.recover.cluster import Cluster
 from ops.runbook import journal
 from ops.runbook.journal import Journal
 from ops.runbook.steps import Run, Step
+from ops.screen import moment
 
 
 def find(site: Site) -> Journal:
@@ -41,9 +44,9 @@ def find(site: Site) -> Journal:
 
 
 def saved_at(site: Site, last: Journal) -> str:
-    """When the server whose data directory `last` has kept wrote its last checkpoint, in that
-    machine's words."""
-    return _control(site, last.facts["aside"])["Time of latest checkpoint"]
+    """When the server whose data directory `last` has kept wrote its last checkpoint."""
+    written = _control(site, last.facts["aside"])["Time of latest checkpoint"]
+    return moment(datetime.strptime(f"{written} +0000", "%a %b %d %H:%M:%S %Y %z"))
 
 
 def begin(last: Journal) -> Journal:
@@ -105,6 +108,7 @@ def leave_timeline(run: Run) -> str:
 
 
 def _control(site: Site, data: str) -> dict[str, str]:
-    """What pg_controldata says of a data directory."""
+    """What pg_controldata says of a data directory, with times in UTC."""
     program = f"{Cluster(site.outputs).binaries}/pg_controldata"
-    return control_data.fields(site.postgres.run([program, "-D", data]).stdout)
+    asked = ["env", "TZ=UTC", "LC_ALL=C", program, "-D", data]
+    return control_data.fields(site.postgres.run(asked).stdout)

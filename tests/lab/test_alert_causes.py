@@ -13,6 +13,7 @@ import pytest
 from tests.support.alerts import EXPORTER, RULES, Inbox, changed
 from tests.support.guard import shut_out
 from tests.support.stack import BARMAN, POSTGRES, Stack
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.monitoring, pytest.mark.deep]
 
@@ -90,8 +91,14 @@ def test_durability_is_not_reached(stack: Stack, inbox: Inbox) -> None:
         inbox.wait_firing(("DurabilityNotReached", "postgres"))
 
 
-def test_no_snapshot_can_be_taken(stack: Stack, inbox: Inbox) -> None:
-    """A tablespace on another file system cannot be cloned."""
+def test_no_snapshot_can_be_taken_nor_removed(stack: Stack, inbox: Inbox) -> None:
+    """A tablespace on another file system cannot be cloned; a file that is immutable stays."""
+    name = stack.ops("snapshot").stdout.partition(":")[0]
+    stays = f"/data/snapshots/{name}/data/PG_VERSION"
+    stack.on(POSTGRES, f"chattr +i {stays}")
+    refused = stack.ops("snapshots", "--drop", name, check=False)
+    assert refused.returncode == 2
+    assert f"{name} cannot be removed" in " ".join(refused.stderr.split())
     place, configuration = "/mnt/other disk", "/etc/local-snapshots.json"
     scheduled = json.dumps(json.loads(stack.on(POSTGRES, f"cat {configuration}")) | {"every_s": 20})
     stack.on(POSTGRES, f"cp -a {configuration} /root/; mkdir '{place}'")
@@ -103,17 +110,20 @@ def test_no_snapshot_can_be_taken(stack: Stack, inbox: Inbox) -> None:
             POSTGRES,
             f"cat >{configuration} <<'END'\n{scheduled}\nEND\nsystemctl restart local-snapshots",
         )
-        inbox.wait_firing(("SnapshotOverdue", "postgres"))
+        inbox.wait_firing(("SnapshotOverdue", "postgres"), ("SnapshotStuck", "postgres"))
         log = stack.on(POSTGRES, "journalctl -q --no-pager -o cat -u local-snapshots")
         assert "a tablespace on another disk" in log
-        assert stack.on(POSTGRES, "ls /data/snapshots") == ""
+        assert f"{name} cannot be removed" in log
+        assert stack.on(POSTGRES, "ls /data/snapshots") == name
     finally:
+        stack.on(POSTGRES, f"chattr -i {stays}")
         stack.sql("DROP TABLE there")
         stack.sql("DROP TABLESPACE other")
         stack.on(
             POSTGRES, f"umount '{place}'; rmdir '{place}'; mv /root/local-snapshots.json /etc/"
         )
         stack.on(POSTGRES, "systemctl restart local-snapshots")
+    eventually("it to go", lambda: stack.on(POSTGRES, "ls /data/snapshots") == "")
 
 
 def test_certificate_of_an_authority_that_barman_does_not_know(stack: Stack, inbox: Inbox) -> None:

@@ -60,8 +60,12 @@ def test_a_recovery_begins_with_the_newest_snapshot_before_its_target(site: Site
     said = plan(site, "--target-time", moment(before))
     assert f"from local {name}" in said and "every file is there" in said
     assert f"from local {later}" in plan(site)
+    timeline = site.sql("SELECT timeline_id FROM pg_control_checkpoint()")
     site.recover("--target-time", moment(before))
     assert site.ids() == ledger.ids
+    said = plan(site, "--timeline", timeline)
+    assert f"the last commit on timeline {timeline}, which is NOT the newest" in said
+    assert "everything committed on timeline" in said and "nothing" not in said
     # In a tablespace, too.
     assert in_odd(site.stack, "SELECT count(*) FROM there") == "1000"
     assert sums(site, name) == as_it_was

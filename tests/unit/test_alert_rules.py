@@ -136,6 +136,12 @@ CASES = [
         fires=10,
     ),
     Case(
+        "SnapshotStuck",
+        {f"local_snapshots_stuck{{{POSTGRES}}}": "0x3 1x20"},
+        quiet=8,
+        fires=10,
+    ),
+    Case(
         "DurabilityNotReached",
         {'durability_guard_exposed{reason="not armed yet"}': "1x20"},
         quiet=9,

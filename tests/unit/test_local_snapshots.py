@@ -14,6 +14,8 @@ from host.domain import reflink
 from host.local_snapshots import service, snapshot, take
 from host.local_snapshots.snapshot import Snapshot
 from host.local_snapshots.space import Disk, superfluous
+from host.restored_copy.copy import Copy
+from ops.onmachine import from_snapshot
 
 ROOMY, SHORT = Disk(total=1000, free=300), Disk(total=1000, free=199)
 
@@ -225,14 +227,139 @@ def test_a_database_that_is_dropped_meanwhile_does_not_come(tmp_path: Path) -> N
             shutil.rmtree(tmp_path / path)
         return True
 
-    assert reflink.clone(tmp_path, tmp_path.parent / "clone", drop) == (0, 0)
+    assert reflink.clone(tmp_path, tmp_path.parent / "clone", drop, in_use=True) == (0, 0)
+    (tmp_path / "base" / "16384").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError):
+        reflink.clone(tmp_path, tmp_path.parent / "clone", drop)
+
+
+def test_a_tablespace_counts_once_the_backup_has_begun(folder: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def ask(sql: str) -> object:
+        asked.append(sql)
+        if "backup_start" in sql:
+            return "0/2000028"
+        if "backup_stop" in sql:
+            return {"labelfile": "START TIMELINE: 3\n", "lsn": "0/2000100"}
+        return {
+            "in_recovery": False,
+            "version": 170000,
+            "data_directory": str(tmp_path / "main"),
+            "system_id": "7",
+            # Dropped before its files were come to.
+            "tablespaces": {"16400": str(tmp_path / "gone")},
+        }
+
+    (tmp_path / "main").mkdir()
+    where = folder / "snapshot-1"
+    where.mkdir()
+    found = take._taken(ask, where, 0.0, scheduled=False)
+    assert "backup_start" in asked[0] and "pg_tablespace" in asked[1]
+    assert (found.files, found.timeline, found.tablespaces) == (1, 3, {"16400": f"{tmp_path}/gone"})
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Copy:
+    """A restored copy's folders; the file system of this test may have no reflinks."""
+    monkeypatch.setattr(reflink, "_share", share)
+    made = Copy(folder=str(tmp_path / "copy"), user="postgres", version="17", unit="copy")
+    Path(made.data).mkdir(parents=True)
+    Path(made.tablespaces).mkdir()
+    return made
+
+
+def share(copy: int, original: int, _: Path) -> None:
+    os.sendfile(copy, original, 0, 99)
+
+
+def test_a_copy_has_all_of_its_snapshot(folder: Path, copy: Copy) -> None:
+    known = on_disk(taken("snapshot-1", files=3, bytes=12, tablespaces={"16400": "/x/y z"}))
+    inside = known.folder / "tablespaces" / "16400" / "PG_17_1"
+    inside.mkdir(parents=True)
+    (inside / "1").write_text("abc")
+    assert from_snapshot.filled(copy, known) == {"bytes": 12}
+    link = Path(copy.data, "pg_tblspc", "16400")
+    assert (link / "PG_17_1" / "1").read_text() == "abc"
+    assert link.resolve().is_relative_to(copy.tablespaces)
+
+
+def test_a_snapshot_that_goes_while_it_is_cloned_is_none(
+    folder: Path, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = on_disk(taken("snapshot-1"))
+
+    def remove_first(copy: int, original: int, _: Path) -> None:
+        snapshot.remove(known.folder)
+
+    monkeypatch.setattr(reflink, "_share", remove_first)
+    assert from_snapshot.filled(copy, known) == {"failed": "there is no snapshot-1 any more"}
+
+
+def test_a_snapshot_that_goes_at_the_last_moment_is_none(
+    folder: Path, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = on_disk(taken("snapshot-1"))
+    empty = from_snapshot.empty
+
+    def remove_record(path: Path) -> None:
+        (known.folder / "snapshot.json").unlink(missing_ok=True)
+        empty(path)
+
+    monkeypatch.setattr(from_snapshot, "empty", remove_record)
+    assert from_snapshot.filled(copy, known) == {"failed": "there is no snapshot-1 any more"}
+
+
+def test_a_snapshot_that_lacks_a_file_is_not_taken_for_whole(folder: Path, copy: Copy) -> None:
+    known = on_disk(taken("snapshot-1"))
+    (known.folder / "data" / "PG_VERSION").unlink()
+    assert from_snapshot.filled(copy, known) == {
+        "failed": "snapshot-1 is damaged: it had 2 files of 9 bytes, and 1 of 6 are there"
+    }
+
+
+def test_one_that_cannot_be_removed_keeps_nobody_from_the_next(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("snapshot-1", "snapshot-2", "snapshot-3"):
+        on_disk(taken(name, at=float(name[-1])))
+    remove = snapshot.remove
+
+    def refuse(path: Path) -> None:
+        if path.name == "snapshot-1":
+            raise PermissionError(1, "Operation not permitted", str(path))
+        remove(path)
+
+    monkeypatch.setattr(snapshot, "remove", refuse)
+    looking = watch(every_s=None, kept=1)
+    for _ in range(3):
+        looking.once()
+    assert [each.id for each in snapshot.complete()] == ["snapshot-1", "snapshot-3"]
+    assert capsys.readouterr().out.count("snapshot-1 cannot be removed") == 1
+    assert "local_snapshots_stuck 1\n" in (folder / "metrics.prom").read_text()
+    remove(folder / "snapshot-1")
+    looking.once()
+    assert "local_snapshots_stuck 0\n" in (folder / "metrics.prom").read_text()
+
+
+def test_dropping_one_that_cannot_be_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_disk(taken("snapshot-1"))
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted", "base/1")
+
+    monkeypatch.setattr(snapshot, "remove", refuse)
+    monkeypatch.setattr("sys.argv", ["local-snapshots", "drop", "snapshot-1"])
+    service.main()
+    said = json.loads(capsys.readouterr().out)["refused"]
+    assert said.startswith("snapshot-1 cannot be removed: ") and "not permitted" in said
 
 
 def test_what_is_cloned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The file system of this test may have no reflinks.
-    monkeypatch.setattr(
-        reflink, "_share", lambda copy, original, _: os.sendfile(copy, original, 0, 99)
-    )
+    monkeypatch.setattr(reflink, "_share", share)
     source, target = tmp_path / "main", tmp_path / "clone"
     for path in (
         *("PG_VERSION", "base/5/1259", "base/5/pg_internal.init", "base/pgsql_tmp/1.0"),

@@ -265,3 +265,32 @@ def test_no_window_begins_with_a_snapshot() -> None:
     with pytest.raises(OperatorError, match="no complete backup"):
         plan.choose(alone, Target(), NOW)
     assert windows.intervals(with_snapshots(snapshot())) == windows.intervals(STORE)
+
+
+def test_an_older_timeline_abandons_what_came_later() -> None:
+    for timeline, later in ((1, (2, 4)), (2, (4,)), (3, (4,))):
+        found = choose(Target(), timeline=timeline).abandons
+        assert found is not None
+        assert found.timelines == later
+    assert choose(Target()).abandons is None
+    # Timelines 3 and 4 both left timeline 2; what they share ends where 3 left.
+    of_third, of_second = (choose(Target(), timeline=t).abandons for t in (3, 2))
+    assert of_third and of_second and of_third.parent == of_second.parent == 2
+    assert of_third.left is not None and of_second.left is not None
+    assert of_third.left < of_second.left
+
+
+def test_a_target_that_both_timelines_have_abandons_nothing_else() -> None:
+    shared = targets.parse(time="2026-11-23 07:40:30Z")
+    assert choose(shared, timeline=2).abandons is None
+    assert choose(targets.parse(lsn="0/C000100"), timeline=2).abandons is None
+    past_it = choose(targets.parse(time="2026-11-23 07:41:08.53Z"), timeline=3).abandons
+    assert past_it is not None and past_it.timelines == (4,)
+    found = choose(targets.parse(lsn="0/E019A30"), timeline=3).abandons
+    assert found is not None and found.timelines == (4,)
+
+
+def test_an_older_timeline_of_which_nobody_knows_where_it_was_left() -> None:
+    unknown = STORE.model_copy(update={"switchpoints": ()})
+    found = plan.choose(unknown, Target(), NOW, timeline=1).abandons
+    assert found is not None and (found.timelines, found.parent) == ((4,), None)
