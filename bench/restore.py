@@ -7,6 +7,7 @@ Works on a stack of its own that it stands up and removes.
 import json
 import re
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -163,5 +164,8 @@ def psql(checkout: Path, sql: str) -> None:
 
 
 def _said(checkout: Path, *argv: str) -> str:
-    done = subprocess.run(argv, cwd=checkout, capture_output=True, text=True, check=True)
+    done = subprocess.run(argv, cwd=checkout, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stdout + done.stderr, file=sys.stderr)
+    done.check_returncode()
     return done.stdout

@@ -165,9 +165,12 @@ def test_what_follows_from_changes_there(planner: Planner, managed: ManagedServi
     assert 'could be followed has lager."log ohne Schlüssel"' in keyless
 
 
-def test_wrong_password(planner: Planner, managed: ManagedService) -> None:
-    planner.passfile.write_text("*:*:*:*:another\n")
-    assert f"does not accept that password for {ADMIN}" in planner.failed(managed.conninfo())
+def test_wrong_password(stack: Stack, managed: ManagedService, tmp_path: Path) -> None:
+    passfile = tmp_path / "passfile"
+    passfile.write_text("*:*:*:*:another\n")
+    passfile.chmod(0o600)
+    said = Planner(stack, passfile).failed(managed.conninfo())
+    assert f"does not accept that password for {ADMIN}" in said
 
 
 def test_no_route(planner: Planner, managed: ManagedService) -> None:
