@@ -23,14 +23,16 @@ class Cloned:
     segment: float | None
 
 
-def backup(machines: Machines) -> int:
-    """Take one; the bytes that it takes on Barman's disk. Raises Failed."""
+def backup(machines: Machines) -> tuple[float, int]:
+    """Take one; seconds, and the bytes that it takes on Barman's disk. Raises Failed."""
     before = {each["id"] for each in _backups(machines)}
+    begin = time.time()
     machines.ops("backup", "--wait")
+    seconds = time.time() - begin
     new = [each for each in _backups(machines) if each["id"] not in before]
     if len(new) != 1 or new[0]["size_bytes"] is None:
         raise Failed(f"ops backups does not show the one backup that was taken: {new}")
-    return new[0]["size_bytes"]
+    return seconds, new[0]["size_bytes"]
 
 
 def _backups(machines: Machines) -> list[dict[str, Any]]:

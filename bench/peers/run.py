@@ -152,13 +152,17 @@ class Round:
     def full(self) -> dict[str, Way]:
         there = self.machines
         return {
-            OURS: lambda: Outcome(ours.backup(there)),
+            OURS: self._backup,
             ZST: lambda: Outcome(self.zst.backup("full")),
             LZ4: lambda: Outcome(self.lz4.backup("full")),
             BASEBACKUP: lambda: Outcome(plain.basebackup(there)),
             RSYNC: lambda: Outcome(plain.rsync(there)),
             CP: lambda: Outcome(plain.cp(there)),
         }
+
+    def _backup(self) -> Outcome:
+        seconds, stored = ours.backup(self.machines)
+        return Outcome(stored, seconds)
 
     def incremental(self) -> dict[str, Way]:
         return {
