@@ -66,6 +66,7 @@ docs: for-lint ## draw and write again what is made from other files: pictures, 
 	@$(BIN)/python -m tools.settings_table
 	@$(BIN)/python -m tools.grafana_dashboard
 	@$(BIN)/python -m tools.ops_json >docs/ops-json.md
+	@$(BIN)/python -m tools.scale_page >docs/scale.md
 	@$(BIN)/python -m tools.faults_page
 	@$(BIN)/python -m bench.peers.page
 

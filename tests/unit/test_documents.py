@@ -1,6 +1,7 @@
 """The documentation says what the code does."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import yaml
@@ -8,7 +9,7 @@ import yaml
 from lab.azure.kinds import KINDS
 from settings.model import Settings
 from tests.unit.stack_double import ROOT, run
-from tools import grafana_dashboard
+from tools import grafana_dashboard, scale_page
 from tools.settings_table import table
 
 
@@ -55,6 +56,21 @@ def test_links_inside_the_documentation_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_the_page_on_scale_is_as_reckoned() -> None:
+    assert scale_page.page() == (ROOT / "docs/scale.md").read_text(), "make docs writes it again"
+
+
+def test_a_larger_database_never_takes_less_time() -> None:
+    for machines in scale_page.PAIRS:
+        found = [scale_page.Database(gb, 0.22, machines) for gb in (10, 200, 3000, 9000)]
+        for times in ([each.backup for each in found], [each.restore for each in found]):
+            assert times == sorted(times)
+        hour, eight = (
+            scale_page.largest(machines, 0.22, timedelta(hours=h), restored=True) for h in (1, 8)
+        )
+        assert 0 < hour < eight
 
 
 def test_the_grafana_dashboard_is_as_written_and_its_panels_do_not_overlap() -> None:
