@@ -128,6 +128,7 @@ def test_both_disks_grow_under_write_load(interrupted: Stack) -> None:
     assert {step["op"] for step in plan["steps"]} == {"same", "update"}
     with with_client(stack) as site:
         site.new_ledger()
+        snapshot = stack.ops("snapshot").stdout.partition(":")[0]
         with site.writing() as ledger:
             stack.up()
             for name, gib in sizes.items():
@@ -136,6 +137,9 @@ def test_both_disks_grow_under_write_load(interrupted: Stack) -> None:
         assert ledger.failures == []
         assert site.lost(ledger) == set()
     assert {name: stack.on(name, "uptime -s") for name in sizes} == boots
+    said = " ".join(stack.ops("recover", "--dry-run").stdout.split())
+    assert f"from local {snapshot}" in said
+    stack.ops("snapshots", "--drop", snapshot)
 
 
 def test_a_smaller_disk_is_refused_at_preview(interrupted: Stack) -> None:
