@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import cast
 
 import pytest
 
@@ -60,6 +61,9 @@ def test_both_are_reached(servers: tuple[Server, Server], jump: bool, at_once: b
         assert site.reaches(found.postgres)
         assert (site.postgres.name, site.barman.name) == ("postgres", "barman")
         lines = [site.postgres.transport, site.barman.transport]
+        # A command does not wait for the acknowledgement of the one before.
+        wire = cast(socket.socket, site.barman.transport.sock)
+        assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert servers[1].forwarded == ([servers[0].port] if jump else [])
     assert not any(line.is_active() for line in lines)
 
