@@ -15,8 +15,8 @@ from settings.vm_sizes import VM_SIZES, VmSize
 JSON, RANDOM = 0.22, 0.71
 # How much of the database one process of PostgreSQL's reads, hashes and compresses (the same).
 SENDER_MB_PER_S = 218.0
-# A segment of 16 MiB in REPLAY_S_PER_SEGMENT (docs/performance.md, replay, ours).
-REPLAY_S_PER_SEGMENT = 0.16
+# For a segment of 16 MiB; docs/performance.md, replay, ours, the slowest median of its sets.
+REPLAY_S_PER_SEGMENT = 0.26
 REPLAY_MB_PER_S = 16 * 1.048576 / REPLAY_S_PER_SEGMENT
 # What a recovery takes besides: plan, checks, swap, start (`python -m bench restore`).
 FIXED = timedelta(seconds=40)
@@ -42,8 +42,8 @@ this page was timed on Azure.** Each time is that of the slowest part: the disks
   {SENDER_MB_PER_S:.0f} MB/s of the database pass through the one process that reads, hashes and
   compresses it ([decision 19](decisions/0019-base-backups-compressed.md));
 - replay, at {REPLAY_MB_PER_S:.0f} MB of WAL a second ({REPLAY_S_PER_SEGMENT} s for each segment,
-  `make bench PEERS=1`). It is one process, and much slower where the data does not fit into memory:
-  measure yours with a drill (`python -m ops drills`);
+  [performance.md](performance.md)). It is one process, and much slower where the data does not fit
+  into memory: measure yours with a drill (`python -m ops drills`);
 - {FIXED.seconds} s for whatever a recovery does besides (`python -m bench restore`).
 
 **Assumed**: {DAILY_WAL:.0%} of the database is written to WAL each day; a full backup each night,

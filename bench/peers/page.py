@@ -59,6 +59,15 @@ minutes.
 
 ![Median seconds of full backups and restores](performance.svg)
 """
+_READING = """
+## How to read it
+What a command takes whatever the size, the sets show more than anything: they are small, so that
+all of them fit into one run. A backup or a clone of ours begins with Python, Pulumi's engine, a
+login on each machine and a start of Barman, and a backup is not done before its last WAL is
+archived; pgBackRest's is one program on the machine itself. The set with the most files is the one
+on which the bytes count. Nothing on the lab is as slow as the disks of the machines that are
+recommended: there, bytes decide ([scale.md](scale.md)).
+"""
 _GOALS_HEAD = """
 ## Goals
 Ours divided by theirs, round by round; the median (least-most) of both temperatures. A goal counts
@@ -82,7 +91,7 @@ def text(results: Results) -> str:
         sizes=sizes,
         rate=load.RATE,
     )
-    parts = [head, _GOALS_HEAD, *_table(*goal_rows(results))]
+    parts = [head, _READING, _GOALS_HEAD, *_table(*goal_rows(results))]
     for name in results.sizes:
         parts += [f"\n## {name[0].upper()}{name[1:]}\n", *_table(*way_rows(results.samples, name))]
     return "".join(parts)
