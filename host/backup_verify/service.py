@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from host.domain import backup_info, histories, manifest, paths
+from host.domain import backup_info, histories, manifest, paths, wal_records
 from host.domain.compression import uncompressed
 from host.domain.wal import SEGMENT, name_of, number_of, timeline_of
 
@@ -191,22 +191,26 @@ def _wal(store: Store, name: str, scratch: Path, fields: dict[str, str]) -> str 
             text=True,
             check=False,
         )
-        if done.returncode == 0 or _ends(store, name, plain, done.stderr):
+        if done.returncode == 0:
+            return None
+        content = plain.read_bytes()
+        # pg_waldump has nothing to begin with where no record does.
+        continued = wal_records.continued(content)
+        if continued == len(content) or _ends(store, name, content, done.stderr, continued):
             return None
         return done.stderr.strip().replace("\n", "; ")[:300]
     finally:
         plain.unlink(missing_ok=True)
 
 
-def _ends(store: Store, name: str, plain: Path, complaint: str) -> bool:
+def _ends(store: Store, name: str, content: bytes, complaint: str, continued: int) -> bool:
     """Whether a timeline that was left by a recovery ends here: the runbook archives its last
     segment as far as it was received, and nothing but zeros follows the last record."""
     timelines = {path.name[:8] for path in store.folder.glob("wals/" + "[0-9A-F]" * 16)}
     if name[:8] == max(timelines) or name != store.archived(name[:8])[-1]:
         return False
-    size = plain.stat().st_size
-    reached = [int(low, 16) % size for low in LSN.findall(complaint)]
-    return bool(reached) and max(reached) >= len(plain.read_bytes().rstrip(b"\0"))
+    reached = [int(low, 16) % len(content) for low in LSN.findall(complaint)]
+    return bool(reached) and max(continued, *reached) >= len(content.rstrip(b"\0"))
 
 
 def _programs(fields: dict[str, str]) -> str:

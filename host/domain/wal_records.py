@@ -72,6 +72,23 @@ def scan(segment: bytes) -> Iterator[Commit | RestorePoint]:
         at = _aligned(end)
 
 
+def continued(segment: bytes) -> int:
+    """How many bytes from the segment's beginning are of a record that began before it, where none
+    begins in what there is of it (a logical message may be longer than a segment); else 0."""
+    if len(segment) < LONG_HEADER:
+        return 0
+    magic, _, _, base, left = _PAGE_HEADER.unpack_from(segment)
+    for page in range(0, len(segment), PAGE):
+        its_magic, _, _, address, remaining = _PAGE_HEADER.unpack_from(segment, page)
+        if (its_magic, address, remaining) != (magic, base + page, left):
+            return page
+        room = PAGE - (SHORT_HEADER if page else LONG_HEADER)
+        if _aligned(left) < room:
+            return 0
+        left = max(0, left - room)
+    return len(segment)
+
+
 def _time(main: bytes) -> float:
     return struct.unpack_from("<q", main)[0] / 1e6 + EPOCH_2000_S
 

@@ -111,7 +111,7 @@ def test_everything_there_is_found(planner: Planner, managed: ManagedService) ->
     assert shop["order_changes"] and not shop["exists_here"]
     names = {
         "partitioned": ["public.auftrag"],
-        "without_key": ['lager."log ohne Schlüssel"'],
+        "without_key": ['lager."log ohne Schlüssel"', "public.leer"],
         "unlogged": ["lager.zwischenspeicher"],
         "materialized_views": ["public.umsatz"],
         "generated_columns": ['public."Kunde".name_klein'],
@@ -121,7 +121,11 @@ def test_everything_there_is_found(planner: Planner, managed: ManagedService) ->
         "publications": ["nachrichten"],
         "row_security": ["public.vertraulich"],
         "invalid_indexes": ["lager.zerbrochen"],
-        "text_indexes": ['public."Kunde_e-mail_key"', 'public."Kunde_name_idx"'],
+        "text_indexes": [
+            'public."Kunde_e-mail_key"',
+            'public."Kunde_name_idx"',
+            "public.ereignis_was_idx",
+        ],
         "superuser_objects": ["public.kein_ddl()", "wache"],
     }
     assert {name: shop[name] for name in names} == names

@@ -46,6 +46,7 @@ CREATE UNLOGGED TABLE lost_on_recovery AS SELECT generate_series(1, 100) AS id;
 CREATE TABLE parted (id int) PARTITION BY RANGE (id);
 CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (1000);
 SELECT lo_from_bytea(0, 'large');
+SELECT pg_logical_emit_message(false, 'longer than two segments of WAL', repeat('x', 40000000));
 CREATE SUBSCRIPTION elsewhere CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION p
   WITH (connect = false);
 ALTER SUBSCRIPTION elsewhere ENABLE;

@@ -15,6 +15,7 @@ import pytest
 from host.backup_verify import service
 from host.domain import backup_info, histories
 from tests.unit import packed_backup
+from tests.unit.ops.test_wal import continuing
 
 SEGMENT_SIZE = 2**20
 PAGE = b"\x16\xd1" + bytes(SEGMENT_SIZE - 2)
@@ -160,6 +161,23 @@ def test_the_last_segment_of_a_timeline_that_was_left_may_end_early(
     tell(tmp_path / "bin" / "pg_waldump", script)
     entry = program.verify(program.Store(folder), SECOND)
     assert (entry["ok"], entry["bad_wal"]) == (sound, [] if sound else [segment(6)])
+
+
+def test_a_segment_in_which_no_record_begins_is_sound(
+    program: Any, folder: Path, tmp_path: Path
+) -> None:
+    archived(folder, 6).write_bytes(continuing(2 * SEGMENT_SIZE, SEGMENT_SIZE))
+    said = "pg_waldump: error: could not find a valid record after 0/6000000"
+    script = f"case $2 in *{segment(6)}) echo '{said}' >&2; exit 1 ;; esac"
+    tell(tmp_path / "bin" / "pg_waldump", script)
+    assert program.verify(program.Store(folder), SECOND)["ok"]
+    archived(folder, 6).write_bytes(
+        continuing(2 * SEGMENT_SIZE, SEGMENT_SIZE)[:-9000].ljust(SEGMENT_SIZE, b"\0")
+    )
+    assert program.verify(program.Store(folder), SECOND)["bad_wal"] == [segment(6)]
+    # Where a recovery has left the timeline, the record may end early, too.
+    (folder / "wals" / "0000000200000000").mkdir()
+    assert program.verify(program.Store(folder), SECOND)["ok"]
 
 
 def hurt(path: Path, harm: str) -> None:

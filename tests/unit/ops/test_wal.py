@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.domain.wal import Run, name_of, parse_lsn, unbroken
-from host.domain.wal_records import Commit, RestorePoint, scan
+from host.domain.wal_records import (
+    _PAGE_HEADER,
+    LONG_HEADER,
+    PAGE,
+    SHORT_HEADER,
+    Commit,
+    RestorePoint,
+    continued,
+    scan,
+)
 from ops.onmachine.catalogue import switchpoint
 
 SEGMENT = gzip.decompress(
@@ -40,6 +49,39 @@ def test_zeros_from_anywhere_give_a_prefix(length: int) -> None:
     cut = SEGMENT[:length].ljust(len(SEGMENT), b"\0")
     part = [item.lsn for item in scan(cut)]
     assert part == whole[: len(part)]
+
+
+def continuing(remaining: int, size: int = 8 * PAGE, base: int = 0x5E000000) -> bytes:
+    """A segment that begins with `remaining` bytes of a record that began before it."""
+    made = bytearray()
+    for page in range(0, size, PAGE):
+        header = SHORT_HEADER if page else LONG_HEADER
+        info = 1 if remaining else 0
+        made += _PAGE_HEADER.pack(0xD116, info, 3, base + page, remaining).ljust(header, b"\0")
+        made += (b"x" * min(remaining, PAGE - header)).ljust(PAGE - header, b"\0")
+        remaining = max(0, remaining - (PAGE - header))
+    return bytes(made)
+
+
+def test_a_segment_that_is_all_of_one_record() -> None:
+    room = 8 * PAGE - LONG_HEADER - 7 * SHORT_HEADER
+    whole = continuing(10 * room)
+    assert (
+        continued(whole)
+        == continued(continuing(room))
+        == continued(continuing(room - 3))
+        == 8 * PAGE
+    )
+    for shorter in (0, 8, 40, PAGE, 5 * PAGE, room - 8):
+        assert continued(continuing(shorter)) == 0
+    assert continued(SEGMENT) == continued(b"") == 0
+
+
+def test_a_page_that_does_not_continue_ends_it() -> None:
+    whole = continuing(10 * 8 * PAGE)
+    assert continued(whole[: 3 * PAGE].ljust(8 * PAGE, b"\0")) == 3 * PAGE
+    other = continuing(10 * 8 * PAGE + 8)
+    assert continued(whole[: 3 * PAGE] + other[3 * PAGE :]) == 3 * PAGE
 
 
 def test_nonsense_gives_nothing() -> None:
