@@ -52,12 +52,13 @@ def make(site: Site, address: Address, password: str, what: What, console: Conso
     state, _, _ = postgres.state(site.postgres, site.outputs.backup.slot)
     postgres.require_running(state)
     if what.tables is not None:
-        found = _run(site, address, password, what, what.databases, console)
+        found = _run(site, address, password, what, what.databases, (), console)
         return judged.comparison(found, address, site.postgres.name, what.percent)
     asker = ask.asker(site.postgres, address, password)
     source = facts.of_source(asker, address.database)
     names, shut = chosen(source, what.databases)
-    found = _run(site, address, password, what, names, console)
+    services = [each for name in names for each in source.contents[name]["schemas"]]
+    found = _run(site, address, password, what, names, services, console)
     return judged.comparison(
         found, address, site.postgres.name, what.percent, source.server["roles"], shut
     )
@@ -92,6 +93,7 @@ def _run(
     password: str,
     what: What,
     databases: Sequence[str],
+    services: Sequence[str],
     console: Console,
 ) -> dict[str, Any]:
     machine = site.postgres
@@ -99,7 +101,7 @@ def _run(
         "binaries": Cluster(site.outputs).binaries,
         "account": postgres.USER,
         "databases": list(databases),
-        "schemas": left_out.SCHEMAS,
+        "schemas": left_out.schemas(services),
         "tables": None if what.tables is None else [list(each) for each in what.tables],
         "percent": what.percent,
         "here": "application_name='ops migrate'",

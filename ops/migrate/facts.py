@@ -78,7 +78,7 @@ def of_source(ask: Ask, database: str) -> SourceFacts:
     server = ask(questions.SERVER, database)
     listed = [each for each in server["databases"] if not service.owns_database(each["name"])]
     reachable = [each["name"] for each in listed if each["open"] and each["connect"]]
-    if DEFAULT in reachable and not ask(questions.CONTENT, DEFAULT):
+    if DEFAULT in reachable and not ask(questions.CONTENT_OR_EXTENSIONS, DEFAULT):
         reachable.remove(DEFAULT)
     question = questions.database(number)
     return SourceFacts(

@@ -11,8 +11,6 @@ from ops.migrate.comparison import Aspect, Difference, LeftOut
 from ops.migrate.facts import DEFAULT
 from ops.onmachine.migration.sessions import NAME as MOVES
 
-# Schemas that are neither compared nor read, as PostgreSQL reads a regular expression.
-SCHEMAS = f"{service.SCHEMAS}|^{MOVES}$"
 # A grant names whom it is for, and by whom if not by the owner.
 _GRANTEE = re.compile(
     r' (?:TO|FROM) (?P<to>"(?:[^"]|"")+"|\w+)(?: WITH GRANT OPTION)?(?: GRANTED BY (?P<by>.*))?;$'
@@ -94,6 +92,12 @@ STALE_VIEW = (
 )
 FOREIGN_TABLE = "has its rows on another server; its definition was compared"
 EXTENSION_VERSION = "has another version of an extension here"
+
+
+def schemas(services: Iterable[str]) -> str:
+    """Schemas that are neither compared nor read, as PostgreSQL reads a regular expression: these
+    of the `services`, and those of a move."""
+    return "|".join(f"^{re.escape(name)}$" for name in (*sorted(set(services)), MOVES))
 
 
 @dataclass

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
+from host.domain.quoting import sql_literal
 from ops.errors import NOTHING_CHANGED, OperatorError
 from ops.migrate import (
     ask,
@@ -19,9 +20,10 @@ from ops.migrate import (
     show,
 )
 from ops.migrate.address import Address
-from ops.migrate.facts import DEFAULT
+from ops.migrate.facts import DEFAULT, Facts
 from ops.migrate.move import Move
 from ops.migrate.procedure import ABORT, BACK, COPY, CUTOVER, END, FOLLOW, procedure
+from ops.onmachine.migration.sessions import NAME
 from ops.reach.ssh import Site
 from ops.runbook import journal, runs
 from ops.runbook.journal import Journal
@@ -60,6 +62,8 @@ def decide(
         raise OperatorError(
             f"The source has no database {unknown[0]}; it has {', '.join(there)}.", NOTHING_CHANGED
         )
+    if follow:
+        _refuse_another_move(found)
     names = list(chosen) or there
     if DEFAULT in names:
         raise OperatorError(
@@ -69,6 +73,20 @@ def decide(
         )
     asking = ask.asker(site.postgres, address, password)
     return move.of(found, asking(roles.QUESTION, address.database), names, follow=follow)
+
+
+def _refuse_another_move(found: Facts) -> None:
+    """Slots are named by their database: this move would take that of another one away. Raises
+    OperatorError."""
+    others = [each["name"] for each in found.server["slots"] if each["name"].startswith(NAME)]
+    if others:
+        raise OperatorError(
+            f"The source has a slot of another move, {others[0]}: another stack follows it, or one "
+            "that is gone did.",
+            NOTHING_CHANGED,
+            "there: python -m ops migrate abort; where that stack is gone, at the source: "
+            f"SELECT pg_drop_replication_slot({sql_literal(others[0])});",
+        )
 
 
 def begin(site: Site, kind: str, wanted: Move, password: str, console: Console) -> Run:

@@ -22,11 +22,25 @@ _MARKS = {
     "rds_superuser": Service.RDS,
     "cloudsqlsuperuser": Service.CLOUD_SQL,
 }
+_MARK_NAMES = ", ".join(f"'{name}'" for name in _MARKS)
 _DATABASES = frozenset({"azure_maintenance", "azure_sys", "rdsadmin", "cloudsqladmin"})
-_ROLES = re.compile(r"^(pg_|azure|rds|cloudsql)|^replication$")
+# As the services' documentation names them, and as they were met; a team may have others that begin
+# so.
+_ROLES = {
+    Service.AZURE: re.compile(r"azuresu|azure_superuser|azure_pg_admin|replication"),
+    Service.RDS: re.compile(
+        r"rds(admin|topmgr|repladmin|proxyadmin|writeforwarduser)"
+        r"|rds_(superuser|replication|password|iam|ad|extension|reserved)"
+    ),
+    Service.CLOUD_SQL: re.compile(r"cloudsql\w*"),
+}
+_SCHEMAS = "^(azure|azure_.*|rds_.*|rdsadmin|cloudsql.*|google_.*)$"
+# In SQL, of a schema n: it is the service's own. A team may have one of such a name, of its own.
+SCHEMA = f"""(n.nspname ~ '{_SCHEMAS}'
+  AND n.nspowner IN (SELECT oid FROM pg_roles WHERE rolsuper OR rolname IN ({_MARK_NAMES}))
+  AND EXISTS (SELECT FROM pg_roles WHERE rolname IN ({_MARK_NAMES})))"""  # noqa: S608 - constants
 # As PostgreSQL reads it, too.
-SCHEMAS = "^(azure|azure_.*|rds_.*|rdsadmin|cloudsql.*|google_.*)$"
-_EXTENSIONS = re.compile(r"^(azure.*|pgaadauth|pg_azure.*|aws_.*|rds_.*|google_.*)$")
+EXTENSIONS = "^(azure.*|pgaadauth|pg_azure.*|aws_.*|rds_.*|google_.*)$"
 
 
 def of(roles: set[str]) -> Service:
@@ -40,13 +54,12 @@ def owns_database(name: str) -> bool:
 
 def owns_role(service: Service, name: str) -> bool:
     """Whether the role is PostgreSQL's or the service's own."""
-    if service is Service.OTHER:
-        return name.startswith("pg_")
-    return _ROLES.search(name) is not None
+    own = _ROLES.get(service)
+    return name.startswith("pg_") or (own is not None and own.fullmatch(name) is not None)
 
 
 def owns_extension(name: str) -> bool:
-    return _EXTENSIONS.match(name) is not None
+    return re.match(EXTENSIONS, name) is not None
 
 
 @dataclass(frozen=True)

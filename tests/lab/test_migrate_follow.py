@@ -51,6 +51,17 @@ def behind(mover: Mover) -> int:
     return sum(each["lag_bytes"] for each in mover.status().values())
 
 
+def test_another_moves_slot_is_left_to_it(mover: Mover, before: str) -> None:
+    slot = "ops_migrate_1"
+    mover.managed.sql(f"SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')", SHOP)
+    try:
+        assert f"a slot of another move, {slot}" in mover.failed("follow", *mover.source("--yes"))
+        assert slot in mover.managed.sql("SELECT slot_name FROM pg_replication_slots", SHOP)
+    finally:
+        mover.managed.sql(f"SELECT pg_drop_replication_slot('{slot}')", SHOP)
+    assert mover.everything() == before
+
+
 def test_following_goes_on_after_whatever_happens(followed: Mover) -> None:
     """Either server restarted, the connection broken: all that was written arrives."""
     mover = followed
@@ -81,6 +92,13 @@ def test_ddl_at_the_source_is_noticed(followed: Mover) -> None:
     finally:
         mover.managed.sql("ALTER TABLE vertraulich DROP COLUMN neu", SHOP)
     assert mover.status()[SHOP]["changed"] == []
+    # What no table has shows when everything is described again, before anything is closed.
+    mover.managed.sql("CREATE FUNCTION neu() RETURNS int LANGUAGE sql AS 'SELECT 1'", SHOP)
+    try:
+        assert "FUNCTION neu()" in mover.failed("cutover", "--yes")
+        assert mover.managed.sql("SELECT 1", SHOP) == "1"
+    finally:
+        mover.managed.sql("DROP FUNCTION neu()", SHOP)
 
 
 def test_a_slot_that_retains_too_much_is_said_before_it_is_lost(

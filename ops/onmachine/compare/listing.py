@@ -47,7 +47,8 @@ _SEQUENCES = f"""
 SELECT json_build_object('schema', n.nspname, 'name', c.relname,
   'readable', has_schema_privilege(n.oid, 'USAGE') AND has_sequence_privilege(c.oid, 'SELECT'))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'S' AND {_OWN} AND NOT {_MEMBER}
+WHERE c.relkind = 'S' AND {_OWN}
+  AND (NOT {_MEMBER} OR EXISTS (SELECT FROM pg_extension e WHERE c.oid = ANY (e.extconfig)))
 """  # noqa: S608 - constants
 # pg_dump locks what it describes, and may lock only what its user can read.
 _UNDESCRIBED = f"""

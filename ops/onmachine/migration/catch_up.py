@@ -1,5 +1,6 @@
 """Tables that differ from the source, or cannot be followed, copied over what they have here."""
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,16 +17,16 @@ def main(documents: list[dict[str, Any]]) -> None:
 
 
 def _everything(job: Job) -> int:
-    copied = tables(job)
+    copied = tables(job, job.later)
     sequences.advance(job)
     views.refresh(job)
     return copied
 
 
-def tables(job: Job) -> int:
-    """The job's later tables, and large objects where they differ; how many tables that is. Raises
+def tables(job: Job, names: Collection[str]) -> int:
+    """These tables, and large objects where they differ; how many tables that is. Raises
     Failed."""
-    found = [table for table in rows.tables(job) if {table.name, table.plain} & set(job.later)]
+    found = [table for table in rows.tables(job) if {table.name, table.plain} & set(names)]
     # Side by side: at a cutover, writes wait for it.
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as together:
         objects = together.submit(_large_objects, job)

@@ -2,10 +2,12 @@
 leave it, here when they go back."""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
+from host.domain.disk import sync_directory
 from host.domain.quoting import identifier, sql_literal
 from ops.onmachine.migration.sessions import WRITE, Failed, Server
 
@@ -19,7 +21,8 @@ def close(door: Server, database: str, kept: Path) -> None:
     one changes. Raises Failed."""
     found = door.value(_OPEN.format(sql_literal(database)))
     if not kept.exists():
-        kept.write_text(json.dumps(found))
+        _require_open(found, database)
+        _keep(kept, json.dumps(found))
     name, me = identifier(database), identifier(found["me"])
     others = ", ".join(_grantee(each) for each in found["connect"] if each != found["me"])
     door.ask(
@@ -43,16 +46,39 @@ FROM pg_database d WHERE datname = {0}
 """
 
 
+def _keep(path: Path, text: str) -> None:
+    """On the disk before the database is closed: nothing else says who may connect again."""
+    new = path.with_name(f"{path.name}.new")
+    with new.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)
+    sync_directory(path.parent)
+
+
+def _require_open(found: dict[str, Any], database: str) -> None:
+    """Raises Failed where a database is closed and nobody has written down how it was before."""
+    if found["connect"] == [found["me"]] and "default_transaction_read_only=on" in found["set"]:
+        name = identifier(database)
+        raise Failed(
+            f"{database} is closed, and who may connect to it otherwise is not known here. As its "
+            f"owner: ALTER DATABASE {name} RESET default_transaction_read_only; "
+            f"GRANT CONNECT ON DATABASE {name} TO PUBLIC; or to whom it was granted"
+        )
+
+
 def _grantee(name: str | None) -> str:
     return "PUBLIC" if name is None else identifier(name)
 
 
 def _end_sessions(door: Server, database: str) -> None:
     """End every session of others in the database. Raises Failed where one stays."""
+    # Of a session of a role that this one may not look into, its type is hidden, not its role.
     others = (
         f"FROM pg_stat_activity WHERE datname = {sql_literal(database)} "
-        "AND pid <> pg_backend_pid() "
-        "AND backend_type = 'client backend' AND application_name <> 'ops migrate'"
+        "AND pid <> pg_backend_pid() AND application_name <> 'ops migrate' "
+        "AND (backend_type = 'client backend' OR backend_type IS NULL AND usesysid IS NOT NULL)"
     )
     left = ""
     for _ in range(_ENDINGS):
@@ -66,6 +92,7 @@ def _end_sessions(door: Server, database: str) -> None:
 def reopen(door: Server, database: str, kept: Path) -> None:
     """As it was before close, where that has been. Raises Failed."""
     if not kept.exists():
+        _require_open(door.value(_OPEN.format(sql_literal(database))), database)
         return
     before: dict[str, Any] = json.loads(kept.read_text())
     name, me = identifier(database), before["me"]

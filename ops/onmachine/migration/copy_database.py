@@ -18,6 +18,7 @@ from host.domain.quoting import identifier, sql_literal
 from ops.onmachine.migration import (
     changed,
     definitions,
+    followed,
     rows,
     sequences,
     sessions,
@@ -57,8 +58,9 @@ class Copy:
             done = set()
         subprocess.run(["install", "-d", "-o", "postgres", job.folder], check=True)
         with self._snapshot() as snapshot:
-            tables = [t for t in rows.tables(job, snapshot) if t.name not in job.later]
+            tables = rows.tables(job, snapshot)
             if job.slot:
+                tables = self._followed(tables)
                 shapes.keep(job.there, job.folder, job.schemas)
             if "definitions" not in done:
                 self._tell(stage="definitions")
@@ -91,6 +93,16 @@ class Copy:
         self._mark("whole")
         sessions.flush(job.here)
         return {"tables": len(tables)}
+
+    def _followed(self, tables: list[Table]) -> list[Table]:
+        """Those to copy now; what an extension keeps comes again at the cutover. Raises Failed."""
+        if new := followed.unknown(self.job, tables):
+            raise Failed(
+                f"{', '.join(new[:5])} came while the copy began, and would not be followed; the "
+                "copy has to begin anew"
+            )
+        late = set(followed.later(self.job))
+        return [each for each in tables if each.condition is not None or each.name not in late]
 
     def _tell(self, **facts: object) -> None:
         self._progress.update(facts)
@@ -142,6 +154,7 @@ class Copy:
         job = self.job
         if job.slot:
             slot.drop(job.door, job.slot)
+            followed.decide(job)
             source.publish(job)
         words, question = _holder(job)
         with subprocess.Popen(

@@ -12,6 +12,9 @@ from host.domain.quoting import sql_literal
 from ops.onmachine.migration import (
     catch_up,
     changed,
+    definitions,
+    followed,
+    rows,
     sequences,
     sessions,
     shapes,
@@ -52,11 +55,13 @@ def _cut_over(jobs: list[Job], drain_s: float, reverse: bool) -> dict[str, Any]:
 
     def one(job: Job) -> tuple[int, int, int, list[str]]:
         source.close(job)
+        # From now on there can be no new one.
+        _require_none_prepared(job)
         _drain(job, began + drain_s)
         if reverse:
             # Before the comparison, which finds what somebody writes here too early.
             way_back.begin(job)
-        copied, advanced = catch_up.tables(job), sequences.advance(job)
+        copied, advanced = catch_up.tables(job, followed.later(job)), sequences.advance(job)
         differing, compared, rest = changed.compare(job)
         if differing:
             raise Failed(f"not the same at the source and here: {', '.join(differing[:5])}")
@@ -76,12 +81,17 @@ def _cut_over(jobs: list[Job], drain_s: float, reverse: bool) -> dict[str, Any]:
 
 def require_ready(job: Job) -> None:
     """Raises Failed where the source has something that nobody has followed."""
-    if found := shapes.changed(job.there, job.folder, job.schemas):
+    found = shapes.changed(job.there, job.folder, job.schemas)
+    if found := found or followed.unknown(job, rows.tables(job)) or definitions.changed(job):
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
         raise Failed(
             "definitions at the source have changed since the copy, and DDL is not followed: "
             f"{', '.join(found[:5])}{more}"
         )
+    _require_none_prepared(job)
+
+
+def _require_none_prepared(job: Job) -> None:
     if prepared := sessions.prepared(job.there):
         raise Failed(f"prepared transactions wait at the source: {prepared}")
 

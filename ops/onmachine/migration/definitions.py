@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from host.domain.quoting import identifier
+from ops.onmachine.compare import entries
 from ops.onmachine.migration import sessions
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.sessions import NAME, Failed
@@ -12,6 +13,8 @@ from ops.onmachine.migration.sessions import NAME, Failed
 # an event trigger belongs to a superuser, and here that is this server's own.
 _MADE = re.compile(r"already exists|multiple primary keys|is already (a partition|member)")
 _OURS = re.compile(r"permission denied to change owner of event trigger")
+# Before a cutover, for a table that somebody has locked.
+_LOCK_WAIT = "60s"
 # Of what is said at most.
 _SAID = 5
 _COMMON = ("--no-security-labels", "--no-subscriptions", "--no-tablespaces")
@@ -19,16 +22,38 @@ _COMMON = ("--no-security-labels", "--no-subscriptions", "--no-tablespaces")
 
 def dump(job: Job, snapshot: str) -> None:
     """Everything but rows, into the job's folder. Raises Failed."""
+    _dump(job, _kept(job), f"--snapshot={snapshot}")
+    listed = job.here.output(["pg_restore", "--list", _kept(job)])
+    Path(job.folder, "wanted").write_text(wanted(listed))
+
+
+def changed(job: Job) -> list[str]:
+    """What the source defines otherwise than when it was dumped, by kind and name. Raises
+    Failed."""
+    now = f"{job.folder}/definitions-now"
+    _dump(job, now, f"--lock-wait-timeout={_LOCK_WAIT}")
+    before, after = (
+        entries.parse(job.here.output(["pg_restore", "-f", "-", archive]))
+        for archive in (_kept(job), now)
+    )
+    Path(now).unlink()
+    differing = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
+    return sorted(f"{key.type} {key.name}" for key in differing)
+
+
+def _kept(job: Job) -> str:
+    return f"{job.folder}/definitions"
+
+
+def _dump(job: Job, file: str, option: str) -> None:
     left = [f"--exclude-schema={identifier(name)}" for name in (*job.schemas, NAME)]
     left += [f"--exclude-extension={identifier(name)}" for name in job.extensions]
     job.there.output(
         [
-            *("pg_dump", "-w", "--format=custom", "--schema-only", f"--snapshot={snapshot}"),
-            *(*_COMMON, *left, f"--file={job.folder}/definitions", f"--dbname={job.source}"),
+            *("pg_dump", "-w", "--format=custom", "--schema-only", option),
+            *(*_COMMON, *left, f"--file={file}", f"--dbname={job.source}"),
         ]
     )
-    listed = job.here.output(["pg_restore", "--list", f"{job.folder}/definitions"])
-    Path(job.folder, "wanted").write_text(wanted(listed))
 
 
 def restore(job: Job, section: str, *, again: bool, jobs: int = 1) -> None:
@@ -37,7 +62,7 @@ def restore(job: Job, section: str, *, again: bool, jobs: int = 1) -> None:
         [
             *("pg_restore", "-w", f"--section={section}", f"--jobs={jobs}"),
             *(f"--use-list={job.folder}/wanted", f"--dbname={job.here.conninfo}"),
-            f"{job.folder}/definitions",
+            _kept(job),
         ]
     )
     _require_all("not everything could be created", complaints(done.stderr, again=again))

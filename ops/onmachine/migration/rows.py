@@ -77,6 +77,7 @@ def tables(job: Job, snapshot: str = "") -> list[Table]:
             tuple(each["columns"]),
             each["bytes"],
             each["blocks"],
+            each["condition"],
         )
         for each in found
     ]
@@ -151,12 +152,8 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE relkind = 'r' AND relpersistence <> 't'
   AND {sessions.not_of(job.schemas)} AND ({sessions.NO_MEMBER}
     OR EXISTS (SELECT FROM pg_extension WHERE c.oid = ANY (extconfig) AND NOT extname = ANY (
-      {_array(job.extensions)})))
+      {sessions.names(job.extensions)})))
 """
-
-
-def _array(names: Iterable[str]) -> str:
-    return f"ARRAY[{', '.join(map(sql_literal, names))}]::name[]"
 
 
 def transfer(job: Job, part: Part, snapshot: str, worker: int, *, again: bool = False) -> None:

@@ -26,7 +26,10 @@ def _names(job: Job, server: Server) -> list[str]:
         "SELECT coalesce(json_agg(format('%I.%I', nspname, relname)), '[]') "
         "FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
         "WHERE relkind = 'S' AND relpersistence <> 't' "
-        f"AND {sessions.not_of(job.schemas)} AND {sessions.NO_MEMBER}"
+        f"AND {sessions.not_of(job.schemas)} AND ({sessions.NO_MEMBER} OR EXISTS ("
+        # What an extension counts for its user.
+        "SELECT FROM pg_extension WHERE c.oid = ANY (extconfig) "
+        f"AND NOT extname = ANY ({sessions.names(job.extensions)})))"
     )
 
 

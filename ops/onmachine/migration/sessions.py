@@ -137,6 +137,11 @@ def not_of(schemas: Iterable[str]) -> str:
     return f"nspname !~ '^pg_' AND nspname NOT IN ('information_schema'{listed})"
 
 
+def names(listed: Iterable[str]) -> str:
+    """In SQL: an array of these names."""
+    return f"ARRAY[{', '.join(map(sql_literal, listed))}]::name[]"
+
+
 # Nothing of anybody's is in the database.
 EMPTY = f"""
 SELECT NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace

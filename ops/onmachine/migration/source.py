@@ -4,7 +4,7 @@ write there."""
 from pathlib import Path
 from typing import Any
 
-from ops.onmachine.migration import closing, sessions, slot, subscription, way_back
+from ops.onmachine.migration import closing, followed, sessions, slot, subscription, way_back
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.sessions import NAME, WRITE
 
@@ -31,7 +31,7 @@ def _act(action: str, jobs: list[Job]) -> dict[str, Any]:
 
 def publish(job: Job) -> None:
     """A publication of the tables whose changes are followed. Raises Failed."""
-    create = f"CREATE PUBLICATION {NAME}{sessions.for_tables(job.publish)};"
+    create = f"CREATE PUBLICATION {NAME}{sessions.for_tables(followed.publish(job))};"
     job.there.ask(f"{WRITE}DROP PUBLICATION IF EXISTS {NAME};\n{create}")
 
 

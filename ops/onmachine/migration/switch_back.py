@@ -63,9 +63,10 @@ def _switch(jobs: list[Job], drain_s: float) -> dict[str, Any]:
 
 def _bring(job: Job, deadline: float) -> dict[str, Any]:
     """Nothing of the database is here alone any more. Raises Failed."""
-    if prepared := sessions.prepared(job.here):
-        raise Failed(f"prepared transactions wait in {job.database} here: {prepared}")
+    _require_none_prepared(job)
     closing.close(sessions.here("postgres"), job.database, _before(job))
+    # From now on there can be no new one.
+    _require_none_prepared(job)
     _drain(job, deadline)
     advanced = sequences.take_back(job)
     differing, compared, rest = changed.compare(job, way_back.left_out(job))
@@ -76,6 +77,11 @@ def _bring(job: Job, deadline: float) -> dict[str, Any]:
         "compared": compared,
         "not_compared": [f"{job.database}: {name}" for name in rest],
     }
+
+
+def _require_none_prepared(job: Job) -> None:
+    if prepared := sessions.prepared(job.here):
+        raise Failed(f"prepared transactions wait in {job.database} here: {prepared}")
 
 
 def _drain(job: Job, deadline: float) -> None:

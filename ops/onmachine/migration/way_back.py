@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from host.domain.quoting import sql_literal
-from ops.onmachine.migration import sessions, shapes, slot, subscription
+from ops.onmachine.migration import followed, sessions, shapes, slot, subscription
 from ops.onmachine.migration.job import Job
 from ops.onmachine.migration.sessions import BACK, BACK_UNIT, WRITE, Failed
 
@@ -38,7 +38,7 @@ def name(job: Job) -> str:
 
 def obstacles(job: Job) -> dict[str, Any]:
     """What could speak against a way back. Raises Failed."""
-    found = job.here.value(_HERE.format(_names(job.publish)))
+    found = job.here.value(_HERE.format(_names(followed.publish(job))))
     found["database"] = job.database
     found["refused"] = ""
     try:
@@ -75,7 +75,7 @@ def _names(names: Sequence[str]) -> str:
 def prepare(job: Job, timeout_s: float) -> None:
     """Before the source is closed: from here on changes are retained. A slot begins when every
     transaction that writes here has ended, which writes would have to wait for. Raises Failed."""
-    listed = sessions.for_tables(job.publish)
+    listed = sessions.for_tables(followed.publish(job))
     job.here.ask(f"CREATE PUBLICATION {BACK}{listed}")
     try:
         job.here.ask(

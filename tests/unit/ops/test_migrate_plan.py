@@ -338,7 +338,7 @@ def test_an_empty_default_database_and_the_services_stay() -> None:
         if sql == questions.SERVER:
             return server(databases=listed)
         asked.append(name)
-        return 0 if sql == questions.CONTENT else content()
+        return 0 if sql == questions.CONTENT_OR_EXTENSIONS else content()
 
     found = asking.of_source(ask, ADDRESS.database)
     assert list(found.contents) == ["shop"]
