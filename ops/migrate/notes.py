@@ -48,6 +48,16 @@ def for_following(facts: Facts) -> list[Finding]:
                 next_command=f"{commands.replication}   (at the source)",
             )
         )
+    if not server["ends_sessions"]:
+        found.append(
+            Finding(
+                text=f"{facts.address.user} may not see and end every session there; a cutover "
+                "does not succeed while one is connected that it may not end.",
+                required=False,
+                next_command="GRANT pg_read_all_stats, pg_signal_backend TO "
+                f"{identifier(facts.address.user)};   (at the source)",
+            )
+        )
     if server["free_slots"] < len(facts.contents):
         found.append(
             Finding(

@@ -36,6 +36,8 @@ SELECT json_build_object(
   'superuser', me.rolsuper,
   'replication', me.rolsuper OR me.rolreplication OR EXISTS (
     SELECT FROM pg_roles WHERE rolname = 'rds_replication' AND pg_has_role(oid, 'MEMBER')),
+  'ends_sessions', me.rolsuper OR pg_has_role('pg_read_all_stats', 'MEMBER')
+    AND pg_has_role('pg_signal_backend', 'MEMBER'),
   'wal_level', current_setting('wal_level'),
   'free_slots', current_setting('max_replication_slots')::int
     - (SELECT count(*) FROM pg_replication_slots),

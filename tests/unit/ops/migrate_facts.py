@@ -57,6 +57,7 @@ def server(**changed: Any) -> dict[str, Any]:
         "in_recovery": False,
         "superuser": False,
         "replication": True,
+        "ends_sessions": True,
         "wal_level": "logical",
         "free_slots": 10,
         "settings": {"max_connections": "100", "TimeZone": "UTC"},

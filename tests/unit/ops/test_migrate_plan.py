@@ -164,6 +164,11 @@ FOLLOWING: list[tuple[Facts, str, str]] = [
         "dbadmin may not replicate",
         'ALTER ROLE "dbadmin" REPLICATION;',
     ),
+    (
+        facts(server=server(ends_sessions=False)),
+        "dbadmin may not see and end every session",
+        'GRANT pg_read_all_stats, pg_signal_backend TO "dbadmin";',
+    ),
     (facts(server=server(free_slots=0)), "0 replication slots are left", "max_replication_slots"),
     (facts(server=server(in_recovery=True)), "read replica", "that server's host"),
     (
