@@ -243,13 +243,14 @@ def prove(run: Run) -> str:
     return f"the row written just now is in {segment} on Barman; barman check is clean"
 
 
-# The message carries the row's text into WAL as it is; the row itself may be compressed there.
+# The message carries the row's text into WAL as it is; the row itself may be compressed there. Its
+# own position says in which segment: by the time of the commit, which waits for Barman, others may
+# have filled that.
 _MARK = """
 CREATE SCHEMA IF NOT EXISTS runbook;
 CREATE TABLE IF NOT EXISTS runbook.marker (mark text PRIMARY KEY, written_at timestamptz);
 BEGIN;
 INSERT INTO runbook.marker VALUES (%(mark)s, clock_timestamp());
-SELECT pg_logical_emit_message(true, 'runbook', %(mark)s);
+SELECT pg_walfile_name(pg_logical_emit_message(true, 'runbook', %(mark)s) - 1);
 COMMIT;
-SELECT pg_walfile_name(pg_current_wal_insert_lsn() - 1);
 """
