@@ -89,7 +89,7 @@ def test_barman_goes_on_once_the_last_segment_of_a_backup_is_there(
         check=True,
     )
     waited = len((folder / "pauses").read_text()) if (folder / "pauses").exists() else 0
-    assert waited == (0 if where or status == "FAILED" else 150)
+    assert waited == (0 if where or status == "FAILED" else 50)
 
 
 @pytest.mark.parametrize(
