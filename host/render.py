@@ -21,7 +21,6 @@ LAST_WAL_MAXIMUM_AGE = "2 HOURS"
 GUARD = "/usr/local/bin/barman-guarded"
 BACKUP_ORDER = "/usr/local/bin/barman-backup-order"
 REMOVE_BROKEN = "/usr/local/bin/remove-broken-backups"
-AWAIT_WAL = "/usr/local/bin/barman-await-wal"
 # Found before the distribution's own (path_prefix in Barman's configuration).
 BARMAN_PROGRAMS = "/usr/local/lib/barman"
 # Where Barman finds its servers, and where it does for taking backups.
@@ -123,7 +122,6 @@ def barman_backup_conf(home: str) -> str:
 
 def barman_server_conf(
     *,
-    home: str,
     server: str,
     description: str,
     address: str,
@@ -139,7 +137,6 @@ def barman_server_conf(
     return _render(
         "barman-server.conf",
         server=server,
-        after_backup=f"{AWAIT_WAL} {home}/{server}",
         description=description,
         address=address,
         port=PORT,

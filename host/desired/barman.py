@@ -138,7 +138,6 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
             files.program(render.GUARD, "barman-guarded"),
             files.program(render.BACKUP_ORDER, "barman-backup-order"),
             files.program(render.REMOVE_BROKEN, "remove-broken-backups"),
-            files.program(render.AWAIT_WAL, "barman-await-wal"),
             files.program(f"{render.BARMAN_PROGRAMS}/pg_receivewal", "pg_receivewal"),
             files.program(f"{render.BARMAN_PROGRAMS}/pg_basebackup", "pg_basebackup"),
             *files.domain(),
@@ -163,7 +162,6 @@ def configuration(facts: BarmanFacts, credentials: BarmanCredentials) -> Configu
 
 def _server_conf(facts: BarmanFacts, *, packed: bool = False) -> str:
     return render.barman_server_conf(
-        home=BARMAN_HOME,
         server=SERVER,
         description=f"PostgreSQL on {facts.postgres_address}",
         address=facts.postgres_address,

@@ -63,35 +63,6 @@ def test_an_empty_catalogue_is_left_alone(folder: Path) -> None:
     assert deleted(folder) == []
 
 
-@pytest.mark.parametrize("status", ["WAITING_FOR_WALS", "FAILED"])
-@pytest.mark.parametrize("where", ["streaming", "wals/0000000100000000", None])
-def test_barman_goes_on_once_the_last_segment_of_a_backup_is_there(
-    folder: Path, status: str, where: str | None
-) -> None:
-    segment = "00000001000000000000000A"
-    (folder / "streaming").mkdir()
-    (folder / "streaming" / f"{segment}.partial").touch()
-    if where:
-        (folder / where).mkdir(parents=True, exist_ok=True)
-        (folder / where / segment).touch()
-    info = folder / "backup.info"
-    info.write_text(f"begin_wal={segment[:-1]}9\nend_wal={segment}\nend_xlog=0/A000100\n")
-    pauses = folder.parent / "bin" / "sleep"
-    pauses.write_text(f"#!/bin/sh\necho >>{folder}/pauses\n")
-    pauses.chmod(0o755)
-    subprocess.run(
-        [FILES / "barman-await-wal", folder],
-        env={
-            "PATH": f"{folder.parent}/bin:/usr/bin:/bin",
-            "BARMAN_STATUS": status,
-            "BARMAN_BACKUP_INFO_PATH": str(info),
-        },
-        check=True,
-    )
-    waited = len((folder / "pauses").read_text()) if (folder / "pauses").exists() else 0
-    assert waited == (0 if where or status == "FAILED" else 50)
-
-
 @pytest.mark.parametrize(
     ("there", "code"),
     [

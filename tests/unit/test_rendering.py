@@ -107,7 +107,6 @@ def drill_units() -> dict[str, str]:
 
 def server_conf(compression: str = "gzip", *, packed: bool = False) -> str:
     return render.barman_server_conf(
-        home="/data/barman",
         server="pg",
         description="PostgreSQL on 10.20.0.4",
         address="10.20.0.4",
